@@ -9,13 +9,14 @@ constant and a part proportional to the data, 4 where that part is quadratic.
 from __future__ import annotations
 
 import csv
+import itertools
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ FINISHED = {"subjects": 22, "targets": ("valence", "arousal"), "repetitions": 5,
 """A run of 2,200 jobs, as the table of 3FACRNN has."""
 
 ONE_CANDIDATE = ("--system.inverse-regularisation-grid", 1)
-COMMANDS = ("describe", "run", "run again", "audit", "report")
+COMMANDS = ("describe", "run", "run again", "audit")
 
 
 def command(*words: object) -> list[str]:
@@ -93,7 +94,7 @@ def draw(rows: list[dict[str, Any]], file: str) -> None:
     figure, axes = plt.subplots(2, 2, figsize=(9, 6.5), sharex=True, layout="constrained")
     for (grown, quantity), place in axes_of.items():
         panel = axes.flat[place]
-        for name, marker in zip(COMMANDS, "osD^v", strict=True):
+        for name, marker in zip(COMMANDS, "osD^", strict=True):
             own = [row for row in rows if row["grown"] == grown and row["command"] == name]
             panel.plot([row["size"] for row in own], [row[quantity] for row in own], marker=marker, label=name)
         panel.set(xscale="log", xticks=SIZES, xticklabels=map(str, SIZES), ylim=(0, None))
@@ -109,30 +110,31 @@ def draw(rows: list[dict[str, Any]], file: str) -> None:
 # --- the benchmark
 
 
-def benchmark(repeats: int = 1, figures: Path | None = None) -> Outcome:
-    """Measures every command at every size, and a run of 2,200 jobs that is started again.
+def benchmark(repeats: int = 1, full: bool = False, figures: Path | None = None) -> Outcome:
+    """Measures every command at every size.
 
     Args:
         repeats: runs of each command, of which the median counts.
+        full: a run of 2,200 jobs, too, that is started again when it is finished.
         figures: folder that `cost.png` and `cost.csv` are written to.
     """
-    load = [os.getloadavg()[0]]
-    with tempfile.TemporaryDirectory() as folder:
-        rows = [
-            {"grown": grown, "size": size, **row}
-            for grown in ("subjects", "length")
-            for size in SIZES
-            for row in _at_size(Path(folder, f"{grown}{size}"), grown, size, repeats)
-        ]
-        rows += [{"grown": "", "size": 0, **row} for row in _finished_run(Path(folder, "finished"))]
-    load.append(os.getloadavg()[0])
+    load, rows = [os.getloadavg()[0]], []
     if figures is not None:
         figures.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        parts = [
+            _at_size(Path(folder, f"{grown}{size}"), grown, size, repeats)
+            for grown in ("subjects", "length")
+            for size in SIZES
+        ]
+        for row in itertools.chain(*parts, _finished_run(Path(folder, "finished")) if full else ()):
+            rows.append(row)
+            if figures is not None:
+                # Each time: the whole takes long, and may be interrupted.
+                _write_table(rows, figures / "cost.csv")
+    load.append(os.getloadavg()[0])
+    if figures is not None:
         in_fresh_process(draw, rows=rows, file=str(figures / "cost.png"))
-        with open(figures / "cost.csv", "w", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-            writer.writeheader()
-            writer.writerows({name: round(v, 3) if isinstance(v, float) else v for name, v in r.items()} for r in rows)
     table, faster = [], []
     for grown in ("subjects", "length"):
         for name in COMMANDS:
@@ -180,63 +182,65 @@ def matters(costs: Sequence[float]) -> bool:
     return costs[2] - costs[1] > LEAST_SHARE * costs[2]
 
 
-def _at_size(folder: Path, grown: str, size: int, repeats: int) -> list[dict[str, Any]]:
+def _write_table(rows: Sequence[dict[str, Any]], file: Path) -> None:
+    with open(file, "w", newline="") as opened:
+        writer = csv.DictWriter(opened, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows({k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()} for row in rows)
+
+
+def _at_size(folder: Path, grown: str, size: int, repeats: int) -> Iterator[dict[str, Any]]:
     """Cost of all commands on data of a size."""
-    data, run = folder / "data", folder / "run"
-    by_subjects = grown == "subjects"
+    data, by_subjects = folder / "data", grown == "subjects"
     in_fresh_process(
         write,
         folder=str(data),
         n_subjects=size if by_subjects else N_LONG_SUBJECTS,
         trial_seconds=TRIAL_SECONDS * (1 if by_subjects else size),
     )
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in COMMANDS}
-    for repeat in range(repeats):
-        run = folder / f"run{repeat}"
-        train = command(
-            *("run", "--model", "logistic_regression", "--dataset", "recordings", "--data-root", data),
-            *("--target", "valence", "--output", run, "--workers", 1, "--feature-store", folder / f"store{repeat}"),
-            *ONE_CANDIDATE,
-        )
-        found["describe"].append(measured(command("describe", data)))
-        found["run"].append(measured(train))
-        found["run again"].append(measured(train))
-        audit = command("audit", run, "--light-permutations", 19, "--workers", 1, "--output", folder / f"audit{repeat}")
-        found["audit"].append(measured(audit))
-        found["report"].append(measured(command("report", run)))
-    return [{"command": name, **_medians(runs)} for name, runs in found.items()]
+    # Each repeat has a run and a store of its own; a command works on what the one before it made.
+    for name in COMMANDS:
+        runs = [measured(_words(name, data, folder / str(repeat))) for repeat in range(repeats)]
+        yield {"grown": grown, "size": size, "command": name, **_medians(runs)}
 
 
-def _finished_run(folder: Path) -> list[dict[str, Any]]:
+def _words(name: str, data: Path, folder: Path) -> list[str]:
+    """The words of one of `COMMANDS`."""
+    run = folder / "run"
+    if name == "describe":
+        return command("describe", data)
+    if name == "audit":
+        return command("audit", run, "--light-permutations", 19, "--workers", 1, "--output", folder / "audit")
+    return command(
+        *("run", "--model", "logistic_regression", "--dataset", "recordings", "--data-root", data),
+        *("--target", "valence", "--output", run, "--workers", 1, "--feature-store", folder / "store"),
+        *ONE_CANDIDATE,
+    )
+
+
+def _finished_run(folder: Path) -> Iterator[dict[str, Any]]:
     """Cost of a run of 2,200 jobs, and of what is done with it when it is finished."""
     data, run = folder / "data", folder / "run"
     in_fresh_process(write_short, folder=str(data))
     train = command(
-        *(
-            "run",
-            "--model",
-            "logistic_regression",
-            "--dataset",
-            "deap",
-            "--data-root",
-            data,
-            "--workers",
-            os.cpu_count(),
-        ),
+        *("run", "--model", "logistic_regression", "--dataset", "deap", "--data-root", data),
         *("--targets", *FINISHED["targets"], "--protocols", "as_published", "--output", run),
         *("--maximum-repetitions", FINISHED["repetitions"], "--maximum-folds", FINISHED["folds"]),
-        *("--feature-store", folder / "store"),
+        *("--feature-store", folder / "store", "--workers", os.cpu_count()),
         *ONE_CANDIDATE,
     )
     n_jobs = FINISHED["subjects"] * len(FINISHED["targets"]) * FINISHED["repetitions"] * FINISHED["folds"]
-    found = {f"run of {n_jobs:,} jobs": measured(train)}
-    if (n_done := len(list((run / "jobs").iterdir()))) != n_jobs:
-        raise RuntimeError(f"{run}: has {n_done} jobs, not {n_jobs}")
-    found["the same, finished, started again"] = measured(train)
-    found["the same with --resume"] = measured([*train, "--resume"])
-    found["its report"] = measured(command("report", run))
-    return [{"command": name, **own} for name, own in found.items()]
+    steps = {
+        f"run of {n_jobs:,} jobs": train,
+        "the same, finished, started again": train,
+        "the same with --resume": [*train, "--resume"],
+        "its report": command("report", run),
+    }
+    for name, words in steps.items():
+        yield {"grown": "", "size": 0, "command": name, **measured(words)}
+        if (n_done := len(list((run / "jobs").iterdir()))) != n_jobs:
+            raise RuntimeError(f"{run}: has {n_done} jobs, not {n_jobs}")
 
 
-def _medians(runs: list[dict[str, float]]) -> dict[str, float]:
+def _medians(runs: Sequence[dict[str, float]]) -> dict[str, float]:
     return {name: statistics.median(run[name] for run in runs) for name in runs[0]}

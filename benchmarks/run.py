@@ -51,7 +51,7 @@ BENCHMARKS: dict[str, Callable[..., Outcome]] = {
 
 
 APART = ("gpu", "soak")
-"""Benchmarks that run only on request: one needs a GPU, the other mne-lsl and an otherwise idle machine."""
+"""Only run on request: one needs a GPU, the other mne-lsl and a machine without other load."""
 
 
 def main(
@@ -93,6 +93,7 @@ def main(
         "threads": threads,
         "minutes": minutes,
         "speed": speed,
+        "figures": figures,
     }
     machine = in_fresh_process(environment) | {"command": shlex.join(["python", *sys.argv])}
     try:

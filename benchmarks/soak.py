@@ -1,9 +1,9 @@
-"""An hour of EEG through `keras-emotion predict --lsl`: whether its memory grows, and how late it is.
+"""Memory growth and latency of `keras-emotion predict --lsl` over an hour of EEG.
 
-A player sends 64 channels at 256 Hz as a stream of the Lab Streaming Layer, faster than real time, in a process of its
-own. The command predicts it with 3FACRNN's EEG network of full width, untrained, in windows of 2 s, at 128 Hz. Every
-line that the command prints is timed when it arrives here. The latency of a window is the time from when its last
-sample was due at the player, so that a late player counts too, until its line is here.
+A player in a separate process sends 64 channels at 256 Hz as a Lab Streaming Layer stream, faster than real time. The
+command predicts windows of 2 s at 128 Hz with 3FACRNN's EEG network at full width, untrained. The latency of a window
+is the time between the moment at which its last sample was due at the player and the arrival of its output line here,
+so delays of the player are included.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ CHANNELS = [row + place for row, places in ROWS.items() for place in places]
 """64 electrodes of the 10-10 system."""
 WINDOW_SECONDS = 2.0
 SAMPLED_SECONDS = 0.5
-"""Between two looks at the memory of the command."""
+"""Seconds between two measurements of the command's memory."""
 WARM_UP_SHARE = 0.2
-"""Of the stream, before the growth of the memory is judged."""
+"""Share of the stream before memory growth is measured."""
 FLAT_MB_AN_HOUR = 5.0
-"""Of signal; what memory may grow by and still be called flat: noise of the allocator."""
+"""Growth per hour of signal that still counts as flat, within the noise of the allocator."""
 PERCENTILES = (50, 95, 99, 100)
 KEEPS_UP_SECONDS = 2.0
-"""Latency at the end of the stream, of the median of the last tenth, up to which a speed is kept."""
+"""Maximum median latency of the last tenth of the stream at which a speed counts as sustained."""
 
 
 # --- called in fresh processes
 
 
 def write_model(file: str) -> None:
-    """Saves the network that is applied."""
+    """Save the network that is used."""
     from keras_emotion import models
     from keras_emotion.pipelines import EEGGridFeatures
 
@@ -61,7 +61,7 @@ def write_model(file: str) -> None:
 
 
 def play_hour(name: str, signal_seconds: float, speed: float) -> dict[str, float]:
-    """Plays synthetic EEG, a minute of which is repeated; see `keras_emotion.synthetic.streams.play`."""
+    """Play synthetic EEG that repeats after a minute; see `keras_emotion.synthetic.streams.play`."""
     import numpy as np
 
     from keras_emotion.synthetic.streams import StreamPart, play
@@ -76,11 +76,11 @@ def play_hour(name: str, signal_seconds: float, speed: float) -> dict[str, float
 
 
 def benchmark(speed: float = 20.0, minutes: float = 60.0) -> Outcome:
-    """Plays the stream once.
+    """Play the stream once.
 
     Args:
-        speed: how many times faster than real time it is played.
-        minutes: signal that is played.
+        speed: playback speed relative to real time.
+        minutes: length of the signal.
     """
     with tempfile.TemporaryDirectory() as folder:
         model = str(Path(folder, "model.keras"))
@@ -122,7 +122,7 @@ def benchmark(speed: float = 20.0, minutes: float = 60.0) -> Outcome:
 
 
 def _predicted(model: str, signal_seconds: float, speed: float) -> dict[str, Any]:
-    """What the command printed, line by line with its time, and its memory over time."""
+    """Run the command; return its output lines with their times, and its memory over time."""
     name = f"keras_emotion_soak_{os.getpid()}"
     play = command_of(play_hour, name=name, signal_seconds=signal_seconds, speed=speed)
     predict = [sys.executable, "-m", "keras_emotion.cli", "predict", model, "--lsl", name]
@@ -152,7 +152,7 @@ def _predicted(model: str, signal_seconds: float, speed: float) -> dict[str, Any
 
 
 def _watch(process: subprocess.Popen, found: list[tuple[float, float, float]]) -> None:
-    """Appends time, resident bytes and processor seconds of a process until it has ended."""
+    """Append time, resident bytes and CPU seconds of a process until it has ended."""
     tick, page = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
     while process.poll() is None:
         with contextlib.suppress(OSError, IndexError, ValueError):
@@ -172,7 +172,7 @@ def _latencies(found: dict[str, Any]) -> dict[str, float]:
 
 
 def _memory(found: dict[str, Any], speed: float) -> dict[str, float]:
-    """Resident memory after the warm-up and at the end, and its slope for each hour of signal."""
+    """Return the resident memory after the warm-up and at the end, and its slope per hour of signal."""
     import numpy as np
 
     start, stop = found["player"]["start"], found["windows"][-1][0]

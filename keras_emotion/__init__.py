@@ -1,7 +1,7 @@
 """Emotion recognition from EEG, faces and their combination with Keras.
 
-Importing the package imports neither Keras nor TensorFlow. When Keras is imported, before or after, our layers, losses
-and models are registered with it, so that `keras.models.load_model` knows the classes of a saved model.
+Importing the package imports neither Keras nor TensorFlow. When Keras is imported, before or after, the layers, losses
+and models of this package are registered with it, so that `keras.models.load_model` finds the classes of a saved model.
 """
 
 import importlib
@@ -11,15 +11,15 @@ import wrapt
 
 from keras_emotion import moved
 
-__version__ = "0.2.0.dev0"
+__version__ = "0.2.0"
 
 _KERAS_PACKAGES = tuple(f"{__name__}.{package}" for package in ("layers", "losses", "models"))
 
 
 def _register_with_keras(imported):
     if imported.__name__ == "keras" and not sys.modules.keys().isdisjoint(_KERAS_PACKAGES):
-        # One of ours is importing Keras at this moment and is not complete: the others could not import from it yet.
-        # Their turn comes when it is.
+        # A package of ours is importing Keras right now and is incomplete: the others could not import from it yet.
+        # They are registered when it is complete.
         return
     for package in _KERAS_PACKAGES:
         importlib.import_module(package)

@@ -1,4 +1,4 @@
-"""Read arrays of NumPy's files, whose sizes are looked at before memory is allocated."""
+"""Read and write NumPy array files; sizes are checked before allocation, and a full disk is reported as such."""
 
 from __future__ import annotations
 
@@ -19,26 +19,45 @@ from keras_emotion.refusals import reason_of, refusing_unreadable
 if TYPE_CHECKING:
     import h5py
 
-_UNREADABLE = "{path}: not a readable .npz file of plain arrays ({reason}); copy it again"
+_UNREADABLE = "{path}: unreadable ({reason}); expected an .npz file of plain arrays; copy it again"
+
+
+class _Stream:
+    """Write-only view of an open file."""
+
+    def __init__(self, file: IO[bytes]):
+        self.write = file.write
+
+
+def save_array(path: Path, array: np.ndarray) -> None:
+    """Write an array as a `.npy` file; nothing is pickled.
+
+    Raises:
+        OSError: the error of the system. `numpy.save` passes the file to C, and would report a full disk only by the
+            number of items that were written.
+    """
+    with path.open("wb") as file:
+        np.lib.format.write_array(_Stream(file), np.asanyarray(array), allow_pickle=False)
 
 
 def read_npz(path: Path, names: Collection[str] | None = None, message: str = _UNREADABLE) -> Mapping[str, np.ndarray]:
-    """Read arrays of an `.npz` file; nothing is unpickled.
+    """Read arrays of an `.npz` file without unpickling.
 
     Args:
         path: the file.
-        names: arrays to read; by default all. Those that are not there are left out.
+        names: arrays to read; by default all. Names that are not in the file are left out.
         message: text of the error, see `refusing_unreadable`.
 
     Raises:
-        InputError: the file cannot be read, holds something else, or declares more than `Limits.memory_gib`.
+        InputError: the file cannot be read, is not an `.npz` file of plain arrays, or declares more than
+            `Limits.memory_gib`.
     """
     with refusing_unreadable(path, message), path.open("rb") as file:
         return _arrays(path, file, names)
 
 
 def parse_npz(content: bytes, path: Path) -> Mapping[str, np.ndarray]:
-    """As `read_npz`, of a file that was read already; `path` is named in messages."""
+    """Parse the content of an `.npz` file as `read_npz` does; `path` is for messages."""
     with refusing_unreadable(path, _UNREADABLE):
         return _arrays(path, io.BytesIO(content), None)
 
@@ -57,10 +76,10 @@ def _arrays(path: Path, file: IO[bytes], names: Collection[str] | None) -> dict[
 
 
 def npz_shape(path: Path, name: str, message: str = _UNREADABLE) -> tuple[int, ...]:
-    """Return the shape of an array in an `.npz` file, by its header.
+    """Return the shape of an array in an `.npz` file, as its header declares it.
 
     Raises:
-        InputError: as `read_npz`, or there is no such array.
+        InputError: as `read_npz`, or the array is missing.
     """
     with refusing_unreadable(path, message), path.open("rb") as file, _opened(file) as archive:
         return _header(archive, name)[0]
@@ -68,11 +87,11 @@ def npz_shape(path: Path, name: str, message: str = _UNREADABLE) -> tuple[int, .
 
 @contextlib.contextmanager
 def _opened(file: IO[bytes]) -> Iterator[np.lib.npyio.NpzFile]:
-    # Given open: of the path of a damaged file NumPy would leave it open.
-    # NumPy would read a single array to its end.
+    # Opened by the caller, because NumPy does not close a damaged file.
+    # NumPy would read a file that is a single array to its end.
     if not zipfile.is_zipfile(file):
         file.seek(0)
-        raise ValueError("a single array" if file.read(6) == b"\x93NUMPY" else "no zip archive")
+        raise ValueError("a single array" if file.read(6) == b"\x93NUMPY" else "not a zip archive")
     file.seek(0)
     with np.load(file, allow_pickle=False) as archive:
         yield archive
@@ -91,7 +110,7 @@ def _read_header(file: IO[bytes], version: tuple[int, int]) -> tuple[tuple[int, 
 
 
 def _n_bytes(shape: tuple[int, ...], dtype: np.dtype) -> int:
-    # In Python's own numbers: NumPy's would wrap around.
+    # Python integers, because NumPy's overflow.
     n_bytes = dtype.itemsize
     for length in shape:
         n_bytes *= int(length)
@@ -99,23 +118,23 @@ def _n_bytes(shape: tuple[int, ...], dtype: np.dtype) -> int:
 
 
 def _declared_bytes(archive: np.lib.npyio.NpzFile, name: str) -> int:
-    """Bytes of an array by its own header."""
+    """Return the size of an array in bytes, as its header declares it."""
     return _n_bytes(*_header(archive, name))
 
 
 def parse_npy(content: bytes) -> np.ndarray:
-    """Return the array in the bytes of an `.npy` file, which are all that is there of it; objects are refused.
+    """Parse the complete bytes of an `.npy` file; object arrays are refused.
 
     Raises:
-        ValueError: it is none, is truncated or holds objects.
+        ValueError: the bytes are not an `.npy` file, are truncated or hold objects.
     """
     file = io.BytesIO(content)
     try:
         version = np.lib.format.read_magic(file)
         shape, _, dtype = _read_header(file, version)
     except Exception as error:
-        # Headers are parsed as Python, which raises anything.
-        raise ValueError(f"no header of an .npy file ({reason_of(error)})") from error
+        # Headers are parsed as Python literals, which can raise any exception.
+        raise ValueError(f"invalid .npy header ({reason_of(error)})") from error
     # NumPy allocates what the header declares.
     if _n_bytes(shape, dtype) > len(content):
         raise ValueError(f"its header declares shape {shape}, but it has {len(content)} bytes")
@@ -123,12 +142,12 @@ def parse_npy(content: bytes) -> np.ndarray:
 
 
 def map_npy(path: Path) -> np.ndarray:
-    """Map an `.npy` file into memory; its samples are read when they are used.
+    """Map an `.npy` file into memory; samples are read on access.
 
     Raises:
-        InputError: it is no array of numbers, or shorter than its header says.
+        InputError: the file is not a numeric array, or shorter than its header declares.
     """
-    with refusing_unreadable(path, "{path}: no array of numbers ({reason}); copy it again"):
+    with refusing_unreadable(path, "{path}: unreadable ({reason}); expected a numeric .npy array; copy it again"):
         return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
@@ -137,10 +156,10 @@ _HEAP_HEADER_BYTES = 16
 
 
 def open_hdf5(path: Path) -> h5py.File:
-    """Open an HDF5 file for reading, once `check_hdf5` has passed it.
+    """Open an HDF5 file for reading after `check_hdf5`.
 
     Raises:
-        OSError: see `check_hdf5`; or the file cannot be read, or is none.
+        OSError: see `check_hdf5`; or the file cannot be read, or is not HDF5.
     """
     import h5py
 
@@ -152,13 +171,13 @@ def open_hdf5(path: Path) -> h5py.File:
 
 
 def check_hdf5(content: bytes | mmap.mmap) -> None:
-    """Refuse an HDF5 file with a heap of texts and references that its own library would go round in for ever.
+    """Refuse an HDF5 file with a heap of texts and references that causes an endless loop in the HDF5 library.
 
     Args:
-        content: of the file. Format: "HDF5 File Format Specification" 3.0, III.E.
+        content: content of the file. Format: "HDF5 File Format Specification" 3.0, III.E.
 
     Raises:
-        OSError: as of a file that HDF5 itself refuses: there is an object without a length.
+        OSError: an object of the heap has no length; the same exception as for files that HDF5 itself refuses.
     """
     heap = content.find(_HEAP)
     while heap >= 0:
@@ -174,7 +193,7 @@ def _check_heap(content: bytes | mmap.mmap, heap: int) -> None:
     while place + _HEAP_HEADER_BYTES <= end:
         number, _, _, n_bytes = struct.unpack_from("<HHIQ", content, place)
         if number == 0:
-            # The free space is the last object, and its length is with its header.
+            # The free space is the last object, and its length includes its header.
             if n_bytes < _HEAP_HEADER_BYTES:
                 raise OSError(f"an object of {n_bytes} bytes in the heap at byte {heap}")
             place += n_bytes

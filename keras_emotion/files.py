@@ -1,4 +1,4 @@
-"""How files of ours come to be: under a temporary name first, and what killed writers leave behind goes by age."""
+"""Write files atomically, by a temporary name, and remove the leftovers of killed writers."""
 
 from __future__ import annotations
 
@@ -11,22 +11,21 @@ import uuid
 from pathlib import Path
 
 TEMPORARY_PREFIX = ".writing-"
-"""Names of files and folders that are being written start so; nothing reads them."""
+"""Prefix of files and folders that are being written; they are never read."""
 
 LEFTOVER_SECONDS = 24 * 3600.0
-"""What is being written and has not changed for so long is taken to be left over by a writer that was killed.
+"""Age in seconds after which an unchanged temporary file counts as the leftover of a killed writer.
 
-Writing takes seconds to minutes: what takes long is computed before. A day also allows for clocks of other machines,
-which may share the disk, that are hours wrong.
+Writing takes seconds to minutes, because long computations happen before. A day also allows for other machines on the
+same disk whose clocks are hours wrong.
 """
 
 
 def remove_leftovers(*folders: Path) -> None:
-    """Remove what writers that were killed have left in some folders, when it is older than `LEFTOVER_SECONDS`.
+    """Remove temporary files of killed writers from folders, if older than `LEFTOVER_SECONDS`.
 
     Args:
-        folders: looked through without those below them; one that is not there holds nothing. What cannot be removed
-            stays.
+        folders: searched without their subfolders; a missing folder is ignored. Files that cannot be removed are kept.
     """
     for folder in folders:
         for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
@@ -39,26 +38,26 @@ def remove_leftovers(*folders: Path) -> None:
 
 
 def _changed_at(path: Path) -> float:
-    """When a file, or anything in a folder, was last written to, in seconds since the epoch."""
+    """Return the last modification time of a file, or of a folder's content, in seconds since the epoch."""
     inner = path.rglob("*") if path.is_dir() else ()
     return max(one.lstat().st_mtime for one in (path, *inner))
 
 
 def temporary_path(folder: Path) -> Path:
-    """A name in a folder for what is being written, that no other process has, on no machine."""
+    """Return a temporary path in a folder that is unique over processes and machines."""
     return folder / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}"
 
 
 def write_whole(path: Path, content: bytes, temporary_folder: Path | None = None) -> None:
-    """Write a file at once: it is there whole, or as it was.
+    """Write a file atomically: it is either complete or unchanged.
 
     Args:
-        path: the file, in a folder that is there.
-        content: what it shall hold.
-        temporary_folder: where it is written first, on the same disk; by default beside the file.
+        path: the file, in an existing folder.
+        content: the bytes to write.
+        temporary_folder: folder of the temporary file, on the same disk; by default that of the file.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     temporary = temporary_path(temporary_folder or path.parent)
     try:
@@ -71,10 +70,10 @@ def write_whole(path: Path, content: bytes, temporary_folder: Path | None = None
 
 
 def write_once(path: Path, content: bytes) -> bool:
-    """`write_whole` where there is no file of this name yet; one that is there stays as it is.
+    """Write a file as `write_whole` does, unless it exists; an existing file stays unchanged.
 
     Returns:
-        Whether it was written: of several processes that come at once, by one.
+        Whether this call wrote the file; of several concurrent processes, exactly one does.
     """
     temporary = temporary_path(path.parent)
     try:
@@ -87,17 +86,17 @@ def write_once(path: Path, content: bytes) -> bool:
 
 
 def link(source: Path, path: Path) -> bool:
-    """Give a file a name unless there is one of this name; whether it got it.
+    """Give a file a second name, unless that name exists, and return whether it was given.
 
     Raises:
-        OSError: it cannot be done.
+        OSError: the link cannot be made.
     """
     try:
         os.link(source, path)
     except FileExistsError:
         return False
     except OSError as error:
-        # A file system without links (FAT). What is left is a moment in which two processes may both come first.
+        # A file system without links (FAT): for a moment, two concurrent processes may both succeed.
         if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
             raise
         if path.exists():
@@ -107,18 +106,20 @@ def link(source: Path, path: Path) -> bool:
 
 
 def sync_file(path: Path) -> None:
-    """Have the contents of a file on the disk: a rename can reach it before them, and after a power cut they are lost.
+    """Flush the content of a file to the disk.
+
+    Otherwise a rename can reach the disk before the content, which is then lost in a power cut.
 
     Raises:
-        OSError: they cannot be written.
+        OSError: the content cannot be written.
     """
     with path.open("rb+") as file:
         os.fsync(file.fileno())
 
 
 def sync_folder(path: Path) -> None:
-    """Have the names of the files in a folder on the disk, where the system does that."""
-    # Windows opens no folders, and some shared disks do not know the call: they write names at once, or not for us.
+    """Flush the file names of a folder to the disk, where the system supports it."""
+    # Windows opens no folders, and some network disks do not support the call.
     with contextlib.suppress(OSError):
         opened = os.open(path, os.O_RDONLY)
         try:

@@ -1,9 +1,8 @@
-"""Keras's backend and its global settings while our numbers are made; quick to import.
+"""Pin Keras's backend and global settings for reproducible numbers; quick to import.
 
-A file in the user's home, `~/.keras/keras.json`, says which backend, which precision, which order of axes and which
-epsilon Keras takes where nothing else is said. Neither it nor what else runs in a process decides about numbers of
-ours: commands and workers have their own settings (`KERAS_SETTINGS`), and a user's process has its own again
-afterwards.
+A file in the user's home, `~/.keras/keras.json`, sets the default backend, precision, order of axes and epsilon of
+Keras. Neither this file nor other code in the process may change our numbers: commands and workers use their own
+settings (`KERAS_SETTINGS`), and the user's settings are restored afterwards.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from keras_emotion.native_log import quiet_start_up
 from keras_emotion.schema import InputError
 
 DEFAULT_BACKEND = "tensorflow"
-"""Keras's backend where the environment variable `KERAS_BACKEND` names none."""
+"""Backend if the environment variable `KERAS_BACKEND` is not set."""
 
 KERAS_SETTINGS = {
     "floatx": "float32",
@@ -30,7 +29,7 @@ KERAS_SETTINGS = {
     "max_epochs": None,
     "max_steps_per_epoch": None,
 }
-"""Keras's global settings while networks of ours are built, trained and applied, by their names in `keras.config`."""
+"""Global settings of Keras while networks are built, trained and applied, by their names in `keras.config`."""
 
 _BACKENDS = ("tensorflow", "jax", "torch")
 _JSON_EXPECTED = {
@@ -43,14 +42,14 @@ _JSON_EXPECTED = {
 }
 
 _is_backend_of_ours = False
-"""Whether it is us who put `KERAS_BACKEND` into the environment."""
+"""Whether this module set `KERAS_BACKEND` in the environment."""
 
 _displaced: dict[str, Any] | None = None
-"""The settings that ours took the place of, as long as they do."""
+"""The settings to restore, while ours are in effect."""
 
 
 def running_backend() -> str | None:
-    """Keras's backend in this process, or the one that the user's environment asks for before Keras is there."""
+    """Return Keras's backend in this process, or the one that the environment requests if Keras is not imported yet."""
     if "keras" in sys.modules:
         return sys.modules["keras"].config.backend()
     asked = os.environ.get("KERAS_BACKEND") or None
@@ -58,9 +57,9 @@ def running_backend() -> str | None:
 
 
 def choose_backend() -> None:
-    """Put `DEFAULT_BACKEND` into the environment where nothing else is asked for and Keras is not there yet.
+    """Set the environment to `DEFAULT_BACKEND` unless a backend is requested or Keras is imported already.
 
-    Otherwise Keras would take what `~/.keras/keras.json` says. The start-up log of the backend is suppressed.
+    Otherwise Keras would use the backend of `~/.keras/keras.json`. The start-up log of the backend is suppressed.
     """
     global _is_backend_of_ours
     quiet_start_up()
@@ -68,15 +67,15 @@ def choose_backend() -> None:
         if not os.environ.get("KERAS_BACKEND"):
             os.environ["KERAS_BACKEND"] = DEFAULT_BACKEND
             _is_backend_of_ours = True
-        # Another implementation of Keras's variables on JAX, which the file could ask for too.
+        # Another implementation of Keras's variables on JAX, which the file could also enable.
         os.environ.setdefault("KERAS_NNX_ENABLED", "0")
 
 
 def check_keras_can_start() -> None:
-    """Say in one line what would keep Keras from being imported.
+    """Check that Keras can be imported with the present environment and settings file.
 
     Raises:
-        InputError: `KERAS_BACKEND` names no backend, or Keras's file of settings holds what Keras refuses.
+        InputError: `KERAS_BACKEND` is not a backend, or Keras's settings file has a value that Keras refuses.
     """
     choose_backend()
     if "keras" in sys.modules:
@@ -89,18 +88,18 @@ def check_keras_can_start() -> None:
     path = Path(os.environ.get("KERAS_HOME") or Path("~/.keras").expanduser()) / "keras.json"
     try:
         said = json.loads(path.read_text())
-    # Keras, too, goes without a file that it cannot read or that is no JSON.
+    # Keras itself ignores a file that it cannot read or that is not JSON.
     except (OSError, ValueError):
         return
     if not isinstance(said, dict):
-        raise InputError(f"{path}: holds {type(said).__name__}; expected settings of Keras by name; delete the file")
+        raise InputError(f"{path}: holds {type(said).__name__}; expected Keras settings by name; delete the file")
     for name, (is_right, expected) in _JSON_EXPECTED.items():
         if name in said and not is_right(said[name]):
-            raise InputError(f"{path}: {name} is {said[name]!r}; expected {expected}; mend or delete the file")
+            raise InputError(f"{path}: {name} is {said[name]!r}; expected {expected}; correct or delete the file")
 
 
 def pin_keras_settings() -> None:
-    """Give Keras the settings of `KERAS_SETTINGS`; `restored_keras_settings` takes them back."""
+    """Apply `KERAS_SETTINGS` to Keras; `restored_keras_settings` reverts them."""
     global _displaced
     import keras
 
@@ -111,7 +110,7 @@ def pin_keras_settings() -> None:
 
 @contextlib.contextmanager
 def restored_keras_settings() -> Iterator[None]:
-    """A block behind which Keras has the settings of before, if they were pinned in it."""
+    """Context manager that restores Keras's previous settings at its end, if they were pinned in it."""
     global _displaced
     is_outermost = _displaced is None
     try:
@@ -124,7 +123,7 @@ def restored_keras_settings() -> Iterator[None]:
 
 @contextlib.contextmanager
 def own_keras_settings() -> Iterator[None]:
-    """A block in which Keras has the settings of `KERAS_SETTINGS`.
+    """Context manager in which Keras has the settings of `KERAS_SETTINGS`.
 
     Raises:
         InputError: Keras cannot be imported, see `check_keras_can_start`.

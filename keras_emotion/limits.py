@@ -1,4 +1,4 @@
-"""Limits on what a file may make a process allocate; sizes are looked at before anything is.
+"""Limit the memory that an input file can make a process allocate; sizes are checked before allocation.
 
 A file of some megabytes can declare an array of gigabytes, or a picture of a gigapixel. The limits hold in all
 processes of a run: they are kept in an environment variable, which worker processes inherit.
@@ -23,11 +23,11 @@ OPTION = "--limit"
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """What a file may hold at most.
+    """Upper limits on the content of an input file.
 
     Args:
-        memory_gib: GiB of arrays that are read from a file at once. Files that are read piece by piece (EDF, `.npy`,
-            videos) have no such limit.
+        memory_gib: GiB of arrays that are read from a file at once. Files that are read in pieces (EDF, `.npy`, videos)
+            have no such limit.
         table_mib: MiB of a csv or JSON file.
         picture_megapixels: millions of pixels of a picture, or of a frame of a video.
         video_hours: hours of a video or sound file.
@@ -43,16 +43,16 @@ NAMES = tuple(field.name for field in dataclasses.fields(Limits))
 
 
 def current_limits() -> Limits:
-    """Return the limits that hold in this process.
+    """Return the limits of this process.
 
     Raises:
-        InputError: the environment variable holds something else.
+        InputError: the environment variable is invalid.
     """
     return _parsed(os.environ.get(ENVIRONMENT_VARIABLE, ""))
 
 
 def set_limits(words: Sequence[str]) -> None:
-    """Change limits of this process and of all that it starts.
+    """Set limits of this process and of its child processes.
 
     Args:
         words: `name=value` each.
@@ -85,7 +85,7 @@ def check_memory(path: Path | str, n_bytes: int, what: str = "arrays") -> None:
     """Refuse a file that declares more than `Limits.memory_gib`.
 
     Raises:
-        InputError: it does.
+        InputError: the file declares more.
     """
     _check(path, n_bytes / 2**30, "memory_gib", "GiB", f"declares {{}} of {what}")
 
@@ -94,16 +94,16 @@ def check_table(path: Path | str, n_bytes: int) -> None:
     """Refuse a csv or JSON file of more than `Limits.table_mib`.
 
     Raises:
-        InputError: it is larger.
+        InputError: the file is larger.
     """
     _check(path, n_bytes / 2**20, "table_mib", "MiB", "has {}")
 
 
 def check_picture(path: Path | str, width: int, height: int) -> None:
-    """Refuse a picture of more than `Limits.picture_megapixels`.
+    """Refuse a picture or video frame of more than `Limits.picture_megapixels`.
 
     Raises:
-        InputError: it is larger.
+        InputError: the picture is larger.
     """
     shown = f"is a picture of {width} x {height} pixels, {{}}"
     _check(path, width * height / 1e6, "picture_megapixels", "megapixels", shown)
@@ -113,9 +113,9 @@ def check_video(path: Path | str, seconds: float) -> None:
     """Refuse a video or sound file of more than `Limits.video_hours`.
 
     Raises:
-        InputError: its header announces more.
+        InputError: the header declares a longer duration.
     """
-    _check(path, seconds / 3600, "video_hours", "hours", "announces {}")
+    _check(path, seconds / 3600, "video_hours", "hours", "declares a duration of {}")
 
 
 def _check(path: Path | str, size: float, name: str, unit: str, text: str) -> None:
@@ -128,6 +128,6 @@ def _check(path: Path | str, size: float, name: str, unit: str, text: str) -> No
 
 
 def _rounded_up(size: float) -> str:
-    """A number of two digits that is not below another."""
+    """Round up to two significant digits."""
     step = 10.0 ** (math.floor(math.log10(size)) - 1)
     return f"{math.ceil(size / step) * step:.12g}"

@@ -1,4 +1,4 @@
-"""Paths that tables and headers name: below the folder of the data, unless the user allows others."""
+"""Restrict paths in tables and headers to the data folder, unless the user allows others."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from pathlib import Path
 from keras_emotion.schema import InputError
 
 FOLLOW_VARIABLE = "KERAS_EMOTION_FOLLOW_LINKS"
-"""Environment variable that is set, and not empty, where paths may lead out of the folder; `--follow-links` sets it."""
+"""Environment variable that allows paths outside the data folder if not empty; `--follow-links` sets it."""
 
 OPTION = "--follow-links"
 
-ADVICE = f"expected a path from the folder that stays within it; link the file there, or give {OPTION} to read it"
-"""What to do about a path that leads out of the folder of the data."""
+ADVICE = f"expected a path relative to the folder and within it; link the file there, or give {OPTION} to read it"
+"""Advice for a path outside the data folder."""
 
 
 def may_leave_folder() -> bool:
-    """Whether paths in tables and headers may lead out of the folder of the data."""
+    """Return whether paths in tables and headers may leave the data folder."""
     return bool(os.environ.get(FOLLOW_VARIABLE))
 
 
 def leaves_folder(path: Path, root: Path) -> bool:
-    """Whether a path that a table or header names lies outside of a folder, by its words.
+    """Return whether a path of a table or header is lexically outside a folder.
 
-    Symbolic links within the folder are the user's own, and what they lead to counts as what is in it.
+    Symbolic links within the folder were made by the user; their targets count as content of the folder.
 
     Example:
         >>> leaves_folder(Path("study/../other/a.edf"), Path("study"))
@@ -36,16 +36,16 @@ def leaves_folder(path: Path, root: Path) -> bool:
 
 
 def refuse_outside(path: Path, root: Path, where: Path | str, named: str) -> None:
-    """Refuse a path, written in a table or header, that leads out of a folder, unless `--follow-links` is given.
+    """Refuse a path of a table or header that leaves a folder, unless `--follow-links` is given.
 
     Args:
-        path: where the path leads.
+        path: the resolved path.
         root: the folder.
         where: the table or header, for the message.
-        named: the path as it is written there.
+        named: the path as written there.
 
     Raises:
-        InputError: it leads out of the folder.
+        InputError: the path leaves the folder.
     """
     if leaves_folder(path, root) and not may_leave_folder():
         raise InputError(f"{where}: names {named!r}; {ADVICE}")

@@ -24,6 +24,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
+from typing_extensions import override
+
 from keras_emotion.messages import condensed, is_quiet, is_verbose
 from keras_emotion.schema import InputError
 from keras_emotion.visible_text import visible
@@ -93,8 +95,8 @@ class RunLog(logging.Handler):
         """Whether it is known where the file is."""
         return self._path is not None
 
+    @override
     def emit(self, record: logging.LogRecord) -> None:
-        """See `logging.Handler`."""
         try:
             text = record.getMessage()
             if record.exc_info:
@@ -192,6 +194,10 @@ def start_log(folder: Path, made_with: Mapping[str, Any], what: str) -> None:
 @contextlib.contextmanager
 def _warnings_logged() -> Iterator[None]:
     """Context in which Python warnings are logged for the file, and shown as before."""
+    if getattr(warnings.showwarning, "logs", False):
+        # By an outer context; whoever collects hears of it by the logger.
+        yield
+        return
     show = warnings.showwarning
 
     def show_and_log(
@@ -205,6 +211,7 @@ def _warnings_logged() -> Iterator[None]:
         show(message, category, filename, lineno, file, line)
         log_to_file("%s: %s (%s:%d)", category.__name__, message, filename, lineno, level=logging.WARNING)
 
+    show_and_log.logs = True  # type: ignore[attr-defined]  # a mark on the function
     warnings.showwarning = show_and_log
     try:
         yield

@@ -1,4 +1,4 @@
-"""Opening of video and sound files, the same for pictures and for sound."""
+"""Open video and sound files, and check the size of pictures."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ def open_media(path: Path) -> av.container.InputContainer:
     """Open a video or sound file.
 
     Raises:
-        InputError: it is a FIFO or a device, or a stream has a codec that FFmpeg does not know.
-        av.error.FFmpegError: it is no such file, or damaged.
-        OSError: it cannot be read.
+        InputError: the path is a FIFO or a device, or a stream has a codec that FFmpeg does not support.
+        av.error.FFmpegError: the file is missing, damaged or not a media file.
+        OSError: the file cannot be read.
     """
     import av
 
-    # FFmpeg would wait for it.
+    # FFmpeg would block on a FIFO.
     refuse_special_file(path)
-    # FFmpeg takes what stands before a colon at the start of a relative path for a protocol.
+    # FFmpeg takes the text before a colon at the start of a relative path for a protocol.
     container = av.open(str(path.absolute()), metadata_errors="replace")
     for stream in (*container.streams.video, *container.streams.audio):
         if stream.codec_context is None:
@@ -35,12 +35,12 @@ def open_media(path: Path) -> av.container.InputContainer:
 
 
 def check_picture_file(path: Path) -> None:
-    """Refuse a picture that its header calls larger than `Limits.picture_megapixels`; nothing is decoded.
+    """Refuse a picture whose header declares more than `Limits.picture_megapixels`, without decoding it.
 
-    A file that is no picture passes: whoever decodes it says so.
+    A file that is not a picture passes: its decoder raises the error.
 
     Raises:
-        InputError: it is larger, or a FIFO or a device.
+        InputError: the picture is larger, or the path is a FIFO or a device.
     """
     refuse_special_file(path)
     try:
@@ -58,7 +58,7 @@ def check_picture_file(path: Path) -> None:
 def _picture_size(path: Path) -> tuple[int, int]:
     import PIL.Image
 
-    # PIL has a limit of its own, which is lower than what the user may have allowed.
+    # PIL has its own limit, which may be lower than the user's.
     most, PIL.Image.MAX_IMAGE_PIXELS = PIL.Image.MAX_IMAGE_PIXELS, None
     try:
         with PIL.Image.open(path) as image:
@@ -68,5 +68,5 @@ def _picture_size(path: Path) -> tuple[int, int]:
 
 
 def error_reason(error: Exception) -> str:
-    """What an error of FFmpeg or of the system says, without its number."""
+    """Return the text of an FFmpeg or system error without its number."""
     return getattr(error, "strerror", None) or str(error)

@@ -1,43 +1,43 @@
-"""Shorten messages for people: one line for the same problem of many files, and lists without their end.
+"""Shorten messages: one line for the same problem in many files, and truncated lists.
 
-`--verbose` prints everything, and the JSON of a command holds it anyway.
+`--verbose` prints everything; the JSON output of a command is always complete.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import PurePath
 
 VERBOSE_VARIABLE = "KERAS_EMOTION_VERBOSE"
-"""Environment variable that is set, and not empty, where nothing is shortened: in workers of a run too."""
+"""Environment variable that disables shortening if not empty, also in the workers of a run."""
 
 QUIET_VARIABLE = "KERAS_EMOTION_QUIET"
-"""Environment variable that is set, and not empty, where only results, warnings and errors are printed."""
+"""Environment variable that suppresses notes and progress if not empty."""
 
 _SHOWN_NAMES = 3
 _LONGEST_LIST, _SHOWN_ITEMS = 20, 12
 
 
 def is_verbose() -> bool:
-    """Whether messages are printed in full."""
+    """Return whether messages are printed in full."""
     return bool(os.environ.get(VERBOSE_VARIABLE))
 
 
 def is_quiet() -> bool:
-    """Whether notes and progress are not printed."""
+    """Return whether only results, warnings and errors are printed."""
     return bool(os.environ.get(QUIET_VARIABLE))
 
 
 def condensed(lines: Iterable[str]) -> list[str]:
-    """Lines for people: what is the same for more than three files is one, and lists are cut.
+    """Merge equal messages about more than three files, and truncate long lists.
 
     Args:
-        lines: `<file>: <what is wrong>`, or `<file>, <file>: <what is wrong>`; other lines stay by themselves.
+        lines: `<file>: <what is wrong>`, or `<file>, <file>: <what is wrong>`; other lines are not merged.
 
     Returns:
-        The lines by their first occurrence; all of them in full under `is_verbose`.
+        The lines, ordered by first occurrence; all of them unchanged if `is_verbose`.
 
     Example:
         >>> condensed([f"s{number}.edf: no EEG" for number in range(1, 6)])
@@ -48,29 +48,32 @@ def condensed(lines: Iterable[str]) -> list[str]:
     lines = list(lines)
     if is_verbose():
         return lines
-    groups: dict[str, tuple[list[str], list[str], str]] = {}
+    groups: dict[str, dict[str, None]] = {}
+    keys, texts = [], []
     for line in lines:
         names, text = _files_of(line)
         key = text if names else line
         for name in names:
-            # A message may name its file, or one that belongs to it, once more.
+            # A message may repeat the name of its file, or of a file that belongs to it.
             key = re.sub(rf"\b{re.escape(PurePath(name).stem)}\b", "\0", key)
-        own, whole, _ = groups.setdefault(key, ([], [], text))
-        own += names
-        whole.append(line)
-    return [shown for names, whole, text in groups.values() for shown in _shown(names, whole, text)]
+        groups.setdefault(key, {}).update(dict.fromkeys(names))
+        keys.append(key)
+        texts.append(text)
+    shown, merged = [], set()
+    for line, key, text in zip(lines, keys, texts, strict=True):
+        if len(groups[key]) <= _SHOWN_NAMES:
+            shown.append(cut_lists(line))
+        elif key not in merged:
+            merged.add(key)
+            shown.append(_merged(list(groups[key]), text))
+    return shown
 
 
-def _shown(names: list[str], whole: list[str], text: str) -> Iterator[str]:
-    names = list(dict.fromkeys(names))
-    if len(names) <= _SHOWN_NAMES:
-        yield from map(cut_lists, whole)
-        return
+def _merged(names: list[str], text: str) -> str:
     folder = os.path.commonpath([os.path.dirname(name) for name in names]) if _are_alike(names) else ""
     short = [os.path.relpath(name, folder) if folder else name for name in names[:_SHOWN_NAMES]]
     where = f"{folder}: " if folder else ""
-    listed = ", ".join(short)
-    yield f"{where}{len(names)} files ({listed} and {len(names) - _SHOWN_NAMES} more): {cut_lists(text)}"
+    return f"{where}{len(names)} files ({', '.join(short)} and {len(names) - _SHOWN_NAMES} more): {cut_lists(text)}"
 
 
 def _are_alike(names: list[str]) -> bool:
@@ -78,16 +81,16 @@ def _are_alike(names: list[str]) -> bool:
 
 
 def _files_of(line: str) -> tuple[list[str], str]:
-    """The files that a line is about, and what it says of them; none where it does not begin with files."""
+    """Split a line into the files at its beginning and the message; no files if it does not begin with any."""
     head, separator, text = line.partition(": ")
     names = head.split(", ")
-    # A name of a file has an ending; a sentence before a colon has blanks, and ends in none.
+    # A file name has an extension; a sentence before a colon has spaces and no extension.
     is_files = separator and all(re.fullmatch(r"[^\n]*\.\w{1,8}", name) for name in names)
     return (names, text) if is_files else ([], line)
 
 
 def cut_lists(line: str) -> str:
-    """A line in which lists of more than 20 items end after the twelfth.
+    """Truncate lists of more than 20 items in a line to 12.
 
     Example:
         >>> cut_lists("no channel A; it has " + ", ".join(f"E{number}" for number in range(1, 54)))
@@ -98,9 +101,9 @@ def cut_lists(line: str) -> str:
     parts = re.split(r"(; |: )", line)
     for place, part in enumerate(parts):
         items = part.split(", ")
-        # Names that a user chooses from stay.
+        # Lists of valid values stay complete.
         if len(items) > _LONGEST_LIST and "expected one of" not in part:
-            # A bracket that the list stands in is closed behind it.
+            # If the list is in brackets, the closing bracket is kept.
             last = re.search(r"\)*$", items[-1] if part.count("(") < part.count(")") or "(" in items[0] else "")
             end = last[0] if last else ""
             parts[place] = f"{', '.join(items[:_SHOWN_ITEMS])} and {len(items) - _SHOWN_ITEMS} more{end}"
@@ -108,6 +111,6 @@ def cut_lists(line: str) -> str:
 
 
 def is_shortened(lines: Iterable[str]) -> bool:
-    """Whether `condensed` prints less than there is."""
+    """Return whether `condensed` omits anything."""
     lines = list(lines)
     return condensed(lines) != lines

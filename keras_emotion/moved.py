@@ -1,4 +1,4 @@
-"""Import paths of earlier versions: they still import, with a `DeprecationWarning`, until version 0.3.0."""
+"""Import paths of earlier versions, which raise a `DeprecationWarning` until version 0.3.0."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ MODULES: Mapping[str, str] = {
     "keras_emotion.reproduce": "keras_emotion.cli.reproduce",
     **_SYSTEMS,
 }
-"""Modules that moved: the name that they had, and the one that they have."""
+"""Moved modules: old name to new name."""
 
 NAMES: Mapping[str, str] = {
-    # From one module to several, or under another name.
+    # Split over several modules, or renamed.
     "keras_emotion.evaluation.leaks:check_predictions": "keras_emotion.evaluation.external_predictions",
     "keras_emotion.evaluation.leaks:read_predictions": "keras_emotion.evaluation.external_predictions",
     "keras_emotion.evaluation.leaks:rescore": "keras_emotion.evaluation.external_predictions",
@@ -80,18 +80,18 @@ NAMES: Mapping[str, str] = {
     "keras_emotion.reproduce:draw_priors": "keras_emotion.papers.figures",
     "keras_emotion.reproduce:method": "keras_emotion.papers:with_system",
 }
-"""Names that moved by themselves: the module and the name, and the module (and the name, where it is another)."""
+"""Moved names: old module and name to new module (and new name, if renamed)."""
 
 
 def moved_name(module: str, name: str) -> Any:
-    """Return what a name of a module of an earlier version stands for now, with a warning.
+    """Return the object that a name of an earlier version's module refers to, with a `DeprecationWarning`.
 
     Args:
-        module: the module it is asked of.
+        module: the old module.
         name: the name.
 
     Raises:
-        AttributeError: nothing of this name was in this module.
+        AttributeError: the module never had this name.
     """
     place = NAMES.get(f"{module}:{name}")
     if place is None and module in MODULES:
@@ -100,9 +100,9 @@ def moved_name(module: str, name: str) -> Any:
         raise AttributeError(f"module {module!r} has no attribute {name!r}")
     target, _, new_name = place.partition(":")
     value = getattr(importlib.import_module(target), new_name or name)
-    # The caller of the module's `__getattr__`, which calls this.
+    # The stack level of the caller of the module's `__getattr__`, which calls this function.
     warnings.warn(
-        f"{module}.{name} is now {target}.{new_name or name}; the old path goes in version 0.3.0",
+        f"{module}.{name} is now {target}.{new_name or name}; the old path will be removed in version 0.3.0",
         DeprecationWarning,
         stacklevel=3,
     )
@@ -110,19 +110,19 @@ def moved_name(module: str, name: str) -> Any:
 
 
 def install() -> None:
-    """Have Python find the modules of earlier versions; done once, when the package is imported."""
+    """Register the finder of earlier versions' modules; called once, when the package is imported."""
     if not any(isinstance(finder, _MovedModules) for finder in sys.meta_path):
-        # First: a folder that an update left without its files would be taken for a package without content.
+        # First in the list: a folder that an update left empty would be imported as a namespace package.
         sys.meta_path.insert(0, _MovedModules())
 
 
 class _MovedModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds the modules of `MODULES`: empty ones, whose names lead on."""
+    """Find the modules of `MODULES` as empty modules that forward their names."""
 
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None) -> Any:
         if fullname not in MODULES:
             return None
-        # A package: it had modules in it.
+        # As a package, because it had submodules.
         return importlib.machinery.ModuleSpec(fullname, self, is_package=fullname.endswith(".systems"))
 
     def exec_module(self, module: types.ModuleType) -> None:

@@ -1,10 +1,10 @@
-"""Start native libraries (TensorFlow, MediaPipe, LiteRT) without their start-up log, and import Keras in less time.
+"""Suppress the start-up log of native libraries (TensorFlow, MediaPipe, LiteRT), and speed up the import of Keras.
 
-Environment variables alone are not enough: TensorFlow and MediaPipe write some lines before they read any, or read
-none. These lines are removed from standard error while the libraries start, and only then; errors are still printed.
+Environment variables alone are insufficient: TensorFlow and MediaPipe write some lines before they read them, or ignore
+them. These lines are removed from standard error only while the libraries start; errors are still printed.
 
-Keras imports 4500 modules, and Python's garbage collector goes through all their objects again and again: while Keras
-is imported and when the process ends. Without it, both together take 3.4 s instead of 5.7.
+Keras imports 4500 modules, whose objects Python's garbage collector scans repeatedly, both during the import and when
+the process ends. Without it, both together take 3.4 s instead of 5.7 s.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from collections.abc import Callable, Iterator
 from importlib.machinery import PathFinder
 
 LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
-"""Environment variable of TensorFlow. A user who sets it to 0 gets every line of every library."""
+"""TensorFlow's environment variable. If the user sets it to 0, every line of every library is printed."""
 
 _QUIET_LEVEL = "3"
 
 _START_UP_LINES = (
-    # Headings of logs, then information and warnings, in the formats of absl and of TensorFlow.
+    # Headings of logs, then information and warnings, in the formats of absl and TensorFlow.
     r"^WARNING: (All log messages before absl::InitializeLog|Logging before InitGoogle)",
     r"^[IW][0-9]{4} [0-9:.]+ +[0-9]+ [A-Za-z0-9_/.]+:[0-9]+\]",
     r"^[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:.]+: [IW] ",
     r"^To enable the following instructions: ",
     r"^INFO: Created TensorFlow Lite ",
-    # Logged as errors, without any consequence: parts of CUDA that are registered twice, or a machine without a GPU.
+    # Logged as errors, but harmless: CUDA components that are registered twice, or a machine without a GPU.
     r"Unable to register cu[A-Za-z]+ factory",
     r"computation placer already registered",
     r"failed call to cuInit",
@@ -39,21 +39,22 @@ _START_UP_LINES = (
 
 
 def quiet_start_up() -> None:
-    """Set TensorFlow's log level where the user has set none, filter its log, and import Keras without collections.
+    """Suppress the start-up log of TensorFlow, and import Keras without garbage collection.
 
-    To be called before TensorFlow and Keras are imported; afterwards it has no effect on this process.
+    Call it before TensorFlow and Keras are imported; afterwards it has no effect on this process. A log level that the
+    user has set is kept.
     """
     os.environ.setdefault(LOG_LEVEL, _QUIET_LEVEL)
     for name, block in (("tensorflow", without_start_up_log), ("keras", without_collections)):
         is_awaited = any(isinstance(finder, _ImportWithin) and finder.name == name for finder in sys.meta_path)
         if name not in sys.modules and not is_awaited:
-            # Behind hooks (ours on Keras is one): theirs wrap the loader that is changed here.
+            # After the import hooks (one of ours is on Keras): they wrap the loader that is changed here.
             place = sys.meta_path.index(PathFinder) if PathFinder in sys.meta_path else len(sys.meta_path)
             sys.meta_path.insert(place, _ImportWithin(name, block))
 
 
 class _ImportWithin(importlib.abc.MetaPathFinder):
-    """Finder that imports a module within a block, whoever imports it."""
+    """Import finder that executes a module within a context manager."""
 
     def __init__(self, name: str, block: Callable[[], contextlib.AbstractContextManager]):
         self.name, self._block = name, block
@@ -76,7 +77,7 @@ class _ImportWithin(importlib.abc.MetaPathFinder):
 
 @contextlib.contextmanager
 def without_collections() -> Iterator[None]:
-    """A block without garbage collections; what is there at its end, no later collection goes through."""
+    """Context manager without garbage collection; objects that exist at its end are excluded from later collections."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -89,10 +90,10 @@ def without_collections() -> Iterator[None]:
 
 @contextlib.contextmanager
 def without_start_up_log() -> Iterator[None]:
-    """Remove the start-up lines of native libraries from standard error in a block; all other lines are printed.
+    """Context manager that removes the start-up lines of native libraries from standard error.
 
-    The lines pass through a process of their own (`grep`), so that the last words of a library that aborts are printed
-    too. Nothing is filtered where the user asks for the log (`TF_CPP_MIN_LOG_LEVEL=0`), or without `grep`.
+    The lines pass through a separate process (`grep`), so that the last lines of a library that aborts are printed too.
+    Nothing is filtered if the user requests the log (`TF_CPP_MIN_LOG_LEVEL=0`), or if `grep` is missing.
     """
     if os.environ.get(LOG_LEVEL, "0") in ("", "0"):
         yield
@@ -106,7 +107,7 @@ def without_start_up_log() -> Iterator[None]:
         yield
         return
     try:
-        # In a session of its own: Ctrl-C does not end it before the libraries have written.
+        # In a separate session, so that Ctrl-C does not end it before the libraries have written.
         command = ["grep", "--line-buffered", "-a", "-v", "-E", *patterns]
         reader = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=original, start_new_session=True)
     except OSError:
@@ -121,6 +122,6 @@ def without_start_up_log() -> Iterator[None]:
         os.dup2(original, 2)
         os.close(original)
         reader.stdin.close()
-        # Not without end: a process that was started meanwhile keeps the other end open.
+        # With a timeout: a process that was started meanwhile keeps the other end open.
         with contextlib.suppress(subprocess.TimeoutExpired):
             reader.wait(timeout=2)

@@ -1,4 +1,4 @@
-"""How a field of a command or an experiment is given on the command line; quick to import."""
+"""Metadata of command-line options for fields of commands and experiments; quick to import."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Option:
-    """Metadata of a field's annotation for what its name and type leave open, `Annotated[Path, Option(old="--out")]`.
+    """Metadata in a field's annotation, `Annotated[Path, Option(old="--out")]`.
 
-    A field without it is an option of its own name: `window_seconds` of `system.features` is
+    A field without it is an option with the field's name: `window_seconds` of `system.features` is
     `--system.features.window-seconds`.
 
     Args:
-        name: name on the command line, where it is not that of the field.
-        positional: the value is given by its place, without a name.
+        name: name on the command line, if it differs from that of the field.
+        positional: the value is positional, without an option name, or given by one of the aliases.
         aliases: further spellings, listed in the help: `("--teacher",)`.
-        old: spelling of an earlier version. Not listed; accepted with a note until version 0.3.0.
+        old: spelling of an earlier version. Hidden; accepted with a note until version 0.3.0.
         metavar: placeholder of the value in the help; by default derived from the type.
         names: the registry that holds the valid values, see `keras_emotion.cli.names.REGISTRIES`.
-        rest: a positional that takes all words from its place on, options too.
+        rest: a positional that takes all remaining words, options included.
         repeated: the option takes one value and may be given several times.
-        common: whether `--help` lists it, or only `--help-all`. By default what a command has of its own is listed, and
-            the fields of an experiment are not.
+        common: whether `--help` lists it, or only `--help-all`. By default a command's own options are listed, and the
+            fields of an experiment are not.
         flat: the options of a nested model have no prefix.
-        fixed: the field is no option.
+        fixed: the field has no option.
     """
 
     name: str = ""

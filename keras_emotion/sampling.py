@@ -1,14 +1,14 @@
-"""A few of many, evenly spread."""
+"""Select evenly spaced indices."""
 
 import numpy as np
 
 
 def evenly_spread(n: int, most: int) -> np.ndarray:
-    """Up to `most` of the places 0 to `n - 1`, evenly spread, the first and the last among them.
+    """Return up to `most` of the indices 0 to `n - 1`, evenly spaced, including the first and the last.
 
     Args:
-        n: number of places, 0 or more.
-        most: places at most, 0 or more.
+        n: number of indices, 0 or more.
+        most: largest number of selected indices, 0 or more.
 
     Example:
         >>> evenly_spread(5, 3).tolist()

@@ -1,8 +1,8 @@
-"""The words every room of the house shares: recordings, trials, window tables, labels, errors.
+"""Core data structures: recordings, trials, window tables, labels, errors.
 
-Nothing here reads a file, filters a signal or knows a data set. A *recording* is one array of channels with
-names, units and a rate; a *trial* is a recording under one stimulus with the ratings given to it; a *window table*
-is a `pandas.DataFrame` with one row a window (see `WINDOW_COLUMNS`).
+This module reads no files and depends on no dataset. A *recording* is one array of channels with names, units and a
+sampling rate; a *trial* is a recording under one stimulus with its ratings; a *window table* is a `pandas.DataFrame`
+with one row per window (see `WINDOW_COLUMNS`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-# Not when the module is imported: the command line names its errors by `InputError`, and lists its commands at once.
+# Imported lazily: the command line imports `InputError` from here, and must list its commands at once.
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
@@ -28,34 +28,34 @@ WINDOW_COLUMNS = (
     "start_seconds",
     "stop_seconds",
 )
-"""Columns that a window table starts with; one column a rating (`valence`, `arousal`, ...) follows.
+"""First columns of a window table; one column per rating (`valence`, `arousal`, ...) follows.
 
-`dataset`, `subject`, `session` and `trial` together name a trial: trial ids may start anew in each session. `subject`
-and `session` are integers or strings, `trial` is the data set's stimulus-ordered trial id (1-based) and `presentation`
-the place of the trial in the order in which it was shown (1-based; -1 where it is not known). `start_seconds` and
-`stop_seconds` count from the onset of the stimulus.
+`dataset`, `subject`, `session` and `trial` together identify a trial: trial ids may restart in each session. `subject`
+and `session` are integers or strings, `trial` is the dataset's stimulus-ordered trial id (1-based) and `presentation`
+the 1-based position of the trial in the order of presentation (-1 if unknown). `start_seconds` and `stop_seconds` are
+relative to stimulus onset.
 """
 
 
 SPLIT_PARTS = ("train", "validation", "test")
-"""Parts of a split that a dataset brings along."""
+"""Parts of a split that a dataset predefines."""
 
 _SPLIT_FOLD = re.compile(r"fold_[1-9]\d*")
 
 TRIAL_KEY = ("dataset", "subject", "session", "trial")
-"""Columns that name a trial: trials are numbered anew in each session, a session being one visit of a subject."""
+"""Columns that identify a trial: trial ids restart in each session, which is one visit of a subject."""
 
 
 def is_part_of_split(text: str) -> bool:
-    """Return whether a text names a part of a split: one of `SPLIT_PARTS`, or a fold (`"fold_1"`, `"fold_2"`, ...).
+    """Return whether a text is a part of a split: one of `SPLIT_PARTS`, or a fold (`"fold_1"`, `"fold_2"`, ...).
 
-    Of folds, each is the test part once, and the others are trained on.
+    Each fold is the test set once, while the others are the training set.
     """
     return text in SPLIT_PARTS or _SPLIT_FOLD.fullmatch(text) is not None
 
 
 class InputError(ValueError):
-    """Input of the user's that cannot be used: the message names file, field, what was expected and what to do.
+    """Invalid user input; the message names the file or option, what is wrong, what was expected and what to do.
 
     The command line prints the message without a traceback and exits with code 2.
     """
@@ -63,19 +63,19 @@ class InputError(ValueError):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Recording:
-    """One multichannel signal.
+    """Multichannel signal.
 
     Args:
         signal: `(channels, samples)` array of float32 or float64, in `units`.
         channel_names: name of each channel, in the order of the rows of `signal`.
         units: unit of each channel (`"uV"`, `"ohm"`, `"degC"`, `"a.u."`), in the same order.
-        sampling_rate_hz: samples a second.
-        baseline_seconds: seconds at the start of `signal` that precede the onset of the stimulus.
+        sampling_rate_hz: samples per second.
+        baseline_seconds: seconds at the start of `signal` before stimulus onset.
         source: the file the signal was read from.
         electrode_directions: `(channels, 3)` unit vectors from the centre of the head to the electrodes (right, front,
-            up), NaN where one is not known or the channel is none; `None` where the names say enough.
-        bad_spans: `(start_seconds, stop_seconds, reason)` of stretches that the file itself calls bad, in seconds from
-            the onset of the stimulus.
+            up), NaN if unknown or if the channel is not an electrode; `None` if the channel names are sufficient.
+        bad_spans: `(start_seconds, stop_seconds, reason)` of segments that the file itself annotates as bad, in seconds
+            from stimulus onset.
 
     Raises:
         ValueError: the number of names, units or directions does not match the number of rows of `signal`.
@@ -104,26 +104,26 @@ class Recording:
 
     @property
     def n_baseline_samples(self) -> int:
-        """Number of samples before the onset of the stimulus."""
+        """Number of samples before stimulus onset."""
         return round(self.baseline_seconds * self.sampling_rate_hz)
 
     @property
     def duration_seconds(self) -> float:
-        """Seconds from the onset of the stimulus to the end of the signal."""
+        """Seconds from stimulus onset to the end of the signal."""
         return float((self.signal.shape[1] - self.n_baseline_samples) / self.sampling_rate_hz)
 
     def pick(self, channel_names: Sequence[str]) -> Recording:
-        """A recording with the named channels only, in the order asked for; channels in a row are not copied.
+        """Return a recording with the named channels only, in the given order; contiguous channels are not copied.
 
         Raises:
-            InputError: a name is not among the channels of this recording.
+            InputError: a channel is missing from this recording.
         """
         position = {name: index for index, name in enumerate(self.channel_names)}
         missing = [name for name in channel_names if name not in position]
         if missing:
             raise InputError(
-                f"{self.source or 'recording'}: no channel named {', '.join(missing)}; "
-                f"it has {', '.join(self.channel_names)}"
+                f"{self.source or 'recording'}: missing channel {', '.join(missing)}; "
+                f"available: {', '.join(self.channel_names)}"
             )
         rows = [position[name] for name in channel_names]
         are_in_a_row = bool(rows) and rows == list(range(rows[0], rows[0] + len(rows)))
@@ -138,15 +138,15 @@ class Recording:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImageSequence:
-    """Frames of a clip that are files of their own, as data sets of faces give them.
+    """Frames of a clip as separate image files, as some face datasets provide them.
 
     Args:
-        files: one image a frame, in order.
+        files: one image per frame, in order.
         times_seconds: `(frames,)` seconds from the start of the clip.
-        ratings: `(frames,)` float score of each frame by target name; NaN where a frame has none.
-        landmarks: `(frames, 68, 2)` float32, `(x, y)` in pixels of the image as it is stored, in the order of the
-            68-point markup of iBUG 300-W (jaw 0-16, brows 17-26, nose 27-35, eyes 36-47, mouth 48-67; the person's
-            right side first); NaN where a frame has none; `None` where the data set has none.
+        ratings: `(frames,)` float score of each frame by target name; NaN if missing.
+        landmarks: `(frames, 68, 2)` float32, `(x, y)` in pixels of the stored image, in the order of the 68-point
+            markup of iBUG 300-W (jaw 0-16, brows 17-26, nose 27-35, eyes 36-47, mouth 48-67; the person's right side
+            first); NaN for a frame without landmarks; `None` if the dataset has none.
 
     Raises:
         ValueError: the lengths differ.
@@ -163,17 +163,17 @@ class ImageSequence:
             lengths["landmarks"] = len(self.landmarks)
         wrong = {name: length for name, length in lengths.items() if length != len(self.files)}
         if wrong:
-            raise ValueError(f"{len(self.files)} files but {wrong}; expected one entry a file")
+            raise ValueError(f"{len(self.files)} files but {wrong}; expected one entry per file")
 
 
 @dataclasses.dataclass(frozen=True)
 class Clip:
-    """A stretch of a video or sound file, such as the stimulus of a trial.
+    """Segment of a video or sound file, such as the stimulus of a trial.
 
     Args:
         path: the file.
-        start_seconds: time in the file at which the clip starts.
-        stop_seconds: time in the file at which it stops; `None`: with the trial, or at the end of the file.
+        start_seconds: start of the clip in the file.
+        stop_seconds: end of the clip in the file; `None`: the end of the trial or of the file.
 
     Raises:
         ValueError: the clip starts before the file, or stops before it starts.
@@ -184,7 +184,7 @@ class Clip:
     stop_seconds: float | None = None
 
     def __post_init__(self) -> None:
-        # `not`: nothing compares with a NaN.
+        # `not`, because comparisons with NaN are false.
         if not self.start_seconds >= 0 or not (self.stop_seconds is None or self.stop_seconds > self.start_seconds):
             raise ValueError(
                 f"`start_seconds` is {self.start_seconds} and `stop_seconds` {self.stop_seconds}; expected 0 or more, "
@@ -193,24 +193,24 @@ class Clip:
 
     @property
     def duration_seconds(self) -> float | None:
-        """Length of the clip in seconds, where its stop is known."""
+        """Length of the clip in seconds, or `None` if its end is unknown."""
         return None if self.stop_seconds is None else self.stop_seconds - self.start_seconds
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ReleasedFeatures:
-    """Features of a trial that the authors of a dataset computed and distribute, read from the file when asked for.
+    """Features of a trial that the authors of a dataset computed and distribute, read on demand.
 
     Args:
         source: the file.
-        names: names of the arrays, as the authors call them (`"de_LDS"`).
+        names: the authors' names of the arrays (`"de_LDS"`).
         channel_names: name of each channel, in the order of the arrays.
         bands: `(low_hz, high_hz)` by name of the band, in the order of the arrays.
-        window_seconds: length of a window in seconds; windows are side by side from the onset of the stimulus.
-        smoothed: those of `names` that the authors smoothed over the whole trial: each of their windows depends on
-            windows before and after it.
-        read: reads an array by its name: `(windows, channels, bands)`, float64. Raises an `InputError` that names the
-            file where it cannot.
+        window_seconds: length of a window in seconds; windows are contiguous from stimulus onset.
+        smoothed: those of `names` that the authors smoothed over the whole trial: each window depends on windows before
+            and after it.
+        read: function that reads an array by its name: `(windows, channels, bands)`, float64. Raises an `InputError`
+            that names the file if it cannot be read.
     """
 
     source: Path
@@ -224,7 +224,7 @@ class ReleasedFeatures:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class EyeEvents:
-    """What an eye tracker reported of one trial, event by event; without the times at which the events happened.
+    """Eye-tracker events of one trial, without their times.
 
     Args:
         pupil: `(fixations, 4)` float64: mean horizontal and vertical diameter of the pupil in pixels during each
@@ -232,7 +232,7 @@ class EyeEvents:
         fixations_ms: `(fixations,)` duration of each fixation in milliseconds.
         saccades: `(saccades, 2)`: duration in milliseconds and amplitude in degrees of each saccade.
         blinks_ms: `(blinks,)` duration of each blink in milliseconds.
-        statistics: `(28,)` statistics of the events that the tracker's own program computed; empty without.
+        statistics: `(28,)` statistics of the events that the tracker's own software computed; empty if missing.
     """
 
     pupil: np.ndarray
@@ -244,18 +244,17 @@ class EyeEvents:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class EyeMovements:
-    """Eye movements of a trial, read from the files when asked for.
+    """Eye movements of a trial, read on demand.
 
     Args:
         sources: the files.
-        feature_names: names of the features that the authors computed, in the order of their columns; empty where they
+        feature_names: names of the features that the authors computed, in the order of their columns; empty if they
             distribute none.
-        window_seconds: length in seconds of a window of these features; windows are side by side from the onset of the
-            stimulus.
+        window_seconds: length in seconds of a window of these features; windows are contiguous from stimulus onset.
         is_smoothed: whether the authors smoothed the features over the whole trial.
-        read_features: reads the features: `(windows, features)` float64. `None` where there are none. Raises an
-            `InputError` that names the file where it cannot.
-        read_events: reads the events; `None` where there are none. Raises as `read_features`.
+        read_features: function that reads the features: `(windows, features)` float64. `None` if there are none. Raises
+            an `InputError` that names the file if it cannot be read.
+        read_events: function that reads the events; `None` if there are none. Raises as `read_features`.
     """
 
     sources: tuple[Path, ...]
@@ -268,15 +267,15 @@ class EyeMovements:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ContinuousRating:
-    """A rating that follows the time of a trial, such as one given while the person watched, or later by others.
+    """Continuous (time-varying) rating of a trial, given by the subject while watching, or later by annotators.
 
     Args:
-        times_seconds: `(values,)` float64, increasing: seconds from the onset of the stimulus.
-        values: `(values,)` float64, the rating at each time; NaN where there is none.
-        scale: lowest and highest value that can be given.
+        times_seconds: `(values,)` float64, increasing: seconds from stimulus onset.
+        values: `(values,)` float64, the rating at each time; NaN if missing.
+        scale: lowest and highest possible value.
 
     Raises:
-        ValueError: the lengths differ, or times do not increase.
+        ValueError: the lengths differ, or the times do not increase.
     """
 
     times_seconds: np.ndarray
@@ -295,36 +294,37 @@ class ContinuousRating:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Trial:
-    """A recording under one stimulus, with the ratings that the subject gave to it.
+    """Recording under one stimulus, with the subject's ratings of it.
 
-    Data sets of faces alone have trials too: a clip is a trial without a recording, its actor the subject.
+    Face datasets without signals have trials too: a clip is a trial without a recording, and its actor is the subject.
 
     Args:
-        dataset: name of the data set, lower case (`"deap"`).
-        subject: the data set's own id of the subject.
+        dataset: name of the dataset, lower case (`"deap"`).
+        subject: the dataset's own id of the subject.
         trial: stimulus-ordered trial id, 1-based (DEAP: `Experiment_id`).
-        stimulus: id of the stimulus, the same for every subject who was shown it.
-        recording: the signals, baseline included; `None` in a data set without any.
+        stimulus: id of the stimulus, the same for all subjects.
+        recording: the signals, baseline included; `None` if the dataset has none.
         eeg_channel_names: names of the scalp channels among `recording.channel_names`, in order.
-        ratings: float rating by target name (`{"valence": 6.5, ...}`); a target that was not rated is left out.
-        session: id of the session, that is of the visit of the subject; 1 where there is only one.
-        presentation: 1-based place in the order of presentation, -1 where it is not known.
+        ratings: float rating by target name (`{"valence": 6.5, ...}`); a target without a rating is omitted.
+        session: id of the session, which is one visit of the subject; 1 if there is only one.
+        presentation: 1-based position in the order of presentation, -1 if unknown.
         video: the face video of the trial, or `None` where there is none.
-        video_offset_seconds: time in the video at which the stimulus starts, where the data say it: the video may then
-            go on after the trial. `None`: it is a video of this trial alone, and begins with the stimulus.
-        video_seconds: how long the video lasts by the data, which may be longer than the trial; `None` where they do
-            not say it.
-        video_frame_rate_hz: frames a second of the video by the data, whatever its header says; `None` likewise.
-        images: the frames of the trial where they are files of their own, else `None`.
-        media: the stimulus itself, where the data bring it along or a stimulus folder has it.
-        voice: what the person said, or another sound of the person, where it was recorded.
-        eye_movements: the person's eye movements, where they were recorded and are read.
-        continuous_ratings: ratings that follow the time of the trial, by target name.
-        recorded_together: id of those persons who were recorded together in this trial, so that what one of them felt
-            depends on the others; empty for a person alone.
-        released_features: the authors' own features of the trial, where they are read.
-        split: part of the predefined split that the trial belongs to (`"train"`, `"validation"`, `"test"`, or of a
-            cross-validation `"fold_1"`, `"fold_2"`, ...); empty where the data bring none along.
+        video_offset_seconds: time of stimulus onset in the video, if the dataset gives it; the video may then continue
+            after the trial. `None`: the video is of this trial alone and starts at stimulus onset.
+        video_seconds: duration of the video according to the dataset, which may be longer than the trial; `None` if the
+            dataset does not give it.
+        video_frame_rate_hz: frames per second of the video according to the dataset, which overrides its header; `None`
+            if the dataset does not give it.
+        images: the frames of the trial as separate image files, or `None`.
+        media: the stimulus file, if the dataset or a stimulus folder provides it.
+        voice: the recorded speech or other sound of the subject, or `None`.
+        eye_movements: the subject's eye movements, if they were recorded and are read.
+        continuous_ratings: continuous ratings of the trial, by target name.
+        recorded_together: id of the group of subjects who were recorded together in this trial, so that the emotion of
+            one depends on the others; empty for a single subject.
+        released_features: the authors' own features of the trial, if they are read.
+        split: part of the predefined split that the trial belongs to (`"train"`, `"validation"`, `"test"`, or
+            `"fold_1"`, `"fold_2"`, ... of a cross-validation); empty if the dataset has none.
     """
 
     dataset: str
@@ -350,18 +350,18 @@ class Trial:
     recorded_together: str = ""
 
     def without_ratings(self) -> Trial:
-        """The trial as feature parts see it: what was recorded and shown, and nothing of what was felt."""
+        """Return the trial without its ratings, for feature extraction: labels must not reach the features."""
         images = self.images if self.images is None else dataclasses.replace(self.images, ratings={})
         return dataclasses.replace(self, ratings={}, continuous_ratings={}, images=images)
 
     @property
     def duration_seconds(self) -> float:
-        """How long the trial lasts in seconds, from the onset of the stimulus.
+        """Duration of the trial in seconds, from stimulus onset.
 
-        Without a recording, as long as the images: to the time of the last and one frame period more, which is the
-        smallest step between two of them; a single image lasts 0 s. Without either, as long as the windows of the
-        features that the authors released (the first array is read), else as the video, the voice or the clip of the
-        stimulus, the first of these whose length is known.
+        Without a recording, the duration is that of the images: the time of the last image plus one frame period, which
+        is the smallest step between two images; a single image lasts 0 s. Without images, it is that of the windows of
+        the released features (the first array is read), else of the video, the voice or the stimulus clip, the first of
+        these whose length is known.
 
         Raises:
             InputError: released features cannot be read.
@@ -381,22 +381,24 @@ class Trial:
 
     @property
     def eeg(self) -> Recording:
-        """The scalp channels of the recording.
+        """Scalp channels of the recording.
 
         Raises:
-            InputError: the data set has no recordings.
+            InputError: the dataset has no recordings.
         """
         if self.recording is None:
-            raise InputError(f"{self.dataset}: has no EEG; choose a system that needs faces alone")
+            raise InputError(
+                f"{self.dataset}: has no EEG; expected a dataset with EEG; choose a system that uses faces only"
+            )
         return self.recording.pick(self.eeg_channel_names)
 
     def window_table(self, start_seconds: np.ndarray, window_seconds: float) -> pd.DataFrame:
-        """Window table of this trial, a row for each start.
+        """Window table of this trial, with one row per window start.
 
-        It has `WINDOW_COLUMNS`, the ratings, and `split` and `recorded_together` where they are not empty.
+        It has `WINDOW_COLUMNS`, the ratings, and `split` and `recorded_together` if they are not empty.
 
         Args:
-            start_seconds: `(windows,)` seconds from the onset of the stimulus.
+            start_seconds: `(windows,)` seconds from stimulus onset.
             window_seconds: length of each window.
         """
         import numpy as np

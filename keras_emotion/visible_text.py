@@ -1,4 +1,4 @@
-"""Show texts from files without letting them act on a terminal: control characters become escapes."""
+"""Escape control characters in text from files, so that it cannot act on a terminal."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 if TYPE_CHECKING:
     import rich.console
 
-# C0 and C1 controls (ESC among them) except tab and newline; separators of lines and paragraphs; marks, embeddings,
-# overrides and isolates of the writing direction (UAX #9); and half characters, which no encoding has.
+# C0 and C1 controls (ESC among them) except tab and newline; line and paragraph separators; marks, embeddings,
+# overrides and isolates of the writing direction (UAX #9); and lone surrogates, which no encoding has.
 _UNSAFE = "\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff"
 _ACTING = re.compile(f"[{_UNSAFE}]")
 _ACTING_IN_A_LINE = re.compile(f"[\t\n{_UNSAFE}]")
@@ -18,7 +18,7 @@ _ACTING_IN_A_LINE = re.compile(f"[\t\n{_UNSAFE}]")
 def visible(text: str, is_one_line: bool = False) -> str:
     r"""Return a text with its control characters as escapes: `\x1b`, `\u202e`.
 
-    Letters of scripts that run from right to left stay; characters that change the direction of what follows do not.
+    Letters of right-to-left scripts stay; characters that change the direction of the following text are escaped.
 
     Args:
         text: any text.
@@ -32,7 +32,7 @@ def visible(text: str, is_one_line: bool = False) -> str:
 
 
 def has_control_characters(text: str) -> bool:
-    r"""Whether a text holds a tab, a newline or another control character.
+    r"""Return whether a text contains a tab, a newline or another control character.
 
     Example:
         >>> has_control_characters("valence"), has_control_characters("val\x1bence")
@@ -47,7 +47,7 @@ def _escape(match: re.Match[str]) -> str:
 
 
 class _Encodable:
-    """A text stream that writes characters that its encoding lacks as escapes."""
+    """Text stream that escapes characters that its encoding lacks."""
 
     def __init__(self, raw: TextIO):
         self.raw = raw
@@ -63,24 +63,24 @@ class _Encodable:
 
 
 class VisibleStream:
-    """A text stream that writes control characters as escapes, and characters that its encoding lacks too.
+    """Text stream that escapes control characters, and characters that its encoding lacks.
 
-    What draws on a terminal by escape sequences (a bar of `rich`, see `visible_console`) writes to `raw`.
+    Code that draws on a terminal by escape sequences (a progress bar of `rich`, see `visible_console`) writes to `raw`.
 
     Args:
-        raw: the stream that is written to.
+        raw: the underlying stream.
     """
 
     def __init__(self, raw: TextIO):
         self.raw = raw
 
     def write(self, text: str) -> int:
-        """Write a text, and return its length."""
+        """Write a text and return its length."""
         _Encodable(self.raw).write(visible(text))
         return len(text)
 
     def writelines(self, lines: Any) -> None:
-        """Write texts one after the other."""
+        """Write several texts."""
         for line in lines:
             self.write(line)
 
@@ -89,16 +89,16 @@ class VisibleStream:
 
 
 def visible_stream(stream: TextIO | None) -> VisibleStream | None:
-    """The stream with control characters as escapes; `None` where there is none (a closed standard error)."""
+    """Wrap a stream as a `VisibleStream`; `None` if there is none (a closed standard error)."""
     return stream if stream is None or isinstance(stream, VisibleStream) else VisibleStream(stream)
 
 
 def visible_console(file: TextIO | None = None, width: int | None = None) -> rich.console.Console:
-    """Return a console of rich that writes control characters of what it prints as escapes.
+    """Return a rich console that escapes control characters in everything it prints.
 
     Args:
-        file: what it writes to; by default standard output, whatever that is at the time.
-        width: characters of a line; by default those of the terminal.
+        file: output stream; by default the current standard output.
+        width: characters per line; by default those of the terminal.
     """
     import rich.console
     import rich.segment
@@ -114,20 +114,20 @@ def visible_console(file: TextIO | None = None, width: int | None = None) -> ric
             rich.console.Console.file.fset(self, stream)
 
         def print(self, *objects, **options):
-            # Before widths are measured.
+            # Escaped before rich measures widths.
             super().print(*map(_visible_renderable, objects), **options)
 
         def render(self, renderable, options=None):
-            # Whatever else was made of texts.
+            # Escapes all text that was rendered otherwise.
             for segment in super().render(renderable, options):
                 yield segment if segment.control else rich.segment.Segment(visible(segment.text), segment.style)
 
-    # In a notebook what goes to standard error is text all the same.
+    # In a notebook, output to standard error is plain text too.
     return VisibleConsole(file=file, width=width, force_jupyter=None if file is None else False)
 
 
 def _visible_renderable(item: Any) -> Any:
-    """A string, a text or the cells of a table of rich with control characters as escapes."""
+    """Escape control characters in a string, a rich text or the cells of a rich table."""
     import rich.table
     import rich.text
 

@@ -1,4 +1,4 @@
-"""File names for words of the user, whatever these are."""
+"""File names for arbitrary user-defined names."""
 
 import re
 
@@ -32,7 +32,7 @@ PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 
 
 def parts(job):
-    """The fields of a job, a number being another one than the same number as text."""
+    """Fields of a job; a number differs from the same number as text."""
     return [(type(value), value) for value in vars(job).values()]
 
 
@@ -84,5 +84,5 @@ def test_words_that_no_table_can_hold_are_refused():
     refuse_unusable_words("subject", [1, 2, "é", "e\u0301", "A/01", "\0"])
     with pytest.raises(InputError, match=r"subject 'a\\udce9': has a character that is not valid Unicode"):
         refuse_unusable_words("subject", ["a\udce9"])
-    with pytest.raises(InputError, match="subject 1 and subject '1' are the same in a table of results"):
+    with pytest.raises(InputError, match="subject 1 and subject '1' are equal in a table of results"):
         refuse_unusable_words("subject", [1, "1"])

@@ -1,15 +1,16 @@
-"""What a file declares is looked at before memory is allocated, and the limit is named by its option."""
+"""Declared sizes are checked before memory is allocated, and errors name the option of the limit."""
 
 import io
 import struct
 import zipfile
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.io
 
-from keras_emotion.array_files import npz_shape, parse_npy, read_npz
+from keras_emotion.array_files import npz_shape, parse_npy, read_npz, save_array
 from keras_emotion.datasets.matlab import read_variables
 from keras_emotion.datasets.spreadsheet import read_first_sheet
 from keras_emotion.json_files import read_user_json
@@ -40,8 +41,8 @@ def test_an_archive_that_declares_more_than_memory_is_refused_and_what_is_not_re
     assert read_npz(path, ("small", "gone")).keys() == {"small"}
     assert npz_shape(path, "huge") == (40_000, 40_000)
     set_limits(["memory_gib=6"])
-    # It is allowed now, and found to be short.
-    with pytest.raises(InputError, match=r"not a readable \.npz"):
+    # It is within the limit now, and found to be truncated.
+    with pytest.raises(InputError, match=r"expected an \.npz file"):
         read_npz(path)
 
 
@@ -49,9 +50,9 @@ def test_an_archive_that_declares_more_than_memory_is_refused_and_what_is_not_re
     ("content", "message"),
     [
         (npy_header((10**9,)), "declares shape"),
-        (npy_header((3,)).replace(b"(3,)", b"(3, "), "no header"),
-        (b"\x93NUMPY\x01\x00\xff\xff(", "no header"),
-        (b"", "no header"),
+        (npy_header((3,)).replace(b"(3,)", b"(3, "), r"invalid \.npy header"),
+        (b"\x93NUMPY\x01\x00\xff\xff(", r"invalid \.npy header"),
+        (b"", r"invalid \.npy header"),
     ],
 )
 def test_a_header_alone_allocates_nothing(content, message):
@@ -130,7 +131,9 @@ def test_a_workbook_that_unpacks_to_gigabytes(tmp_path):
 
 
 def test_a_video_of_years():
-    with pytest.raises(InputError, match=r"a.mp4: announces 1.111e\+04 hours; .*--limit video_hours=12000$"):
+    with pytest.raises(
+        InputError, match=r"a.mp4: declares a duration of 1.111e\+04 hours; .*--limit video_hours=12000$"
+    ):
         check_video("a.mp4", 1e9 / 25)
     check_video("a.mp4", 3600)
 
@@ -146,3 +149,20 @@ def test_later_limits_go_before_earlier_ones():
     set_limits(["memory_gib=5", "table_mib=7"])
     set_limits(["memory_gib=6"])
     assert (current_limits().memory_gib, current_limits().table_mib) == (6, 7)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [np.arange(24.0).reshape(2, 3, 4), np.asfortranarray(np.eye(3)), np.zeros((0, 2)), np.array(1), np.array(["é"])],
+    ids=lambda array: f"{array.dtype.kind}{array.shape}",
+)
+def test_a_saved_array_is_read_again(array, tmp_path):
+    save_array(tmp_path / "a.npy", array)
+    read = np.load(tmp_path / "a.npy")
+    np.testing.assert_array_equal(read, array)
+    assert (read.dtype, read.shape) == (array.dtype, array.shape)
+
+
+def test_a_full_disk_is_named_where_an_array_is_written():
+    with pytest.raises(OSError, match="No space left on device"):
+        save_array(Path("/dev/full"), np.zeros(10_000))

@@ -1,4 +1,4 @@
-"""Messages are shortened for people, and whole under --verbose."""
+"""Messages are shortened, and complete under --verbose."""
 
 import pytest
 
@@ -20,10 +20,8 @@ def test_the_same_problem_of_many_files_is_one_line_with_three_names():
 
 
 def test_names_of_the_files_in_the_messages_make_no_difference():
-    lines = [f"s{number}.npy: an array without a sidecar; write s{number}.json" for number in range(1, 6)]
-    assert condensed(lines) == [
-        "5 files (s1.npy, s2.npy, s3.npy and 2 more): an array without a sidecar; write s1.json"
-    ]
+    lines = [f"s{number}.npy: sidecar missing; write s{number}.json" for number in range(1, 6)]
+    assert condensed(lines) == ["5 files (s1.npy, s2.npy, s3.npy and 2 more): sidecar missing; write s1.json"]
 
 
 def test_three_files_and_other_problems_stay_lines():
@@ -55,3 +53,9 @@ def test_verbose_has_all(monkeypatch):
     lines = [f"s{number}.edf: {FAULT}" for number in range(99)]
     assert condensed(lines) == lines
     assert cut_lists(", ".join(map(str, range(99)))).endswith("98")
+
+
+def test_lines_that_are_not_merged_stay_in_their_order():
+    lines = ["a.avi: unreadable", "b.avi: no face", "c.avi: unreadable"]
+    assert condensed(lines) == lines
+    assert not is_shortened(lines)

@@ -1,5 +1,6 @@
-"""One block turns failures of third-party readers into refusals; devices are refused before they are opened."""
+"""Failures of third-party readers become `InputError`; devices are refused before they are opened."""
 
+import errno
 import os
 import socket
 import tokenize
@@ -7,7 +8,7 @@ import zipfile
 
 import pytest
 
-from keras_emotion.refusals import reason_of, refuse_special_file, refusing_unreadable
+from keras_emotion.refusals import reason_of, refuse_special_file, refusing_unreadable, system_failure
 from keras_emotion.schema import InputError
 
 
@@ -24,9 +25,9 @@ from keras_emotion.schema import InputError
         (OSError(5, "Input/output error", "/data/a.set"), "Input/output error"),
         (RuntimeError("/data/a.set: two\n lines"), "a.set: two lines"),
         (RuntimeError("too short.\nWARNING: mne.io.read_raw_cnt supports Neuroscan CNT files only."), "too short"),
-        (AttributeError("'NoneType' object has no attribute 'kind'"), "not of this format, or damaged: AttributeError"),
-        (TypeError("'int' object is not subscriptable"), "not of this format, or damaged: TypeError"),
-        (AssertionError(), "not of this format, or damaged: AssertionError"),
+        (AttributeError("'NoneType' object has no attribute 'kind'"), "unsupported format or damaged: AttributeError"),
+        (TypeError("'int' object is not subscriptable"), "unsupported format or damaged: TypeError"),
+        (AssertionError(), "unsupported format or damaged: AssertionError"),
         (TypeError("The number of trials is 5"), "TypeError: The number of trials is 5"),
     ],
     ids=lambda value: type(value).__name__,
@@ -63,7 +64,35 @@ def test_special_files_are_refused_also_through_links(kind, tmp_path, monkeypatc
             bound.bind("there")
     os.symlink("there", "link")
     for name in ("there", "link"):
-        with pytest.raises(InputError, match=rf"^{name}: is a {kind}.*; expected a regular file$"):
+        with pytest.raises(
+            InputError, match=rf"^{name}: is a {kind}.*; expected a regular file; copy its content to a file$"
+        ):
             refuse_special_file(name)
     refuse_special_file("gone")
     refuse_special_file(".")
+
+
+class ResourceExhaustedError(Exception):
+    """As that of TensorFlow."""
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (MemoryError(), "out of memory; use fewer --workers"),
+        (MemoryError("Unable to allocate 8 GiB"), "out of memory (Unable to allocate 8 GiB); use fewer --workers"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "out of memory; use fewer --workers"),
+        (ResourceExhaustedError("OOM when allocating tensor"), "out of memory; use fewer --workers"),
+        (PermissionError(errno.EACCES, "Permission denied", "a/b"), "a/b: Permission denied; change its permissions"),
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device; free some space"),
+        (OSError(errno.EIO, "Input/output error", "a"), "a: Input/output error; check the disk"),
+        (FileNotFoundError(errno.ENOENT, "No such file", "a"), ""),
+        (ResourceExhaustedError("too many calls"), ""),
+        (ValueError("out of memory"), ""),
+    ],
+    ids=repr,
+)
+def test_failures_of_the_machine_are_told_from_bugs(error, message):
+    found = system_failure(error)
+    assert found.startswith(message)
+    assert bool(found) is bool(message)

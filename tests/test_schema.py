@@ -27,7 +27,7 @@ def test_channels_in_a_row_are_not_copied():
 
 
 def test_an_unknown_channel():
-    with pytest.raises(InputError, match=r"no channel named Oz; it has Fz, Cz, Pz, GSR"):
+    with pytest.raises(InputError, match=r"missing channel Oz; available: Fz, Cz, Pz, GSR"):
         recording().pick(["Cz", "Oz"])
 
 

@@ -1,4 +1,4 @@
-"""Tables are read back as they were written, whatever people and things are called."""
+"""Tables are read back exactly, whatever the names of subjects and columns."""
 
 import io
 import json
@@ -18,7 +18,7 @@ from keras_emotion.tables import csv_bytes, parse_table, read_cells, read_table
 
 WORDS = ["NA", "nan", "None", "null", "N/A", "01", "1e5", "  x ", "", "True", "=1+1", "#", "a,b", '"', "\\", "inf"]
 WORDS += ["a\nb", "\r", "a\r\nb", "\x00", "\ufeff", "\ud800", "<b>"]
-# All characters there are, halves of pairs too.
+# All characters, lone surrogates included.
 names = st.text(st.characters(exclude_categories=()), max_size=6) | st.sampled_from(WORDS)
 whole = st.integers(-(2**63), 2**63 - 1)
 rows = st.lists(st.tuples(names, names, st.floats(), whole, st.booleans()), max_size=5)
@@ -46,7 +46,7 @@ def test_a_table_that_is_cut_off_anywhere_in_a_line_is_refused(tmp_path):
     for length in range(len(content)):
         path.write_bytes(content[:length])
         if length and content[length - 1 : length] == b"\n":
-            # Between two lines: nothing in the file tells.
+            # Truncation between two lines leaves no trace in the file.
             assert len(read_table(path, TABLE_KINDS, TABLE.columns)) < 3
             continue
         with pytest.raises(InputError) as error:
@@ -60,14 +60,14 @@ def test_a_table_that_is_cut_off_anywhere_in_a_line_is_refused(tmp_path):
     [
         (b"01,1,", b"01,1.5,", r"fold: expected an integer in every row \(row 2, fold: '1.5'\)"),
         (b"NA,0,", b"NA,,", r"fold: expected an integer in every row \(row 1, fold: ''\)"),
-        (b"0.1", b"0,1", r"damaged \(line 2 has not the 4 cells of the first\)"),
-        (b"0.1", b"zero", r"value: expected a number or nothing in every row \(row 1, value: 'zero'\)"),
-        (b",value", b",valve", "has no column value"),
+        (b"0.1", b"0,1", r"damaged \(line 2 does not have the 4 cells of the first line\)"),
+        (b"0.1", b"zero", r"value: expected a number or an empty cell in every row \(row 1, value: 'zero'\)"),
+        (b",value", b",valve", "missing column value"),
         (b"01", b"\xff", "damaged .*codec can't decode"),
         (b"fold", b"subject", "damaged .*[Dd]uplicate"),
     ],
 )
-def test_what_is_wrong_with_a_table_is_said(old, new, message):
+def test_faults_of_a_table_are_reported(old, new, message):
     content = csv_bytes(TABLE)
     assert content.count(old) == 1
     with pytest.raises(InputError, match=rf"^table\.csv: {message}"):
@@ -131,12 +131,12 @@ def test_predictions_of_a_run_that_lack_lines_at_the_end_are_refused(tmp_path):
     folder = finished(tmp_path / "run", ["01", "NA"])
     path = folder.path / "predictions.csv"
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
-    with pytest.raises(InputError, match=r"predictions\.csv: damaged \(has 5 rows, and 6 were written\)"):
+    with pytest.raises(InputError, match=r"predictions\.csv: damaged \(has 5 rows; expected 6\)"):
         folder.predictions()
 
 
 def foreign(tmp_path, **columns):
-    """Predictions of two people in two folds, half of them right, under other names where some are given."""
+    """Predictions of two subjects in two folds, half of them correct, optionally with renamed columns."""
     table = pd.DataFrame(
         {
             "subject": ["1"] * 8 + ["2"] * 8,
@@ -207,7 +207,7 @@ def test_no_cell_is_a_formula_for_a_spreadsheet(text, tmp_path):
     raw = pd.read_csv(path, dtype=str, keep_default_na=False)
     for cell in [*raw.columns, *raw.to_numpy().ravel()]:
         assert not cell.startswith(tuple("=+-@\t\r"))
-    # Of a table that a user reads, the cells are the texts too.
+    # In a user's table, the cells are text too.
     assert read_cells(path).iloc[0, 0] == text.strip() or read_cells(path).iloc[0, 0] == text
 
 

@@ -1,4 +1,4 @@
-"""From sound to numbers: decoding at a wanted rate, in step with pictures; log-mel spectrograms; energy."""
+"""Audio features: decoding at a given rate in sync with video, log-mel spectrograms, energy."""
 
 from keras_emotion.audio.spectrogram import (
     cut_patches,

@@ -1,4 +1,4 @@
-"""Spectrograms of sound: log-mel powers, the front end of VGGish, and energy."""
+"""Audio spectrograms: log-mel powers, the front end of VGGish, and energy."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import scipy.fft
 import scipy.signal
 
 FRAMES_AT_ONCE = 4096
-"""Frames that are transformed at once: what bounds the memory, 50 MB for windows of 800 samples."""
+"""Frames transformed at once, which bounds the memory: 50 MB for windows of 800 samples."""
 
 LOG_MEL_FLOOR = 1e-10
 ENERGY_FLOOR_DBFS = -120.0
-"""Energy of digital silence; the rounding of 16 bits lies at -101 dBFS."""
+"""Energy of digital silence; 16-bit quantisation noise is at -101 dBFS."""
 
 VGGISH_RATE_HZ = 16000
 VGGISH_FRAMES = 96
@@ -33,10 +33,10 @@ def log_mel(
     """Compute the logarithm of mel powers.
 
     The audio features of Lee, Kim and Kim (2024, section 3.1): Hamming windows of 50 ms every 10 ms, 20 mel bands, the
-    logarithm. Not printed there, and so ours: only whole windows (`center=False`), a transform as long as the window
-    (800 samples at 16 kHz), power, Slaney's mel scale from 0 to 8000 Hz with bands of equal area, and the natural
-    logarithm of 1e-10 or more. The windows are periodic. These are the numbers of `librosa.feature.melspectrogram`
-    with `htk=False`.
+    logarithm. The paper does not specify the following, which is our choice: only complete windows (`center=False`), a
+    transform as long as the window (800 samples at 16 kHz), power, Slaney's mel scale from 0 to 8000 Hz with bands of
+    equal area, and the natural logarithm of 1e-10 or more. The windows are periodic. The result equals that of
+    `librosa.feature.melspectrogram` with `htk=False`.
 
     Args:
         waveform: `(..., samples)` float32 or float64, full scale -1 to 1.
@@ -51,7 +51,7 @@ def log_mel(
         waveform shorter than a window gives no frame.
 
     Raises:
-        ValueError: the waveform holds no floating-point numbers, or another argument is out of range.
+        ValueError: the waveform is not floating-point, or another argument is out of range.
 
     Example:
         >>> log_mel(np.zeros(64000, "float32"), 16000).shape
@@ -71,9 +71,9 @@ def log_mel(
 def vggish_log_mel(waveform: np.ndarray, sampling_rate_hz: float) -> np.ndarray:
     """Compute the log-mel magnitudes that VGGish was trained on (Hershey et al., 2017).
 
-    Those of the released code [1]: periodic Hann windows of 25 ms every 10 ms, only whole windows, a transform of 512
-    samples, magnitudes, 64 bands of the HTK mel scale from 125 to 7500 Hz whose triangles are linear in mel, without
-    the constant (bin 0), and log(x + 0.01).
+    It follows the released code [1]: periodic Hann windows of 25 ms every 10 ms, only complete windows, a transform of
+    512 samples, magnitudes, 64 bands of the HTK mel scale from 125 to 7500 Hz whose triangles are linear in mel,
+    without the constant (bin 0), and log(x + 0.01).
 
     Args:
         waveform: `(..., samples)` float32 or float64, full scale -1 to 1.
@@ -83,7 +83,7 @@ def vggish_log_mel(waveform: np.ndarray, sampling_rate_hz: float) -> np.ndarray:
         `(..., frames, 64)` in the dtype of the waveform, computed in float64.
 
     Raises:
-        ValueError: another sampling rate, or the waveform holds no floating-point numbers.
+        ValueError: another sampling rate, or the waveform is not floating-point.
 
     References:
         [1] https://github.com/tensorflow/models/tree/master/research/audioset/vggish
@@ -112,7 +112,7 @@ def vggish_patches(waveform: np.ndarray, sampling_rate_hz: float) -> np.ndarray:
         sampling_rate_hz: 16000.
 
     Returns:
-        `(..., patches, 96, 64)`; 4 s give 4 patches. Frames behind the last whole patch are left out.
+        `(..., patches, 96, 64)`; 4 s give 4 patches. Frames after the last complete patch are dropped.
 
     Raises:
         ValueError: as `vggish_log_mel`.
@@ -125,15 +125,14 @@ def vggish_patches(waveform: np.ndarray, sampling_rate_hz: float) -> np.ndarray:
 
 
 def cut_patches(frames: np.ndarray, n_frames: int = VGGISH_FRAMES) -> np.ndarray:
-    """Cut a spectrogram into patches that follow each other without overlap.
+    """Split a spectrogram into contiguous, non-overlapping patches.
 
     Args:
         frames: `(..., frames, bands)`.
-        n_frames: frames of a patch, 1 or more.
+        n_frames: frames per patch, 1 or more.
 
     Returns:
-        `(..., patches, n_frames, bands)`, a view where that is possible. Frames behind the last whole patch are left
-        out.
+        `(..., patches, n_frames, bands)`, a view if possible. Frames after the last complete patch are dropped.
 
     Raises:
         ValueError: `n_frames` is below 1.
@@ -150,8 +149,8 @@ def energy_dbfs(
 ) -> np.ndarray:
     """Compute the energy of windows in decibels relative to full scale.
 
-    20 log10 of the root mean square, full scale being 1: a constant of 1 has 0 dBFS, a sine of full scale -3.01 dBFS.
-    The least is -120 dBFS, also of digital silence.
+    20 log10 of the root mean square, full scale being 1: a constant of 1 has 0 dBFS, a full-scale sine -3.01 dBFS. The
+    minimum is -120 dBFS, also for digital silence.
 
     Args:
         waveform: `(..., samples)` float32 or float64, full scale -1 to 1.
@@ -160,10 +159,10 @@ def energy_dbfs(
         hop_seconds: time between the starts of windows, rounded to samples; default `window_seconds`.
 
     Returns:
-        `(..., windows)` in the dtype of the waveform; only whole windows.
+        `(..., windows)` in the dtype of the waveform; only complete windows.
 
     Raises:
-        ValueError: the waveform holds no floating-point numbers, or another argument is out of range.
+        ValueError: the waveform is not floating-point, or another argument is out of range.
 
     Example:
         >>> energy_dbfs(np.array([0.1, -0.1, 0.0, 0.0]), 2, window_seconds=1)
@@ -180,7 +179,7 @@ def energy_dbfs(
 
 
 def _samples(sampling_rate_hz: float, **seconds: float) -> list[int]:
-    """Lengths in samples, 1 or more."""
+    """Convert durations into samples, 1 or more."""
     if not 0 < sampling_rate_hz < np.inf:
         raise ValueError(f"`sampling_rate_hz` must be above 0; received {sampling_rate_hz}")
     for name, value in seconds.items():
@@ -192,7 +191,7 @@ def _samples(sampling_rate_hz: float, **seconds: float) -> list[int]:
 def _by_frame(
     waveform: np.ndarray, length: int, hop: int, n_features: int, features: Callable[[np.ndarray], np.ndarray]
 ) -> np.ndarray:
-    """Features `(..., frames, n_features)` of the whole windows of a waveform, which `features` computes in float64."""
+    """Apply `features`, in float64, to the complete windows of a waveform: `(..., frames, n_features)`."""
     waveform = np.asarray(waveform)
     if waveform.dtype not in (np.float32, np.float64):
         raise ValueError(
@@ -227,7 +226,7 @@ def _check_bands(n_bands: int, lower_hz: float, upper_hz: float, sampling_rate_h
 
 
 def _triangles(places: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """`(places, bands)` triangles over the edges, each from one edge over the next, of height 1, to the one after."""
+    """Return `(places, bands)` triangles of height 1 over three consecutive edges each."""
     rising = (places[:, None] - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - places[:, None]) / (edges[2:] - edges[1:-1])
     return np.maximum(0.0, np.minimum(rising, falling))
@@ -237,7 +236,7 @@ def _triangles(places: np.ndarray, edges: np.ndarray) -> np.ndarray:
 def slaney_mel_weights(
     n_fft: int, sampling_rate_hz: float, n_bands: int, lower_hz: float, upper_hz: float
 ) -> np.ndarray:
-    """Weights of a power spectrum in the bands of Slaney's Auditory Toolbox, each of the same area.
+    """Return weights of a power spectrum in the bands of Slaney's Auditory Toolbox, each with the same area.
 
     The scale is linear below 1000 Hz (15 mel) and logarithmic above (a factor of 6.4 in 27 mel); the triangles are
     linear in Hz, of height 2 / width.
@@ -250,10 +249,10 @@ def slaney_mel_weights(
         upper_hz: upper end of the last band, at most half the sampling rate.
 
     Returns:
-        `(n_fft // 2 + 1, n_bands)` float64, not to be written to.
+        `(n_fft // 2 + 1, n_bands)` float64, read-only.
 
     Raises:
-        ValueError: bands out of range, or so narrow that one holds no bin of the spectrum.
+        ValueError: bands are out of range, or so narrow that one contains no bin of the spectrum.
     """
     _check_bands(n_bands, lower_hz, upper_hz, sampling_rate_hz)
     linear_hz, octave = 200 / 3, np.log(6.4) / 27
@@ -268,9 +267,9 @@ def slaney_mel_weights(
 
 @functools.lru_cache(maxsize=8)
 def htk_mel_weights(n_fft: int, sampling_rate_hz: float, n_bands: int, lower_hz: float, upper_hz: float) -> np.ndarray:
-    """Weights of a magnitude spectrum in the bands of HTK as VGGish has them: triangles linear in mel, of height 1.
+    """Return weights of a magnitude spectrum in the HTK bands of VGGish: triangles linear in mel, of height 1.
 
-    The scale is 1127 ln(1 + f / 700 Hz). Bin 0, the constant, has no weight: no triangle reaches below `lower_hz`.
+    The scale is 1127 ln(1 + f / 700 Hz). Bin 0, the constant, has weight 0, since no triangle extends below `lower_hz`.
 
     Args:
         n_fft: length of the transform.
@@ -280,10 +279,10 @@ def htk_mel_weights(n_fft: int, sampling_rate_hz: float, n_bands: int, lower_hz:
         upper_hz: upper end of the last band, at most half the sampling rate.
 
     Returns:
-        `(n_fft // 2 + 1, n_bands)` float64, not to be written to.
+        `(n_fft // 2 + 1, n_bands)` float64, read-only.
 
     Raises:
-        ValueError: bands out of range, or so narrow that one holds no bin of the spectrum.
+        ValueError: bands are out of range, or so narrow that one contains no bin of the spectrum.
     """
     _check_bands(n_bands, lower_hz, upper_hz, sampling_rate_hz)
 
@@ -297,9 +296,9 @@ def htk_mel_weights(n_fft: int, sampling_rate_hz: float, n_bands: int, lower_hz:
 def _frozen(weights: np.ndarray) -> np.ndarray:
     if empty := np.flatnonzero(~weights.any(axis=0)).tolist():
         raise ValueError(
-            f"`n_bands` is {weights.shape[1]} and bands {empty} hold no bin of the spectrum; expected fewer bands or a "
-            "longer window"
+            f"`n_bands` is {weights.shape[1]} and bands {empty} contain no bin of the spectrum; expected fewer bands "
+            "or a longer window"
         )
-    # Shared by all calls.
+    # Shared by all calls, therefore read-only.
     weights.flags.writeable = False
     return weights

@@ -1,4 +1,4 @@
-"""Sound of any file that FFmpeg reads: mono, at a wanted sampling rate, placed in time by its time stamps."""
+"""Read audio tracks of any file that FFmpeg supports: mono, at a given rate, aligned by time stamps."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from keras_emotion.media_files import error_reason, open_media
 from keras_emotion.schema import InputError
 
 GAP_TOLERANCE_SECONDS = 0.05
-"""Time stamps may differ so much from the number of samples before them, by rounding and by drifting clocks."""
+"""Tolerance in seconds between time stamps and sample counts, for rounding and clock drift."""
 
 LONGEST_GAP_SECONDS = 60.0
-"""A longer gap between time stamps is refused as damage."""
+"""Longest gap in seconds between time stamps; a longer one is refused as damage."""
 
 TRUNCATED_SECONDS = 0.5
-"""Sound that ends so much before the length in the header is truncated."""
+"""Seconds by which audio may end before the duration in the header; otherwise it is truncated."""
 
 _RIFF_UNKNOWN_SIZES = (0, 0xFFFFFFFF)
 _RIFF_TOLERANCE_BYTES = 1024
@@ -32,13 +32,13 @@ _RIFF_TOLERANCE_BYTES = 1024
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Sound:
-    """A stretch of mono sound.
+    """Segment of mono audio.
 
     Args:
         samples: `(samples,)` float32; full scale is -1 to 1.
         sampling_rate_hz: sampling rate.
         start_seconds: time of the first sample in the file.
-        filled_seconds: length of the gaps of the file within the stretch, which are filled with zeros.
+        filled_seconds: duration of the gaps of the file within the segment, which are filled with zeros.
     """
 
     samples: np.ndarray
@@ -48,7 +48,7 @@ class Sound:
 
     @property
     def duration_seconds(self) -> float:
-        """Length of the stretch."""
+        """Duration of the segment."""
         return len(self.samples) / self.sampling_rate_hz
 
     @property
@@ -59,14 +59,14 @@ class Sound:
 
 @dataclasses.dataclass(frozen=True)
 class AudioFacts:
-    """Facts about the first sound track of a file, from its header.
+    """Header information about the first audio track of a file.
 
     Args:
         path: the file.
         sampling_rate_hz: sampling rate of the track.
-        n_channels: number of its channels.
+        n_channels: number of channels.
         codec: name of the codec.
-        duration_seconds: length that the header announces; 0 where it announces none.
+        duration_seconds: duration declared in the header; 0 if missing.
     """
 
     path: Path
@@ -77,10 +77,10 @@ class AudioFacts:
 
 
 def audio_facts(path: Path | str) -> AudioFacts:
-    """Return the facts about the first sound track of a file.
+    """Return header information about the first audio track of a file.
 
     Raises:
-        InputError: no such file, empty, truncated, unreadable or without a sound track.
+        InputError: the file is missing, empty, truncated, unreadable or without an audio track.
     """
     with _opened(Path(path)) as (container, stream):
         return AudioFacts(
@@ -94,25 +94,25 @@ def read_audio(
     start_seconds: float = 0.0,
     stop_seconds: float | None = None,
 ) -> Sound:
-    """Read the sound of a file, or a stretch of it, as one array.
+    """Read the audio of a file, or a segment of it, as one array.
 
-    Time 0 is the first picture of a file with video, as in `keras_emotion.faces.sample_frames`, so that pictures and
-    sound are in step, and the first sample of a file without video. Sound before time 0 is left out. Gaps (sound that
-    starts after the first picture, lost packets) are filled with zeros and counted in `Sound.filled_seconds`.
+    Time 0 is the first frame of a file with video, as in `keras_emotion.faces.sample_frames`, so that video and audio
+    are in sync, and the first sample of a file without video. Audio before time 0 is dropped. Gaps (audio that starts
+    after the first frame, lost packets) are filled with zeros and counted in `Sound.filled_seconds`.
 
-    Channels are averaged. FFmpeg resamples, with a low-pass filter where the rate decreases. The sound is decoded from
-    the start of the file whatever the stretch, so that a stretch equals the same part of the whole file exactly.
+    Channels are averaged. FFmpeg resamples, with a low-pass filter if the rate decreases. Decoding always begins at the
+    start of the file, so that a segment equals the same part of the whole file exactly.
 
     Args:
-        path: a sound or video file; of several sound tracks the first is read.
-        sampling_rate_hz: wanted sampling rate, a whole number above 0.
+        path: a sound or video file; the first of several audio tracks is read.
+        sampling_rate_hz: target sampling rate, an integer above 0.
         start_seconds: time of the first sample, 0 or more; rounded to a sample.
-        stop_seconds: end of the stretch; default and at most the end of the sound.
+        stop_seconds: end of the segment; default and at most the end of the audio.
 
     Raises:
-        InputError: no such file, empty, unreadable, without a sound track, truncated, with damaged time stamps or of a
-            format that changes; or the stretch is empty or holds no sound.
-        ValueError: `sampling_rate_hz` is not a whole number above 0.
+        InputError: the file is missing, empty, unreadable, without an audio track, truncated, with damaged time stamps
+            or a changing format; or the segment is empty or has no audio.
+        ValueError: `sampling_rate_hz` is not an integer above 0.
     """
     span = _Span.of(path, sampling_rate_hz, start_seconds, stop_seconds)
     gaps: list[tuple[float, float]] = []
@@ -128,25 +128,25 @@ def audio_blocks(
     start_seconds: float = 0.0,
     stop_seconds: float | None = None,
 ) -> Iterator[Sound]:
-    """Read the sound of a file in blocks of equal length, in the memory of a few blocks.
+    """Read the audio of a file in blocks of equal length, with a few blocks in memory.
 
-    The samples are those of `read_audio`. The last block holds what is left and may be shorter; no block lies within
-    the one before it.
+    The samples are those of `read_audio`. The last block has the remaining samples and may be shorter; no block lies
+    entirely within the previous one.
 
     Args:
-        path: a sound or video file; of several sound tracks the first is read.
-        sampling_rate_hz: wanted sampling rate, a whole number above 0.
+        path: a sound or video file; the first of several audio tracks is read.
+        sampling_rate_hz: target sampling rate, an integer above 0.
         block_seconds: length of a block, rounded to samples, 1 sample or more.
-        hop_seconds: time from the start of a block to that of the next, rounded to samples, from 1 sample to
+        hop_seconds: time between the starts of consecutive blocks, rounded to samples, from 1 sample to
             `block_seconds`; default `block_seconds`.
         start_seconds: time of the first sample, 0 or more; rounded to a sample.
-        stop_seconds: end of the last block; default and at most the end of the sound.
+        stop_seconds: end of the last block; default and at most the end of the audio.
 
     Yields:
         The blocks in order.
 
     Raises:
-        InputError: as `read_audio`; of a truncated file after its last block.
+        InputError: as `read_audio`; for a truncated file, after its last block.
         ValueError: `sampling_rate_hz`, `block_seconds` or `hop_seconds` is out of range.
     """
     span = _Span.of(path, sampling_rate_hz, start_seconds, stop_seconds)
@@ -175,7 +175,7 @@ def audio_blocks(
             first += hop
         waiting = [samples[place:]]
         n_waiting = len(samples) - place
-        # What is left of full blocks that overlap has been given already.
+        # The remainder of overlapping full blocks was returned already.
         is_new = n_waiting > length - hop
     if is_new and n_waiting:
         yield span.sound(np.concatenate(waiting), first, gaps)
@@ -183,7 +183,7 @@ def audio_blocks(
 
 @dataclasses.dataclass(frozen=True)
 class _Span:
-    """A stretch of a file in samples of the wanted rate; `last` is `None` for the end of the sound."""
+    """Segment of a file in samples of the target rate; `last` is `None` for the end of the audio."""
 
     path: Path
     rate: int
@@ -193,16 +193,16 @@ class _Span:
     @classmethod
     def of(cls, path, sampling_rate_hz, start_seconds, stop_seconds) -> _Span:
         if not (0 < sampling_rate_hz < math.inf and sampling_rate_hz == round(sampling_rate_hz)):
-            raise ValueError(f"`sampling_rate_hz` must be a whole number above 0; received {sampling_rate_hz}")
+            raise ValueError(f"`sampling_rate_hz` must be an integer above 0; received {sampling_rate_hz}")
         rate = int(sampling_rate_hz)
         if not 0 <= start_seconds < math.inf:
-            raise InputError(f"{path}: sound from {start_seconds} s on was asked for; expected 0 s or more")
+            raise InputError(f"{path}: start of audio is {start_seconds} s; expected 0 s or more; correct it")
         last = None if stop_seconds is None or stop_seconds == math.inf else stop_seconds
-        # `not`: nothing compares with a NaN.
+        # `not`, because comparisons with NaN are false.
         if last is not None and not round(start_seconds * rate) < last * rate:
             raise InputError(
-                f"{path}: sound from {start_seconds:g} to {stop_seconds:g} s was asked for, an empty span; "
-                "expected a stop after the start"
+                f"{path}: audio from {start_seconds:g} to {stop_seconds:g} s is an empty segment; "
+                "expected a stop after the start; correct it"
             )
         first = round(start_seconds * rate)
         return cls(Path(path), rate, first, None if last is None else max(round(last * rate), first + 1))
@@ -214,7 +214,7 @@ class _Span:
 
 
 def _resampled(span: _Span, gaps: list[tuple[float, float]]) -> Iterator[np.ndarray]:
-    """Samples of a span at the wanted rate, piece by piece; none of the pieces is empty."""
+    """Yield the samples of a segment at the target rate in non-empty pieces."""
     place, given = 0, False
     with contextlib.closing(_at_wanted_rate(span, gaps)) as pieces:
         for piece in pieces:
@@ -227,8 +227,8 @@ def _resampled(span: _Span, gaps: list[tuple[float, float]]) -> Iterator[np.ndar
                 return
     if not given:
         raise InputError(
-            f"{span.path}: no sound from {span.first / span.rate:g} s on, it ends at {place / span.rate:.2f} s; "
-            "expected an earlier start"
+            f"{span.path}: no audio from {span.first / span.rate:g} s on, it ends at {place / span.rate:.2f} s; "
+            "expected an earlier start; correct it"
         )
 
 
@@ -246,7 +246,7 @@ def _at_wanted_rate(span: _Span, gaps: list[tuple[float, float]]) -> Generator[n
 
 
 def _mono(path: Path, gaps: list[tuple[float, float]]) -> Iterator[tuple[np.ndarray, int]]:
-    """Mono float32 samples from time 0 on at the rate of the file, gaps filled, and that rate."""
+    """Yield mono float32 samples from time 0 on, with gaps filled, and the sampling rate of the file."""
     with _opened(path) as (container, stream):
         announced_seconds = _announced_seconds(container, stream)
         origin_seconds = _first_picture_seconds(container)
@@ -262,9 +262,9 @@ def _mono(path: Path, gaps: list[tuple[float, float]]) -> Iterator[tuple[np.ndar
                 gap = max(0, place)
             elif kind != (frame.format.name, frame.layout.name, rate):
                 raise InputError(
-                    f"{path}: its format changes from {_words(kind)} to "
+                    f"{path}: audio format changes from {_words(kind)} to "
                     f"{_words((frame.format.name, frame.layout.name, rate))} after {place / rate:.2f} s; expected one "
-                    "format; write it anew"
+                    "format; convert the file again"
                 )
             else:
                 stamped = place if frame.time is None else round((frame.time - origin_seconds) * rate)
@@ -272,23 +272,23 @@ def _mono(path: Path, gaps: list[tuple[float, float]]) -> Iterator[tuple[np.ndar
                 place += gap
             if gap < 0 or gap > LONGEST_GAP_SECONDS * rate:
                 raise InputError(
-                    f"{path}: its time stamps jump by {gap / rate:.2f} s at {(place - gap) / rate:.2f} s; expected "
-                    "sound without interruption; write it anew"
+                    f"{path}: time stamps jump by {gap / rate:.2f} s at {(place - gap) / rate:.2f} s; expected "
+                    "continuous audio; convert the file again"
                 )
             if (n_filled := max(0, place) - max(0, place - gap)) > 0:
                 gaps.append(((place - n_filled) / rate, place / rate))
                 yield np.zeros(n_filled, np.float32), rate
             for converted in to_float.resample(frame):
                 samples = converted.to_ndarray().mean(axis=0, dtype=np.float32)
-                # Sound before the first picture has no time.
+                # Audio before the first frame has no time.
                 yield samples[max(0, -place) :], rate
                 place += len(samples)
         if kind is None:
-            raise InputError(f"{path}: its sound track is empty; copy it again")
+            raise InputError(f"{path}: empty audio track; expected audio; copy the file again")
         end_seconds = place / rate + origin_seconds - (stream.start_time or 0) * float(stream.time_base)
         if end_seconds < announced_seconds - TRUNCATED_SECONDS:
             raise InputError(
-                f"{path}: truncated: its header announces {announced_seconds:.2f} s of sound but only "
+                f"{path}: truncated: its header declares {announced_seconds:.2f} s of audio but only "
                 f"{end_seconds:.2f} s can be read; copy it again"
             )
 
@@ -300,21 +300,21 @@ def _words(kind: tuple[str, str, int]) -> str:
 def _decoded_frames(
     path: Path, container: av.container.InputContainer, stream: av.AudioStream
 ) -> Iterator[av.AudioFrame]:
-    """Frames of a sound track.
+    """Yield the frames of an audio track.
 
     Raises:
-        InputError: it breaks off within a packet.
+        InputError: the track ends within a packet.
     """
     frame, is_cut = None, False
     try:
         for packet in container.demux(stream):
-            # The last one flushes the decoder and holds nothing.
+            # The last packet flushes the decoder and is empty.
             is_cut = packet.is_corrupt if packet.size else is_cut
             for frame in packet.decode():
                 yield frame
     except av.error.FFmpegError as error:
         raise _broken_off(path, frame, error_reason(error)) from None
-    # What FFmpeg cannot know the end of always ends within a packet; RIFF files have been checked by their size.
+    # Formats without a declared end always end within a packet; the size of RIFF files has been checked.
     if is_cut and container.format.name not in ("wav", "avi"):
         raise _broken_off(path, frame, "it ends within a packet")
 
@@ -322,7 +322,7 @@ def _decoded_frames(
 def _broken_off(path: Path, frame: av.AudioFrame | None, reason: str) -> InputError:
     seconds = 0.0 if frame is None else (frame.time or 0.0) + frame.samples / frame.sample_rate
     return InputError(
-        f"{path}: truncated or damaged: its sound breaks off after {seconds:.2f} s ({reason}); copy it again"
+        f"{path}: truncated or damaged: audio decoding failed after {seconds:.2f} s ({reason}); copy it again"
     )
 
 
@@ -335,30 +335,30 @@ def _opened(path: Path) -> Iterator[tuple[av.container.InputContainer, av.AudioS
         raise InputError(f"{path}: empty file; copy it again")
     with path.open("rb") as file:
         head = file.read(8)
-    # FFmpeg takes the size of a RIFF file (WAV, AVI) for its length where it is less than its header announces.
+    # FFmpeg takes the size of a RIFF file (WAV, AVI) as its length if it is smaller than its header declares.
     announced = int.from_bytes(head[4:8], "little")
     if head[:4] == b"RIFF" and announced not in _RIFF_UNKNOWN_SIZES and announced + 8 > n_bytes + _RIFF_TOLERANCE_BYTES:
         raise InputError(
-            f"{path}: truncated: its header announces {announced + 8} bytes but it has {n_bytes}; copy it again"
+            f"{path}: truncated: its header declares {announced + 8} bytes but it has {n_bytes}; copy it again"
         )
     try:
         container = open_media(path)
     except (av.error.FFmpegError, OSError) as error:
         raise InputError(
-            f"{path}: no readable sound ({error_reason(error)}); expected a sound or video file; a copy may be "
+            f"{path}: unreadable audio ({error_reason(error)}); expected a sound or video file; a copy may be "
             "truncated: copy it again"
         ) from None
     with container:
         if not container.streams.audio:
             kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
-            raise InputError(f"{path}: no sound track, only {kinds}; expected a file with sound")
+            raise InputError(f"{path}: no audio track, only {kinds}; expected a file with audio")
         stream = container.streams.audio[0]
         check_video(path, _announced_seconds(container, stream))
         yield container, stream
 
 
 def _first_picture_seconds(container: av.container.InputContainer) -> float | None:
-    """Time stamp of the first picture; `None` without video (the cover of an album is none)."""
+    """Return the time stamp of the first video frame; `None` without video (the cover of an album does not count)."""
     for stream in container.streams.video:
         if not stream.disposition & Disposition.attached_pic:
             return float((stream.start_time or 0) * stream.time_base)
@@ -366,7 +366,7 @@ def _first_picture_seconds(container: av.container.InputContainer) -> float | No
 
 
 def _announced_seconds(container: av.container.InputContainer, stream: av.AudioStream) -> float:
-    """Length of a sound track by the header of its file; 0 where that announces none."""
+    """Return the duration of an audio track by the file header; 0 if missing."""
     name = container.format.name
     if "matroska" in name:
         hours, _, rest = stream.metadata.get("DURATION", "").partition(":")
@@ -375,7 +375,7 @@ def _announced_seconds(container: av.container.InputContainer, stream: av.AudioS
             return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
         except ValueError:
             return 0.0
-    # FFmpeg estimates the length of other files by their size. Of an MP3, only the header of an encoder tells it.
+    # FFmpeg estimates the duration of other files by their size. For MP3, only an encoder's header is reliable.
     tells = any(word in name for word in ("mp4", "wav", "flac", "aiff")) or (
         name == "mp3" and "encoder" in stream.metadata
     )

@@ -109,7 +109,7 @@ def _of_fold(plan: Plan, job: Job, rows: Rows) -> dict[str, Any]:
         # The rows are those of the real labels: of few trials, other labels may leave one class among them.
         if len(np.unique(fold.labels[fold.train])) < 2:
             raise _NotTrainableError(
-                f"{canary}: all training windows of fold {job.fold} have one class; too few trials"
+                f"{canary}: the training windows of fold {job.fold} have one class; too few trials"
             )
         probabilities[canary] = train_fold(fold.system, changed, job, fold).probabilities
         labels[canary] = fold.labels[fold.train]

@@ -20,7 +20,7 @@ from keras_emotion.evaluation.leaks import Finding
 from keras_emotion.experiment.engine import in_workers
 from keras_emotion.experiment.fit import FitRequest, FitResult, TrainingDiverged, fit, run_fits
 from keras_emotion.experiment.fold import Fold, fitted_arrays, make_fold
-from keras_emotion.experiment.jobs import Job, Plan, Replacement, WindowSet, forget_windows
+from keras_emotion.experiment.jobs import Job, Plan, Replacement, Rows, WindowSet, forget_windows
 from keras_emotion.experiment.training import fold_training, train_fold, without_files
 from keras_emotion.pipelines import JoinedArrays
 from keras_emotion.schema import TRIAL_KEY
@@ -45,8 +45,6 @@ _TRAINED = 8
 
 _ROWS = 512
 """Number of test windows whose vectors are computed together with those of the training windows."""
-
-Rows = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def checked_plan(plan: Plan) -> Plan:

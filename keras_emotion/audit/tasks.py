@@ -190,7 +190,7 @@ def network_tasks(
 
 
 def start_audit_log(folder: RunFolder, plan: Plan) -> None:
-    """Write to the log file of an audit from now on: where something is trained, and not where all is recorded."""
+    """Open the log file of an audit; called only if some tasks have no record yet."""
     runtime = plan.experiment.runtime
     start_log(folder.path, environment(runtime.threads_per_worker, runtime.n_workers), "audit")
 

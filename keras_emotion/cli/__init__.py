@@ -1,7 +1,7 @@
 """The command line: `keras-emotion --help` lists the commands.
 
-Exit codes are those of `keras_emotion.cli.exits`. A command is imported when it is called, and what is slow to import
-by the command that needs it, so that `--help` is quick.
+Exit codes are those of `keras_emotion.cli.exits`. A command is imported when it is called, and imports slow modules
+itself, so that `--help` is quick.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ COMMANDS: Mapping[str, str] = {
     "features": "Features",
     "store": "Store",
 }
-"""By the name of a command, what carries it out in the module of that name: a dataclass of its options with a method
-`run`, or a function of its words. Both return the exit code, and their docstrings are the help."""
+"""Commands: the name of the dataclass (options, with a method `run`) or function (of the words) in the module of the
+command. Both return the exit code, and their docstrings are the help."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +49,7 @@ class _CommandLine:
 
     Args:
         command: one of the commands below.
+        version: print the versions of this package, Python and the libraries.
 
     Examples:
         keras-emotion run                     # lists reproductions and models
@@ -57,7 +58,8 @@ class _CommandLine:
         keras-emotion run deap_3facrnn --data-root /data/DEAP --dry-run
     """
 
-    command: Annotated[tuple[str, ...], Option(positional=True, rest=True, metavar="COMMAND")]
+    command: Annotated[tuple[str, ...], Option(positional=True, rest=True, metavar="COMMAND")] = ()
+    version: bool = False
 
 
 @with_exit_codes
@@ -69,7 +71,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     known = [*arguments_of(_CommandLine), *EVERYWHERE]
     given = parse(sys.argv[1:] if arguments is None else arguments, known)
-    print_help(given, known, "keras-emotion", _CommandLine, listed=_summaries)
+    print_help(given, known, "keras-emotion", _CommandLine, ("keras-emotion COMMAND [options]",), listed=_summaries)
+    if given.get("version"):
+        from keras_emotion.environment import versions
+
+        print("\n".join(f"{name}: {version}" for name, version in versions().items()))
+        return 0
+    if not given.get("command"):
+        raise InputError("COMMAND: missing; see keras-emotion --help")
     name, *words = given["command"]
     if name not in COMMANDS:
         near = did_you_mean(name, list(COMMANDS))

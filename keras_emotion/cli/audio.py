@@ -25,11 +25,11 @@ _FILES = ("spectrogram.png", "energy.csv")
 class Audio:
     """Plot the log-mel spectrogram of a sound or video file and measure its energy.
 
-    Writes `spectrogram.png` and `energy.csv` (`start_seconds, stop_seconds, energy_dbfs`: a row a window) into the
-    output folder and prints one line. Existing files are not overwritten.
+    Writes `spectrogram.png` and `energy.csv` (`start_seconds, stop_seconds, energy_dbfs`, one row for each window) to
+    the output folder and prints one line. Existing files are not overwritten.
 
     Args:
-        file: sound or video file; of several sound tracks the first is read.
+        file: sound or video file; the first sound track is read.
         output: folder to write to.
         window_seconds: window of the energy.
         hop_seconds: time between the starts of windows; by default `--window-seconds`.
@@ -53,7 +53,7 @@ class Audio:
     json: bool = False
 
     def run(self) -> int:
-        """Write, and return the exit code."""
+        """Write the output, and return the exit code."""
         from keras_emotion.cli.output import print_json
 
         hop_seconds = self.window_seconds if self.hop_seconds is None else self.hop_seconds
@@ -76,7 +76,7 @@ class Audio:
         return 0
 
     def _measured(self, hop_seconds: float) -> tuple[dict, pd.DataFrame, np.ndarray]:
-        """Summary, energies by window and log-mel powers `(frames, bands)` of the file, read block by block."""
+        """Summary, energies by window and log-mel powers `(frames, bands)` of a file that is read in blocks."""
         import numpy as np
         import pandas as pd
 
@@ -89,7 +89,7 @@ class Audio:
         for block in audio.audio_blocks(self.file, _RATE_HZ, _BLOCK_SECONDS, **span):
             samples = np.concatenate([waiting, block.samples])
             log_mels.append(audio.log_mel(samples, _RATE_HZ, window_seconds=_WINDOW_SECONDS, hop_seconds=_HOP_SECONDS))
-            # From the start of the next window on.
+            # Samples from the start of the next window on.
             waiting = samples[len(log_mels[-1]) * round(_HOP_SECONDS * _RATE_HZ) :]
             stop_seconds = block.start_seconds + block.duration_seconds
             filled_seconds += block.filled_seconds
@@ -130,7 +130,7 @@ class Audio:
 
 
 def _figure(energies: pd.DataFrame, log_mels: np.ndarray, duration_seconds: float, silence_dbfs: float, name: str):
-    """Log-mel spectrogram in decibels over the energy of windows."""
+    """Draw the log-mel spectrogram in decibels above the energy of windows."""
     import numpy as np
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
@@ -139,12 +139,12 @@ def _figure(energies: pd.DataFrame, log_mels: np.ndarray, duration_seconds: floa
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     start_seconds = energies["start_seconds"].iloc[0]
     if len(log_mels):
-        # A figure has fewer columns than a long file frames.
+        # Long files have more frames than a figure has columns.
         together = -(-len(log_mels) // _MOST_COLUMNS)
         columns = np.add.reduceat(log_mels, np.arange(0, len(log_mels), together), axis=0)
         counts = np.diff(np.append(np.arange(0, len(log_mels), together), len(log_mels)))
         decibels = 10 / np.log(10) * columns / counts[:, None]
-        # What a window sees is placed at its middle.
+        # A window is drawn at its centre.
         first = start_seconds + (_WINDOW_SECONDS - _HOP_SECONDS) / 2
         image = upper.imshow(
             decibels.T,

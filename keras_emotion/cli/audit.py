@@ -1,4 +1,4 @@
-"""The command `keras-emotion audit`: the leak audit of a run, or of a table of predictions."""
+"""The command `keras-emotion audit`: leak audit of a run or of a table of predictions."""
 
 from __future__ import annotations
 
@@ -24,30 +24,31 @@ class Audit:
     """Estimate how much of an accuracy is due to leakage, and list the leaks found.
 
     A run is audited by static checks of every fold; by extracting, joining and fitting again with other ratings, ids,
-    trials and test rows, which must change nothing; by training the system on one fold with random test labels and
-    once with shuffled labels; by training on permuted labels; by the gap between folds of windows and of trials; and by
-    the accuracy from the order of presentation alone. The results are written to the folder
-    `audit` of the run, and an interrupted audit continues. A table of predictions, of any program, is audited by static
-    checks and by its accuracy per window and per trial.
+    trials and test rows, which must change nothing; by training the model on one fold with random test labels and with
+    permuted labels; by label permutation; by the gap between folds of windows and of trials; and by the accuracy from
+    the order of presentation alone. The results are written to the folder `audit` of the run, and an interrupted audit
+    is continued. A table of predictions of any program is audited by static checks and by its accuracy per window and
+    per trial.
 
     Args:
         folder: run folder, or its `experiment.json`.
         table: csv files of predictions with one row for each test window, or a folder of them. Columns: subject, trial,
             start, stop, fold, label, prediction; optional: session, stimulus, protocol, target, repetition, content.
-            Files of EEGain, and folds of TorchEEG with labels and predictions, are known by their headers.
+            Files of EEGain, and folds of TorchEEG with labels and predictions, are recognised by their headers.
         columns: names of the columns in the table, as subject=sub label=y_true. fold=@file and repetition=@folder take
             the names of the file and of its folder, start=start_at/128 divides, and start=@row numbers the windows of
-            a trial where there are no times.
-        disjoint: what the folds of the table are meant to keep apart; by default inferred from the table.
-        permutations: label permutations of the system itself, 19 or 199; each costs as much as the run. With 0, it is
-            trained on shuffled labels once, on one fold.
+            a trial without times.
+        disjoint: what training and test sets of the table must not share; by default inferred from the table.
+        permutations: label permutations of the model of the run, 19 or 199; each costs as much as the run. With 0, it
+            is trained on permuted labels once, on one fold.
         light_permutations: label permutations of logistic regression on the same features.
-        data_root: folder of the dataset; by default the one that the run used.
-        stimuli: folder that holds the clips of the stimuli; by default the one that the run used.
+        data_root: folder of the dataset; by default that of the run.
+        stimuli: folder with the clips of the stimuli; by default that of the run.
         output: folder of the audit; by default `audit` in the run folder.
         workers: number of workers, 0 for as many as the run had.
+        full: print all columns and notes of the table.
         json: print one JSON object in place of tables.
-        strict: exit with code 1 if there is a leak.
+        strict: exit with code 1 if a leak is found.
 
     Examples:
         keras-emotion audit runs/A
@@ -66,15 +67,16 @@ class Audit:
     stimuli: Annotated[Path | None, Option(metavar="FOLDER")] = None
     output: Path | None = None
     workers: int = 0
+    full: bool = False
     json: bool = False
     strict: bool = False
 
     def run(self) -> int:
-        """Audits, and returns the exit code."""
+        """Audit, and return the exit code."""
         if (self.folder is None) == (not self.table):
             raise InputError("RUN or --table: give one of them: a run folder, or a csv file of predictions; see --help")
         if self.columns and not self.table:
-            raise InputError("--columns: names the columns of a --table; leave it out for a run")
+            raise InputError("--columns: needs --table; leave it out for a run")
         findings = self._of_table() if self.folder is None else self._of_run()
         return 1 if self.strict and any(finding.severity == "leak" for finding in findings) else 0
 
@@ -120,19 +122,19 @@ class Audit:
                 report=str(report.path),
             )
         else:
-            report.print(make_console())
+            report.print(make_console(), full=self.full)
         return found.findings
 
 
 def _mapping(words: Sequence[str]) -> dict[str, str]:
-    """Columns by our names; several in one word stand between commas."""
+    """Column names of the table by ours; several in one word are separated by commas."""
     mapping: dict[str, str] = {}
     for word in words:
-        # A comma may be part of a name of theirs.
+        # Column names of the table may contain commas.
         for pair in re.split(r",(?=\w+=)", word):
             ours, equals, theirs = pair.partition("=")
             if not (ours and equals and theirs):
-                raise InputError(f"--columns {word}: expected OURS=THEIRS, as label=y_true")
+                raise InputError(f"--columns {word}: expected OURS=THEIRS, such as label=y_true")
             if ours in mapping:
                 raise InputError(f"--columns {word}: {ours} is given twice")
             mapping[ours] = theirs
@@ -140,5 +142,5 @@ def _mapping(words: Sequence[str]) -> dict[str, str]:
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows of a table; what is not defined (a p-value of few labelings) is `None`."""
+    """Rows of a table with `None` for undefined values (a p-value of too few labelings)."""
     return table.astype(object).where(table.notna(), None).to_dict("records")

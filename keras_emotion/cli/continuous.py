@@ -1,4 +1,4 @@
-"""The command `keras-emotion continuous`: predict a rating that follows time."""
+"""The command `keras-emotion continuous`: predict continuous ratings."""
 
 from __future__ import annotations
 
@@ -13,30 +13,31 @@ from keras_emotion.schema import InputError
 
 @dataclasses.dataclass(frozen=True)
 class Continuous:
-    """Predict ratings that follow time from EEG.
+    """Predict continuous ratings from EEG.
 
-    Ridge regression and a recurrent network (3FACRNN's, with a value at each step) are tested on whole trials, beside
-    what can be predicted without any signal: the mean, the order alone, and the ratings of others of the same stimulus.
-    Folds that the output folder holds are not trained again. Exit code 0: done.
+    Ridge regression and a recurrent network (that of 3FACRNN, with one value per step) are tested on whole trials and
+    compared with baseline models without any signal: the mean, the order alone, and the ratings of others of the same
+    stimulus. Folds in the output folder are not trained again. Exit code 0: done.
 
     Args:
         folder: folder of the dataset.
         rating: name of the continuous rating; `describe` lists those of each trial.
         dataset: name of the dataset.
         models: models to compare, ridge or facrnn.
-        protocols: protocols that keep trials whole.
+        protocols: protocols that do not split trials.
         subjects: subjects; by default all.
         step_seconds: length of a step in seconds.
-        delay_seconds: how much later than the moment it is about a value was given.
-        steps: steps of a sequence of the network.
-        epochs: passes over the training sequences, at most.
+        delay_seconds: delay of the ratings with respect to the stimulus.
+        steps: number of steps of a sequence of the network.
+        epochs: maximum number of passes over the training sequences.
         learning_rate: learning rate of the network.
-        maximum_repetitions: number of repetitions of a protocol at most, 0 for all.
-        maximum_folds: number of folds of a protocol at most, 0 for all.
+        maximum_repetitions: maximum number of repetitions of a protocol, 0 for all.
+        maximum_folds: maximum number of folds of a protocol, 0 for all.
         seed: seed of folds, weights and shuffling.
         workers: number of workers, 0 for one per GPU or core.
         output: folder to write to; by default in `runs`.
         feature_store: folder of computed features, shared with runs.
+        full: print all columns of the table.
         json: print one JSON object in place of a table.
 
     Examples:
@@ -45,7 +46,7 @@ class Continuous:
         keras-emotion continuous M --rating continuous_valence
     """
 
-    folder: Annotated[Path, Option(positional=True)]
+    folder: Annotated[Path, Option(positional=True, aliases=("--data-root",))]
     rating: Annotated[str, Option(metavar="NAME")]
     dataset: Annotated[str, Option(names="dataset")] = "mahnob_hci"
     models: Annotated[tuple[str, ...], Option(metavar="NAME ...")] = ("ridge", "facrnn")
@@ -64,6 +65,7 @@ class Continuous:
     workers: int = 0
     output: Annotated[Path | None, Option(metavar="FOLDER")] = None
     feature_store: Path = Path("runs/features")
+    full: bool = False
     json: bool = False
 
     def run(self) -> int:
@@ -74,7 +76,7 @@ class Continuous:
         from keras_emotion.experiment.continuous import run_continuous
         from keras_emotion.experiment.progress import print_progress
         from keras_emotion.files import write_whole
-        from keras_emotion.reports.continuous import LEGEND, continuous_page, draw_traces
+        from keras_emotion.reports.continuous import BRIEF_LEGEND, LEGEND, continuous_page, draw_traces
         from keras_emotion.systems.settings import Runtime
         from keras_emotion.tables import csv_bytes
 
@@ -82,7 +84,7 @@ class Continuous:
         experiment = self._experiment(reader)
         output = self.output or Path("runs") / f"{self.dataset}-{self.rating}-continuous"
         console = make_console()
-        with on_interruption("what is finished is kept; continue with: {command}"):
+        with on_interruption("finished folds and runs are kept; continue with: {command}"):
             result = run_continuous(
                 experiment,
                 reader,
@@ -105,8 +107,9 @@ class Continuous:
             rows = summary.astype(object).where(summary.notna(), None)
             print_json(output=str(output), notes=notes, summary=rows.to_dict("records"))
             return 0
-        _print_table(console, title, summary)
-        for line in (*(f"note: {note}" for note in notes), LEGEND, f"written: {output / 'report.md'}"):
+        _print_table(console, title, summary, result.synthetic, full=self.full)
+        legend = LEGEND if self.full else f"{BRIEF_LEGEND} (all columns: --full, or the report)"
+        for line in (*(f"note: {note}" for note in notes), legend, f"report: {output / 'report.md'}"):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
         return 0
 
@@ -139,18 +142,25 @@ class Continuous:
             )
         except ValidationError as error:
             first = error.errors()[0]
-            # Of a list the place of the item follows, and the fields of the training are options of their own.
+            # In lists the index of the item follows; fields of the training are separate options.
             name = next(place for place in reversed(first["loc"]) if isinstance(place, str))
             raise InputError(f"--{name.replace('_', '-')}: {problem_text(first)}") from None
 
 
-def _print_table(console, title, summary) -> None:
+def _print_table(console, title: str, summary, synthetic: bool, *, full: bool) -> None:
     import rich.box
     from rich.table import Table
 
-    from keras_emotion.reports.continuous import COLUMNS, summary_rows
+    from keras_emotion.reports.continuous import COLUMNS, summary_blocks, summary_rows
+    from keras_emotion.reports.numbers import SYNTHETIC_MARK
+    from keras_emotion.reports.terminal import WIDTH, block_table, marked
 
-    table = Table(*COLUMNS, title=title, title_justify="left", box=rich.box.SIMPLE)
-    for row in summary_rows(summary):
-        table.add_row(*row)
-    console.print(table)
+    title = marked(title, SYNTHETIC_MARK if synthetic else "")
+    if full:
+        table = Table(*COLUMNS, title=title, title_justify="left", box=rich.box.SIMPLE)
+        for row in summary_rows(summary):
+            table.add_row(*row)
+        console.print(table)
+    else:
+        headings, blocks = summary_blocks(summary)
+        console.print(block_table(title, headings, blocks), crop=False, width=min(console.width, WIDTH))

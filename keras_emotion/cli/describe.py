@@ -1,4 +1,4 @@
-"""The command `keras-emotion describe`: what a copy of a dataset holds."""
+"""The command `keras-emotion describe`: subjects, trials and faults of a dataset on disk."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
 
 
 _MOST_RATINGS = 6
-"""Ratings that fit beside the other columns of a table."""
+"""Maximum number of ratings with a column of their own."""
 
 _COMMON_RATINGS = ("valence", "arousal", "dominance", "liking")
 
 
 @dataclasses.dataclass(frozen=True)
 class Describe:
-    """List the subjects and trials of a dataset on disk, and all its faults.
+    """List subjects, trials and faults of a dataset.
 
-    Every file is read to its end. Exit code 0: the copy is whole; 1: files are faulty or missing; 2: not a copy of this
+    All files are read completely. Exit code 0: the dataset is complete; 1: files are faulty or missing; 2: not this
     dataset.
 
     Args:
         root: root folder of the dataset.
         dataset: name of the dataset; `recordings` are your own.
-        file_format: format to read, of those that the dataset comes in; by default the first one found.
-        stimuli: folder that holds the clips of the stimuli; those that are missing, too short, silent or without
-            picture are listed.
-        brief: print one row for each subject, and none for the trials.
+        file_format: file format of the dataset to read; by default the first one found.
+        stimuli: folder with the clips of the stimuli; clips that are missing, too short, silent or without picture are
+            listed.
+        brief: print one row for each subject, and no trials.
         json: print one JSON object in place of tables.
 
     Examples:
@@ -46,7 +46,7 @@ class Describe:
         keras-emotion describe /data/DEAP --dataset deap --stimuli clips
     """
 
-    root: Annotated[Path, Option(positional=True, metavar="FOLDER")]
+    root: Annotated[Path, Option(positional=True, aliases=("--data-root",), metavar="FOLDER")]
     dataset: Annotated[str, Option(names="dataset")] = "recordings"
     file_format: Annotated[str | None, Option(names="file format")] = None
     stimuli: Annotated[Path | None, Option(metavar="FOLDER")] = None
@@ -55,7 +55,7 @@ class Describe:
 
     @on_interruption("nothing is written by this command; start again: {command}")
     def run(self) -> int:
-        """Describes, and returns the exit code."""
+        """Describe the dataset, and return the exit code."""
         from keras_emotion.cli.readers import open_dataset
 
         description = open_dataset(self.dataset, self.root, self.file_format, self.stimuli).describe()
@@ -73,7 +73,7 @@ def _print_description(description: dict[str, Any], brief: bool) -> None:
         console.print(_trial_table(description))
     if "stimuli" in description:
         console.print(_stimulus_table(description))
-    # Sessions without a trial, where a dataset has such.
+    # Sessions without a trial.
     skipped: dict[str, list[str]] = {}
     for entry in description.get("skipped", ()):
         skipped.setdefault(entry["reason"], []).append(str(entry["session"]))
@@ -115,7 +115,7 @@ def _subject_table(description: dict[str, Any]) -> rich.table.Table:
 
 def _trial_table(description: dict[str, Any]) -> rich.table.Table:
     ratings = _rating_names(description)
-    # Where trial numbers start anew in each session, the session tells them apart.
+    # Add the session if trial numbers restart in each session.
     trials = [(subject["subject"], trial) for subject in description["subjects"] for trial in subject["trials"]]
     n_named = len({(subject, trial["trial"]) for subject, trial in trials})
     n_named_with_session = len({(subject, trial["session"], trial["trial"]) for subject, trial in trials})
@@ -138,7 +138,7 @@ def _trial_table(description: dict[str, Any]) -> rich.table.Table:
 
 
 def _rating(description: dict[str, Any], name: str, ratings: dict[str, float]) -> str:
-    """A rating of a trial, or the name of its class."""
+    """Rating of a trial, or the name of its class."""
     if name not in ratings:
         return "-"
     class_names = description["class_names"].get(name)
@@ -160,7 +160,7 @@ def _stimulus_table(description: dict[str, Any]) -> rich.table.Table:
 
 
 def _rating_names(description: dict[str, Any]) -> list[str]:
-    """Ratings that have columns: classes and the commonest scales first where there are many, none beyond some."""
+    """Ratings with a column: of many, classes and common scales first, up to a maximum."""
     found = _all_rating_names(description)
     if len(found) <= _MOST_RATINGS:
         return found
@@ -185,6 +185,6 @@ def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[object]]
     for heading in headings:
         table.add_column(heading, overflow="fold")
     for row in rows:
-        # As plain text: names of files and videos may look like markup.
+        # Plain text: names of files and videos may contain markup.
         table.add_row(*(Text(str(cell)) for cell in row))
     return table

@@ -1,4 +1,4 @@
-"""How a command ends: its exit code.
+"""Exit codes of commands.
 
 | code | meaning |
 |---|---|
@@ -26,6 +26,7 @@ from keras_emotion.keras_settings import choose_backend
 from keras_emotion.limits import ENVIRONMENT_VARIABLE
 from keras_emotion.links import FOLLOW_VARIABLE
 from keras_emotion.messages import QUIET_VARIABLE, VERBOSE_VARIABLE, condensed, is_shortened
+from keras_emotion.refusals import system_failure
 from keras_emotion.schema import InputError
 from keras_emotion.visible_text import visible_stream
 
@@ -48,19 +49,20 @@ def print_refusal(text: str) -> None:
 
 
 SETTINGS = (ENVIRONMENT_VARIABLE, FOLLOW_VARIABLE, VERBOSE_VARIABLE, QUIET_VARIABLE)
-"""Environment variables that options of a command set."""
+"""Environment variables set by options of a command."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 def with_exit_codes(function: Callable[P, T]) -> Callable[P, T]:
-    """Decorator of a command: exceptions and signals become a message and the exit codes listed above.
+    """Turn exceptions and signals of a command into messages and exit codes (decorator).
 
-    An `InputError` prints `error: ...`, Ctrl-C and SIGTERM one line that says how to continue, both without a
-    traceback. Any other exception is a bug: its traceback is printed, and what to report. Library logs of the start-up
-    are suppressed (see `keras_emotion.native_log`). While the command runs, control characters that it prints are
-    written as escapes (see `keras_emotion.visible_text`); what its options set in the environment ends with it.
+    An `InputError` or a failure of the machine (memory, disk, permissions; see `system_failure`) prints `error: ...`,
+    Ctrl-C and SIGTERM print one line on how to continue, all without a traceback. Any other exception is a bug: its
+    traceback is printed, with instructions for a report. Library logs of the start-up are suppressed (see
+    `keras_emotion.native_log`). While the command runs, control characters that it prints are written as escapes (see
+    `keras_emotion.visible_text`); environment variables set by its options are restored afterwards.
 
     Example:
         >>> @with_exit_codes
@@ -77,7 +79,7 @@ def with_exit_codes(function: Callable[P, T]) -> Callable[P, T]:
         choose_backend()
         handlers = handle_signals()
         streams = sys.stdout, sys.stderr
-        # Options of this command alone, where several are carried out in one process.
+        # Restore options, because several commands may run in one process.
         settings = {name: os.environ.get(name) for name in SETTINGS}
         sys.stdout, sys.stderr = map(visible_stream, streams)
         try:
@@ -89,16 +91,20 @@ def with_exit_codes(function: Callable[P, T]) -> Callable[P, T]:
             stopped = interruption if isinstance(interruption, Stopped) else Stopped(signal.SIGINT)
             sys.stderr.flush()
             stopped.print_once()
-            # The handlers stay, so that a further signal while the interpreter ends prints nothing.
+            # The handlers stay, so that further signals during shutdown print nothing.
             raise SystemExit(stopped.code) from None
         except BrokenPipeError:
-            # Whoever reads the output has enough of it (`| head`); Python would complain when it flushes the rest.
+            # The reader of a pipe has closed it (`| head`); avoid the error of Python when it flushes the rest.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            code = OF_SIGNAL + signal.SIGPIPE
-        except Exception:
-            traceback.print_exc()
-            print(_BUG, file=sys.stderr)
-            code = INTERNAL_ERROR
+            code = OF_SIGNAL + getattr(signal, "SIGPIPE", 13)  # Windows has none
+        except Exception as error:
+            if failure := system_failure(error):
+                print_refusal(failure)
+                code = UNUSABLE_INPUT
+            else:
+                traceback.print_exc()
+                print(_BUG, file=sys.stderr)
+                code = INTERNAL_ERROR
         else:
             restore_handlers(handlers)
             return result

@@ -1,4 +1,4 @@
-"""The command `keras-emotion export`: a saved model in a format that does without Keras."""
+"""The command `keras-emotion export`: export a saved model to a format that runs without Keras."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from keras_emotion.schema import InputError
 class Export:
     """Export a saved model to a format that runs without Keras, and check its outputs.
 
-    The outputs are compared with those of the Keras model on the same windows. A description of the inputs (arrays of
-    which feature part, its fields, channels, classes) is written beside it, `<output>.json`: an export starts at the
-    features, and those of stimuli are made by networks that it does not hold. Exit code 0: written; 1: the outputs
-    differ by more than 1e-4, and nothing is written; 2: unusable input.
+    The outputs are compared with those of the Keras model on the same windows. A description of the inputs (arrays,
+    feature extraction, channels, classes) is written to `<output>.json`: an exported model takes features as inputs;
+    the networks that encode stimuli are not part of it. Exit code 0: written; 1: the outputs differ by more than 1e-4,
+    and nothing is written; 2: unusable input.
 
     Args:
         model: model file (.keras) of a run with --save-models.
@@ -29,7 +29,7 @@ class Export:
         output: file or folder to write; by default beside the model, with its name.
         check_on: recording whose windows are compared; by default random windows.
         video: face video of that recording, for models with faces.
-        media: clip of the stimulus of that recording, for models that read it.
+        media: clip of the stimulus of that recording, for models that read stimuli.
         media_start: time in the clip at which the recording starts, in seconds.
         picture_weights: weights of the network that encodes pictures, for models trained with released ones.
         sound_weights: weights of the network that encodes sound, likewise.
@@ -53,7 +53,7 @@ class Export:
 
     @on_interruption("nothing was written; start again: {command}")
     def run(self) -> int:
-        """Writes, and returns the exit code."""
+        """Write the output, and return the exit code."""
         from keras_emotion.inference import export
 
         model = export.load_saved_model(self.model)

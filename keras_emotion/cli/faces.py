@@ -1,4 +1,4 @@
-"""The command `keras-emotion faces`: aligned face crops of videos."""
+"""The command `keras-emotion faces`: aligned face crops from videos."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from keras_emotion.schema import InputError
 class Faces:
     """Detect, track, align and crop faces in videos.
 
-    Writes `faces.npy` (frames, size, size, 3) uint8 RGB, `frames.csv`, `contact_sheet.png` and `quality.json` into the
-    output folder; with several videos, into a folder for each. Videos that cannot be read are listed at the end, with
-    exit code 2.
+    Writes `faces.npy` (frames, size, size, 3) uint8 RGB, `frames.csv`, `contact_sheet.png` and `quality.json` to the
+    output folder; with several videos, to one folder for each. Unreadable videos are listed at the end, with exit
+    code 2.
 
     Args:
         videos: video files.
@@ -27,8 +27,8 @@ class Faces:
         rate_hz: faces per second.
         size: width and height of a face in pixels.
         margin: margin around the face on each side, as a share of the width.
-        detector: face detector; `auto` is the Face Landmarker where `--model` or the environment variable
-            KERAS_EMOTION_FACE_LANDMARKER names its .task file, YuNet where `--model` is an .onnx file, else BlazeFace.
+        detector: face detector; `auto` is the Face Landmarker if `--model` or the environment variable
+            KERAS_EMOTION_FACE_LANDMARKER names its .task file, YuNet if `--model` is an .onnx file, else BlazeFace.
         model: file of the detector's network.
         frame_rate_hz: frame rate of the video; by default that of its time stamps.
 
@@ -46,9 +46,9 @@ class Faces:
     model: Path | None = None
     frame_rate_hz: Annotated[float | None, Option(old="--frame-rate")] = None
 
-    @on_interruption("finished videos are kept, nothing of the others was written; start again: {command}")
+    @on_interruption("finished videos are kept, nothing was written of the others; start again: {command}")
     def run(self) -> int:
-        """Writes, and returns the exit code."""
+        """Write the output, and return the exit code."""
         from keras_emotion import faces
 
         if not self.videos:
@@ -92,10 +92,10 @@ class Faces:
         import shutil
 
         import cv2
-        import numpy as np
 
         from keras_emotion import faces
-        from keras_emotion.files import temporary_path
+        from keras_emotion.array_files import save_array
+        from keras_emotion.files import remove_leftovers, temporary_path
         from keras_emotion.tables import csv_bytes
 
         sequence = faces.extract_faces(
@@ -108,15 +108,18 @@ class Faces:
             n_threads=os.cpu_count() or 1,
         )
         quality = {**sequence.quality, "detector": detector.name}
-        # Whole files only, however the command ends.
+        # Write complete files only, however the command ends.
         temporary = temporary_path(out)
         try:
             temporary.mkdir(parents=True)
-            np.save(temporary / "faces.npy", sequence.faces)
+            remove_leftovers(out)
+            save_array(temporary / "faces.npy", sequence.faces)
             (temporary / "frames.csv").write_bytes(csv_bytes(sequence.frames, float_format="%.6g"))
             for name, values in sequence.details.items():
-                np.save(temporary / f"{name}.npy", values)
-            cv2.imwrite(str(temporary / "contact_sheet.png"), faces.contact_sheet(sequence)[:, :, ::-1])
+                save_array(temporary / f"{name}.npy", values)
+            # Not by `imwrite`, which is silent where it cannot write.
+            _, picture = cv2.imencode(".png", faces.contact_sheet(sequence)[:, :, ::-1])
+            (temporary / "contact_sheet.png").write_bytes(picture)
             (temporary / "quality.json").write_text(json.dumps(quality, indent=1))
             for path in temporary.iterdir():
                 os.replace(path, out / path.name)

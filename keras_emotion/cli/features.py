@@ -1,4 +1,4 @@
-"""The command `keras-emotion features`: the features of a dataset as arrays for scikit-learn."""
+"""The command `keras-emotion features`: write the features of a dataset as arrays for scikit-learn."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Features:
 
     The .npz file holds X (windows, ...) float32, y (a column for each rating) with y_names, groups (subject, session,
     trial, stimulus), channel_names, band_names, band_edges_hz, start_seconds, stop_seconds and sampling_rate_hz.
-    GroupKFold(5).split(X, y, groups=data["groups"]["subject"]) keeps people apart.
+    GroupKFold(5).split(X, y, groups=data["groups"]["subject"]) is subject-independent.
 
     Args:
         folder: folder of the dataset.
@@ -28,15 +28,15 @@ class Features:
         features: features to write, de, raw, raw_all or official; `de` is the differential entropy of theta, alpha,
             beta and gamma by EEG channel, `raw` are EEG samples, `raw_all` samples of all channels, `official` the
             features that the authors of the dataset distribute.
-        file_format: format to read, of those that the dataset comes in; by default the first one found.
+        file_format: file format of the dataset to read; by default the first one found.
         subjects: subjects to write; by default all.
         window_seconds: length of a window in seconds; by default 1, or that of the official features.
-        hop_seconds: seconds from the start of a window to that of the next; by default windows do not overlap.
+        hop_seconds: time between the starts of windows; by default windows do not overlap.
         subtract_baseline: subtract the mean waveform before the stimulus.
-        sampling_rate_hz: rate that signals are resampled to; by default 128 Hz where recordings differ in rate.
-        study_channels: channels where recordings have different ones; `union` are all that some recording has, NaN
-            where one is missing, `intersection` those that every recording has.
-        workers: worker processes, 0 for one per core.
+        sampling_rate_hz: sampling rate after resampling; by default 128 Hz if the rates of recordings differ.
+        study_channels: channels if recordings have different ones; `union` are the channels of any recording, with NaN
+            for missing ones, `intersection` those of every recording.
+        workers: number of workers, 0 for one per core.
         feature_store: folder of computed features, shared with runs.
         overwrite: replace an existing file.
         json: print one JSON object.
@@ -46,7 +46,7 @@ class Features:
         keras-emotion features SEED --dataset seed --features official --output X.npz
     """
 
-    folder: Annotated[Path, Option(positional=True)]
+    folder: Annotated[Path, Option(positional=True, aliases=("--data-root",))]
     output: Annotated[Path, Option(metavar="FILE")]
     dataset: Annotated[str, Option(names="dataset")] = "recordings"
     features: Annotated[str, Option(metavar="NAME")] = "de"
@@ -64,7 +64,7 @@ class Features:
 
     @on_interruption("stored features are kept, no output was written; continue with: {command}")
     def run(self) -> int:
-        """Writes, and returns the exit code."""
+        """Write the output, and return the exit code."""
         from keras_emotion.cli.readers import open_dataset, rate_options
         from keras_emotion.cli.subjects import chosen_subjects
         from keras_emotion.experiment.feature_table import write_feature_table

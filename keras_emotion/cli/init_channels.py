@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 class InitChannels:
     """Write a first channels.csv; you check it.
 
-    Each channel of any recording gets a row with its kind, as the file or its name tells. Status channels of makers
+    Each channel of any recording gets a row with its kind, from the file or its name. Status channels of devices
     (Emotiv's COUNTER and CQ_..., BioSemi's Status, Muse's AUX), triggers and channels of unknown kind get the kind
     none, which leaves them out. An EEG channel without a 10-5 name and without coordinates is listed: fill in electrode
     or x, y and z, or change its kind. An existing channels.csv is not overwritten. Exit code 0: written; 1: written,
     but some recordings could not be read; 2: not written.
 
     Args:
-        folder: folder that holds the recordings, in it or below (or a BIDS tree).
-        montage: coordinates of the electrodes, for nets and caps with names of their own; a file that MNE-Python reads
+        folder: folder with the recordings, also in subfolders (or a BIDS tree).
+        montage: coordinates of the electrodes, for nets and caps with custom names; a file that MNE-Python reads
             (.elc, .sfp, .locs), or the name of one of its montages.
         grid: keep one EEG channel for each cell of this electrode grid and leave the others out; for nets with more
             electrodes than the grid has cells.
@@ -36,12 +36,12 @@ class InitChannels:
         keras-emotion init-channels my_study --montage GSN-HydroCel-128
     """
 
-    folder: Annotated[Path, Option(positional=True)]
+    folder: Annotated[Path, Option(positional=True, aliases=("--data-root",))]
     montage: Annotated[str | None, Option(metavar="FILE|NAME")] = None
     grid: Literal["9x9", "8x9"] | None = None
 
     def run(self) -> int:
-        """Writes, and returns the exit code."""
+        """Write the output, and return the exit code."""
         from keras_emotion.datasets.first_channels import some, write_first_channels
 
         written = write_first_channels(self.folder, self.montage, self.grid)

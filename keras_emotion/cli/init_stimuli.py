@@ -15,16 +15,16 @@ from keras_emotion.options import Option
 class InitStimuli:
     """Write a first stimuli.csv; you fill in the rest.
 
-    It is for a folder with the stimuli of a dataset. Each stimulus has a row with the file that is named by its id
-    (12.mp4). In files that last 15 s longer than the trial, start and stop of the clip are filled in where the dataset
-    states them (DEAP: Highlight_start of video_list.csv). An existing stimuli.csv is not overwritten. Exit code 0:
-    written; 1: written, but some stimuli have no file or an unreadable one; 2: not written.
+    For a folder with the stimuli of a dataset. Each stimulus has a row with the file named by its id (12.mp4). In files
+    that last 15 s longer than the trial, start and stop of the clip are filled in where the dataset states them (DEAP:
+    Highlight_start of video_list.csv). An existing stimuli.csv is not overwritten. Exit code 0: written; 1: written,
+    but some stimuli have no file or an unreadable one; 2: not written.
 
     Args:
         folder: folder that holds the clips.
         data_root: folder of the dataset.
         dataset: name of the dataset; `recordings` are your own.
-        file_format: format to read, of those that the dataset comes in; by default the first one found.
+        file_format: file format of the dataset to read; by default the first one found.
 
     Examples:
         keras-emotion init-stimuli clips --dataset deap --data-root /data/DEAP
@@ -38,7 +38,7 @@ class InitStimuli:
 
     @on_interruption("no stimuli.csv was written; start again: {command}")
     def run(self) -> int:
-        """Writes, and returns the exit code."""
+        """Write the output, and return the exit code."""
         from keras_emotion.cli.readers import open_dataset
         from keras_emotion.datasets.stimuli import write_first_stimuli
 
@@ -48,7 +48,7 @@ class InitStimuli:
             print(f"start and stop from the dataset: stimulus {', '.join(written.cut)}")
         if written.without_start:
             print(
-                f"much longer than its trial, but the dataset names no start: stimulus "
+                f"much longer than the trial, and the dataset has no start: stimulus "
                 f"{', '.join(written.without_start)}; fill in start_seconds"
             )
         if written.not_used:

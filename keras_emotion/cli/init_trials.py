@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 class InitTrials:
     """Write a first trials.csv; you add the ratings.
 
-    The trials are those that the annotations and trigger words of the recordings mark; each is listed by kind, with the
-    trials made from it. By default each kind becomes trials, except those about the signal (BAD..., boundary, New
+    The trials come from the annotations and trigger words of the recordings, which are listed by kind with the trials
+    made from them. By default every annotation becomes a trial, except those about the signal (BAD..., boundary, New
     Segment, ...). A trial lasts as long as its annotation; without a duration, to the next annotation, to a gap in the
     recording or to the end of the file. An annotation without a duration within another trial is left out. The options
-    choose otherwise; patterns may contain *, ? and [...]. An existing trials.csv is not overwritten. Exit code 0:
-    written; 1: written, but some recordings could not be read (they are named and not in the table); 2: not written.
+    select others; patterns may contain *, ? and [...]. An existing trials.csv is not overwritten. Exit code 0:
+    written; 1: written, but some recordings could not be read (they are listed and not in the table); 2: not written.
 
     Args:
-        folder: folder that holds the recordings, in it or below (or a BIDS tree).
+        folder: folder with the recordings, also in subfolders (or a BIDS tree).
         annotations: annotations or trigger words at which a trial starts.
-        seconds: duration of these trials, whatever the file says; needs --annotations.
+        seconds: duration of these trials, instead of that in the file; needs --annotations.
         begin: annotation or trigger word at which a trial starts; needs --end.
         end: annotation or trigger word at which it ends.
         stimulus_column: column of the events.tsv of a BIDS tree that names the stimulus; only events with a value
@@ -46,7 +46,7 @@ class InitTrials:
         keras-emotion init-trials bids_tree --stimulus-column video_index
     """
 
-    folder: Annotated[Path, Option(positional=True)]
+    folder: Annotated[Path, Option(positional=True, aliases=("--data-root",))]
     annotations: Annotated[tuple[str, ...], Option(metavar="PATTERN ...")] = ()
     seconds: float | None = None
     begin: Annotated[str | None, Option(metavar="PATTERN")] = None
@@ -56,7 +56,7 @@ class InitTrials:
     subject_pattern: Annotated[str | None, Option(metavar="REGEX")] = None
 
     def run(self) -> int:
-        """Writes, and returns the exit code."""
+        """Write the output, and return the exit code."""
         from keras_emotion.datasets.first_trials import RATINGS, Choice, write_first_trials
 
         choice = Choice(self.annotations, self.seconds, self.begin, self.end, self.stimulus_column, self.rating_columns)
@@ -66,8 +66,8 @@ class InitTrials:
         _print_kinds(written.kinds)
         if written.kinds and not choice.patterns and not choice.stimulus_column:
             print(
-                "note: no choice was given, so each kind of mark became trials: with its own duration, or else to the "
-                "next mark. Left out: marks about the signal, and marks within another trial"
+                "note: no options given: every annotation became a trial, with its own duration, or else to the next "
+                "annotation. Left out: annotations about the signal, and those within another trial"
             )
         for note in condensed(written.notes):
             print(f"note: {note}")
@@ -111,7 +111,7 @@ def _print_kinds(kinds: tuple[KindOfMark, ...]) -> None:
             _listed(kind.trials),
             _listed(kind.left_out),
         )
-        # As plain text: annotations may look like markup.
+        # Plain text: annotations may contain markup.
         table.add_row(*(Text(str(cell)) for cell in cells))
     make_console().print(table)
 
@@ -121,10 +121,10 @@ def _listed(counts: dict[str, int]) -> str:
 
 
 def _print_other_choices(written: FirstTable, folder: Path) -> None:
-    """Commands that would choose otherwise, with what there is to choose from."""
+    """Example commands that select other annotations."""
     command = f"keras-emotion init-trials {shlex.quote(str(folder))}"
     names = [shlex.quote(kind.name) for kind in sorted(written.kinds, key=lambda kind: not kind.trials)]
-    print(f"for another choice, move {written.path.name} away, and:")
+    print(f"to select others, move {written.path.name} away, and:")
     if names:
         print(f"  {command} --annotations {' '.join(names[:3])} --seconds 60")
         print(f"  {command} --begin {names[0]} --end {names[min(1, len(names) - 1)]}")

@@ -1,6 +1,6 @@
-"""What a command prints when Ctrl-C or SIGTERM interrupts it; quick to import.
+"""Handling of Ctrl-C and SIGTERM in commands; quick to import.
 
-Importing it already replaces the traceback of a Ctrl-C during the imports of a command by one line.
+Importing this module replaces the traceback of a Ctrl-C during the imports of a command by one line.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 OF_SIGNAL = 128
-"""Codes of commands that a signal ends are this much above its number, as in shells."""
+"""Offset of exit codes from signal numbers, as in shells."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 _SECONDS_TO_STOP = 1.0
-"""After so long a further signal ends the process at once; earlier ones are taken for the same key press."""
+"""Seconds after which a further signal ends the process at once; earlier ones count as the same key press."""
 
 _SECONDS_TO_SEND_AGAIN = 0.01
 
@@ -32,10 +32,10 @@ _texts: list[str] = []
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal that ends the command, with its exit code and the line to print.
+    """Signal that ends the command, with its exit code and the line to print.
 
     Args:
-        number: of the signal.
+        number: number of the signal.
     """
 
     def __init__(self, number: int):
@@ -47,28 +47,28 @@ class Stopped(KeyboardInterrupt):
     def print_once(self) -> None:
         """Print what is kept and how to continue, unless it was printed before."""
         if self._line is not None:
-            # Past `sys.stderr`: a signal may come while that is being written to.
+            # Bypass `sys.stderr`: the signal may arrive while it is being written to.
             os.write(2, f"{self._line}\n".encode())
         self._line = None
 
     def exit_at_once(self) -> None:
-        """End the process without anything else, at a further signal that is no part of the same key press."""
+        """End the process at once, at a further signal that is not part of the same key press."""
         if time.monotonic() - self._seconds > _SECONDS_TO_STOP:
             self.print_once()
             os._exit(self.code)
 
 
 def is_sigterm(interruption: KeyboardInterrupt) -> bool:
-    """Whether SIGTERM, and not Ctrl-C, raised this in a command."""
+    """Whether SIGTERM raised this in a command, and not Ctrl-C."""
     return isinstance(interruption, Stopped) and interruption.code == OF_SIGNAL + signal.SIGTERM
 
 
 @contextlib.contextmanager
 def on_interruption(text: str) -> Iterator[None]:
-    """Context manager or decorator: what an interrupted command prints about its results while this block runs.
+    """Set the message of an interrupted command for a block (context manager or decorator).
 
     Args:
-        text: what is kept and how to continue; `{command}` stands for the command line as it was typed, `{resume}` for
+        text: what is kept and how to continue; `{command}` is replaced by the command line as typed, `{resume}` by
             the same with `--resume`.
     """
     _texts.append(text)
@@ -84,12 +84,12 @@ def on_interruption(text: str) -> Iterator[None]:
 
 
 def handle_signals() -> dict[int, Any]:
-    """Have SIGINT and SIGTERM raise `Stopped`, once; gives the handlers of before.
+    """Make SIGINT and SIGTERM raise `Stopped` once, and return the previous handlers.
 
     A further signal is ignored for a second; afterwards it ends the process at once, without another line. Where Python
-    can raise nothing (in a callback of the garbage collector, in a `__del__`) the signal is sent again a moment later.
+    cannot raise (in a callback of the garbage collector, in a `__del__`) the signal is sent again a moment later.
     """
-    # Only the main thread may, and what was told to ignore a signal (`nohup`, `&` in a script) goes on ignoring it.
+    # Only the main thread may set handlers; ignored signals (`nohup`, `&` in a script) stay ignored.
     if threading.current_thread() is not threading.main_thread():
         return {}
     handlers: dict[int, Any] = {number: signal.getsignal(number) for number in _SIGNALS}
@@ -111,11 +111,11 @@ def handle_signals() -> dict[int, Any]:
 
 
 def _send_again(stopped: list[Stopped], hook: Callable[[Any], object], unraisable: Any) -> None:
-    """Replace `sys.unraisablehook`: an interruption that Python only would report and go on is not lost."""
+    """Replace `sys.unraisablehook`, so that an interruption that Python would only report is not lost."""
     if isinstance(unraisable.exc_value, Stopped):
         number = unraisable.exc_value.code - OF_SIGNAL
         stopped.clear()
-        # Not here, where nothing can be raised either.
+        # Nothing can be raised here either.
         again = threading.Timer(_SECONDS_TO_SEND_AGAIN, os.kill, (os.getpid(), number))
         again.daemon = True
         again.start()
@@ -124,7 +124,7 @@ def _send_again(stopped: list[Stopped], hook: Callable[[Any], object], unraisabl
 
 
 def restore_handlers(handlers: Mapping[int, Any]) -> None:
-    """Set the handlers that `handle_signals` gave."""
+    """Restore the handlers that `handle_signals` returned."""
     for number, handler in handlers.items():
         signal.signal(number, handler)
     hook = sys.unraisablehook
@@ -139,7 +139,7 @@ def _interruption_line() -> str:
 
 
 def command_line(*more_words: str) -> str:
-    """The command as it was typed, with further words."""
+    """The command line as typed, with further words."""
     program = Path(sys.argv[0])
     if program.name == "__main__.py":
         start = ["python", "-m", ".".join(program.parts[-3:-1])]

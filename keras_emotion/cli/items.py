@@ -1,4 +1,4 @@
-"""A table or a figure of a paper: run what it needs, print it, and write its page."""
+"""Tables and figures of papers: run the experiments, print the table, write the page."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from keras_emotion.systems import Experiment
 from keras_emotion.tables import csv_bytes
 
 RESULTS = {"run": "report.html", "train_teachers": "teacher", "pretrain": "network.keras"}
-"""What is in the folder of a command without `--table` and `--figure` when it is done."""
+"""File that a finished command without `--table` and `--figure` has written, by command."""
 
 
 def make_item(request: Request, reductions: Sequence[str], reference: str) -> int:
-    """Make the table or the figure that is asked for; what is finished is not run again.
+    """Make the requested table or figure; finished runs are not repeated.
 
     Args:
-        request: what the command line asks for.
-        reductions: how the experiment that is asked for differs from `reference`, one line each.
+        request: the request.
+        reductions: how the requested experiment differs from `reference`, one line each.
         reference: what `reductions` compares with.
 
     Returns:
@@ -51,15 +51,17 @@ def make_item(request: Request, reductions: Sequence[str], reference: str) -> in
 
 
 def asked_item(request: Request) -> Item:
-    """The table or the figure that is asked for.
+    """The requested table or figure.
 
     Raises:
-        InputError: there is none of this number, or both are asked for.
+        InputError: it does not exist, or both a table and a figure are requested.
     """
     kind, number = "table", request.options.table
     if request.options.figure:
         if number:
-            raise InputError(f"--figure {request.options.figure}: --table {number} is asked for, too; leave out one")
+            raise InputError(
+                f"--figure {request.options.figure}: --table {number} is given as well; leave out one of them"
+            )
         kind, number = "figure", request.options.figure
     there = {item.number: item for item in request.reproduction.items() if item.kind == kind}
     if number not in there:
@@ -70,7 +72,7 @@ def asked_item(request: Request) -> Item:
 
 
 def item_page(request: Request) -> Path:
-    """The file that is there when what is asked for is done."""
+    """The file that is written when a request is finished."""
     options = request.options
     if options.table or options.figure:
         item = asked_item(request)
@@ -79,10 +81,10 @@ def item_page(request: Request) -> Path:
 
 
 def item_runs(request: Request, item: Item) -> dict[str, tuple[Experiment, Path]]:
-    """The runs that a table or a figure is made of, and their folders, by the names of the methods.
+    """Experiments and run folders of a table or figure, by the names of the methods.
 
     Raises:
-        InputError: the options of the user do not go with those of a method.
+        InputError: the options contradict those of a method.
     """
     reproduction, number = request.reproduction, item.number
     methods: Table
@@ -98,15 +100,15 @@ def item_runs(request: Request, item: Item) -> dict[str, tuple[Experiment, Path]
     for name, method in methods.items():
         wanted = _row(method, request, item, name)
         place = request.item_output / re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_").lower()
-        # The experiment that was asked for has its own folder, which its tables and figures share; where an earlier
-        # version ran it in the folder of a table, it stays there.
+        # The requested experiment has its own folder, which its tables and figures share, unless an earlier version
+        # ran it in the folder of a table.
         is_same = wanted.identity() == request.experiment.identity() and not place.exists()
         runs[name] = wanted, request.output if is_same else place
     return runs
 
 
 def _draw_figure(request: Request, item: Item, reductions: Sequence[str], reference: str) -> int:
-    """Run what a figure is drawn from, draw it, and write its numbers and its page."""
+    """Run the experiment of a figure, draw it, and write its numbers and its page."""
     figure = request.reproduction.drawn_figures[item.number]
     wanted = request.experiment
     console, output = run_console(), request.item_output
@@ -149,7 +151,7 @@ def _draw_figure(request: Request, item: Item, reductions: Sequence[str], refere
 
 
 def _run_methods(request: Request, item: Item, reductions: Sequence[str], reference: str) -> int:
-    """Run the methods of a table or of a figure of the paper, print the table, draw the figure, write the page."""
+    """Run the methods of a table or figure, print the table, draw the figure, and write the page."""
     reproduction, is_figure = request.reproduction, item.kind == "figure"
     drawn = reproduction.compared_figures[item.number] if is_figure else None
     console, output = run_console(), request.item_output
@@ -164,7 +166,7 @@ def _run_methods(request: Request, item: Item, reductions: Sequence[str], refere
     printed, everywhere = _printed(reproduction, f"figure {item.number}" if is_figure else item.number)
     with error_after_failures(n_failed):
         compared = reports.build_method_table(folders, printed, output, drawn and drawn.reference)
-        compared.print(console)
+        compared.print(console, full=request.options.full)
         notes = []
         if printed is not None and printed.empty:
             notes = _other_datasets(item, everywhere)
@@ -195,20 +197,20 @@ def _run_methods(request: Request, item: Item, reductions: Sequence[str], refere
 
 
 def _row(method: Method, request: Request, item: Item, name: str) -> Experiment:
-    """The experiment of a row of a table, or of a figure."""
+    """The experiment of one method of a table or figure."""
     try:
         return method(request.experiment)
     except InputError:
         raise
     except ValueError as error:
-        # The options of the user do not go with those of the row.
+        # The options contradict those of the method.
         raise InputError(f"{item.option}, {name}: {error}") from None
 
 
 def _run(
     request: Request, wanted: Experiment, folder: Path, console: rich.console.Console, name: str
 ) -> experiment.RunFolder | None:
-    """Run an experiment, or print its estimate."""
+    """Run an experiment, or print its time estimate."""
     print_line(console, f"[bold]{name}[/]: {folder}" if name else f"run: {folder}", markup=bool(name))
     if request.options.dry_run:
         plan, _ = experiment.prepare(wanted, request.dataset, verify=request.options.verify)
@@ -219,7 +221,7 @@ def _run(
 
 
 def _printed(reproduction: Reproduction, place: str | None) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:
-    """What the paper prints in a table (`None`: in all of them) of this dataset, and of all."""
+    """Printed numbers of a table (`None`: of all tables), for this dataset and for all datasets."""
     if reproduction.printed_numbers is None:
         return None, None
     everywhere = reports.paper_numbers(reproduction.printed_numbers, table=place)
@@ -227,12 +229,12 @@ def _printed(reproduction: Reproduction, place: str | None) -> tuple[pd.DataFram
 
 
 def _other_datasets(item: Item, printed: pd.DataFrame) -> list[str]:
-    """What a table of the paper has for the datasets that it is of, where this is not one of them."""
+    """Printed accuracies of a table that the paper has only for other datasets."""
     lines = []
     for (dataset, target), rows in printed[printed["metric"] == "accuracy"].groupby(["dataset", "target"], sort=False):
         cells = ", ".join(f"{row.variant} {row.value:.1f}" for row in rows.itertuples())
         title = dataset.replace("_", "-").upper()
-        lines.append(f"the paper's table {item.number} is of {title}; its accuracies of {target}: {cells}")
+        lines.append(f"table {item.number} of the paper is on {title}; its accuracies of {target}: {cells}")
     return lines
 
 
@@ -242,5 +244,5 @@ def _title(request: Request, item: Item) -> str:
 
 
 def _name(item: Item) -> str:
-    # A grid is no table of the paper: it tells of it in words.
+    # A grid is described by the paper in words only: use its caption.
     return f"{item.kind} {item.number} of the paper" if item.number.isdigit() else item.caption

@@ -1,4 +1,4 @@
-"""The command `keras-emotion leaderboard`: all models that need nothing but EEG, on one dataset, in sittings."""
+"""The command `keras-emotion leaderboard`: compare all EEG models on one dataset, in several sessions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _COSTS = "costs.json"
 
 @dataclasses.dataclass(frozen=True)
 class _Cost:
-    """What a model costs under all protocols, of an experiment of this identity."""
+    """Cost of a model under all protocols, for an experiment with this identity."""
 
     identity: str
     hours: float
@@ -35,25 +35,26 @@ class _Cost:
 
 @dataclasses.dataclass(frozen=True)
 class Leaderboard:
-    """Compare all models of EEG on a dataset, in sittings.
+    """Compare all EEG models on a dataset.
 
-    One target, one repetition of at most five folds. Each model has a run for each protocol, the cheapest model
-    first. After the given minutes no training is started; called again, the command goes on where it stopped. The
-    page is written from the runs that are finished.
+    One target, one repetition of at most five folds. Each model has one run for each protocol, the cheapest model
+    first. After the given minutes no training is started; the next call continues. The page is written from the
+    finished runs.
 
     Args:
         data_root: folder of the dataset.
         dataset: name of the dataset.
         target: the rating or class to predict.
         protocols: the protocols.
-        models: names of the models; by default all that need nothing but EEG.
-        preset: how large the trainings are.
+        models: names of the models; by default all that need only EEG.
+        preset: preset of the experiments.
         subjects: ids of the subjects; all by default.
-        minutes: after so many no training is started; 0 writes the page alone.
+        minutes: time after which no training is started; 0 only writes the page.
         workers: number of workers, 0 for one per GPU or core.
         output: folder of the runs.
         page: the page; by default `leaderboard.md` in the folder of the runs.
         tables: folder of the csv files of the page; by default that of the runs.
+        full: print the scores of all models; by default the best three of each protocol.
 
     Examples:
         keras-emotion leaderboard --data-root /data/SAM40
@@ -77,10 +78,11 @@ class Leaderboard:
     output: Path = Path("runs/leaderboard")
     page: Path | None = None
     tables: Path | None = None
+    full: bool = False
 
     @on_interruption("finished trainings and stored features are kept; continue with: {command}")
     def run(self) -> int:
-        """Trains for some minutes, writes the page, and returns the exit code."""
+        """Train for some minutes, write the page, and return the exit code."""
         from keras_emotion.cli.readers import open_dataset, rate_options
 
         started = time.time()
@@ -97,7 +99,7 @@ class Leaderboard:
                     reason = self._train(chosen[model].changed({"protocols": (protocol,)}), reader, stop_at)
                     if reason:
                         impossible[model, protocol] = reason
-        self._write(chosen, costs, left_out, impossible)
+        self._write(reader, chosen, costs, left_out, impossible)
         return 0
 
     def _check(self) -> None:
@@ -114,7 +116,7 @@ class Leaderboard:
                 check_name(f"--{kind}s", kind, name)
 
     def _models(self, trial_seconds: float) -> tuple[dict[str, Experiment], dict[str, str]]:
-        """The experiment of each model that takes part, and why the others do not."""
+        """Experiments of the included models, and the reasons why others are excluded."""
         from keras_emotion.datasets import READERS
         from keras_emotion.papers import models
 
@@ -145,13 +147,13 @@ class Leaderboard:
             )
             chosen[name] = wanted
         if not chosen:
-            raise InputError("--models: none of them needs nothing but EEG; expected one or more that do")
+            raise InputError("--models: none of them needs only EEG; expected one or more EEG models")
         return chosen, left_out
 
     def _costs(
         self, chosen: Mapping[str, Experiment], reader: Reader, trial: Any, *, measure: bool
     ) -> dict[str, _Cost]:
-        """Hours and parameters of each model; what earlier sittings have measured is not measured again."""
+        """Hours and parameters of each model; earlier measurements are reused."""
         from keras_emotion import experiment
         from keras_emotion.reports.report import output_folder
 
@@ -169,7 +171,7 @@ class Leaderboard:
         return known
 
     def _known_costs(self) -> dict[str, _Cost]:
-        # Not before: the list of commands is to be quick.
+        # Imported here, so that the list of commands is quick.
         from pydantic import TypeAdapter, ValidationError
 
         file = self.output / _COSTS
@@ -179,11 +181,11 @@ class Leaderboard:
             return TypeAdapter(dict[str, _Cost]).validate_json(file.read_bytes())
         except ValidationError:
             raise InputError(
-                f"{file}: damaged; expected hours and parameters by model; delete it, and they are measured again"
+                f"{file}: damaged; expected hours and parameters by model; delete it to measure them again"
             ) from None
 
     def _train(self, wanted: Experiment, reader: Reader, stop_at: float) -> str:
-        """Run one model under one protocol; gives why it cannot be, or nothing."""
+        """Run one model under one protocol; return why it is impossible, or an empty string."""
         from keras_emotion import experiment
 
         folder = self._folder(wanted.name, wanted.protocols[0])
@@ -216,14 +218,17 @@ class Leaderboard:
 
     def _write(
         self,
+        reader: Reader,
         chosen: Mapping[str, Experiment],
         costs: Mapping[str, _Cost],
         left_out: Mapping[str, str],
         impossible: Mapping[tuple[str, str], str],
     ) -> None:
         from keras_emotion.datasets import READERS
-        from keras_emotion.reports.leaderboard import build_leaderboard
+        from keras_emotion.reports.leaderboard import SCORE_HEADINGS, build_leaderboard, score_blocks
+        from keras_emotion.reports.numbers import SYNTHETIC_MARK
         from keras_emotion.reports.report import output_folder
+        from keras_emotion.reports.terminal import WIDTH, block_table, marked
         from keras_emotion.tables import csv_bytes
 
         entries = list(self._entries(chosen, costs, impossible))
@@ -239,6 +244,11 @@ class Leaderboard:
         console = make_console()
         left = made.scores[made.scores["status"] != "finished"]
         n_finished = len(made.scores) - len(left)
+        if n_finished:
+            mark = SYNTHETIC_MARK if reader.synthetic else ""
+            blocks = score_blocks(made.scores, None if self.full else 3)
+            table = block_table(marked(title, mark), SCORE_HEADINGS, blocks)
+            console.print(table, crop=False, width=min(console.width, WIDTH))
         console.print(f"{n_finished} of {len(made.scores)} runs finished", highlight=False)
         for row in left.itertuples():
             hours = f"; about {costs[row.model].hours:.1f} hours for all protocols" if row.model in costs else ""
@@ -264,7 +274,7 @@ class Leaderboard:
 
 
 def _fitted(system: System, trial_seconds: float) -> System:
-    """A system whose parts cut windows that fit into trials: as many whole steps as do."""
+    """Shorten the windows of a system to the whole steps that fit into a trial."""
     from keras_emotion.pipelines import FeaturePart
 
     changes = {}

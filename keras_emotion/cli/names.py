@@ -1,4 +1,4 @@
-"""Valid values of options that registries hold: datasets, models, protocols, reproductions."""
+"""Valid names from registries: datasets, models, protocols, reproductions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from keras_emotion.schema import InputError
 
 USUAL = "usual"
-"""Stands for the protocols under which a dataset is usually evaluated."""
+"""Name that stands for the usual protocols of a dataset."""
 
 
 def _datasets() -> Iterable[str]:
@@ -18,7 +18,7 @@ def _datasets() -> Iterable[str]:
 
 
 def _file_formats() -> Iterable[str]:
-    """Names of the formats of each dataset, as its reader annotates them."""
+    """Names of the file formats of each dataset, from the annotations of its reader."""
     import typing
 
     from keras_emotion.datasets import READERS
@@ -27,7 +27,7 @@ def _file_formats() -> Iterable[str]:
         try:
             annotation = typing.get_type_hints(reader.__init__).get("file_format")
         except NameError:
-            # A reader of another package may import what it is annotated with for type checkers alone.
+            # A reader of another package may import its annotations only for type checkers.
             continue
         formats = [value for part in typing.get_args(annotation) for value in typing.get_args(part)]
         if formats:
@@ -70,10 +70,10 @@ REGISTRIES: Mapping[str, Callable[[], Iterable[str]]] = {
     "reproduction": _reproductions,
     "synthetic dataset": _writers,
 }
-"""By what a name is a name of: the names that are registered now. Imported when they are asked for, not before."""
+"""Functions that return the registered names, by kind; registries are imported when they are called."""
 
 LISTED: Mapping[str, Callable[[], Iterable[str]]] = {**REGISTRIES, "file format": _file_formats}
-"""What the help can list: the registries, and what is not checked by name alone."""
+"""Names that the help can list: those of the registries and further ones."""
 
 
 def check_name(option: str, kind: str, name: str) -> None:
@@ -85,7 +85,7 @@ def check_name(option: str, kind: str, name: str) -> None:
         name: the value.
 
     Raises:
-        InputError: it is not; the message lists the names that are.
+        InputError: it is not registered; the message lists the registered names.
     """
     names = list(REGISTRIES[kind]())
     if name not in names:
@@ -94,22 +94,22 @@ def check_name(option: str, kind: str, name: str) -> None:
 
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:
-    """`; did you mean ...?` with the nearest of the known words, or nothing where none is near."""
+    """Return `; did you mean ...?` with the closest known words, or an empty string."""
     near = difflib.get_close_matches(word, known, n=2, cutoff=0.6)
     return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
 def with_usual_protocols(names: Sequence[str], dataset: str) -> tuple[str, ...]:
-    """Names of protocols, each once, with those of a dataset in place of `usual`.
+    """Replace `usual` by the usual protocols of a dataset, and remove duplicates.
 
     Raises:
-        InputError: the dataset has none.
+        InputError: the dataset has no usual protocols.
     """
     from keras_emotion.datasets import READERS
 
     usual = READERS[dataset].usual_protocols
     if USUAL in names and not usual:
         raise InputError(
-            f"--protocols {USUAL}: no protocol is usual for {dataset}; expected one of {', '.join(_protocols())}"
+            f"--protocols {USUAL}: {dataset} has no usual protocols; expected one of {', '.join(_protocols())}"
         )
     return tuple(dict.fromkeys(one for name in names for one in (usual if name == USUAL else (name,))))

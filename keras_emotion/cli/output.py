@@ -1,4 +1,4 @@
-"""What the commands print with."""
+"""Console and JSON output of commands."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 
 
 def make_console() -> rich.console.Console:
-    """Return a console on standard output, wide enough where nobody looks at a terminal."""
-    # Where nobody looks at a terminal, lines are not cut to its width.
+    """Return a console on standard output, 160 columns wide if that is not a terminal."""
     return visible_console(width=None if sys.stdout.isatty() else 160)
 
 

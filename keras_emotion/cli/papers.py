@@ -1,8 +1,9 @@
-"""The command `keras-emotion papers`: the papers with their tables and figures, and all of one paper at once."""
+"""The command `keras-emotion papers`: list or make the tables and figures of papers."""
 
 from __future__ import annotations
 
 import dataclasses
+import re
 import sys
 import time
 import traceback
@@ -22,20 +23,21 @@ _RUNS = Path("runs")
 
 @dataclasses.dataclass(frozen=True)
 class Papers:
-    """List the papers' tables and figures, or make them.
+    """List the tables and figures of papers, or make them.
 
-    Each line has the command that makes it, the state of its newest run in `runs`, and the time: for preset demo
-    minutes where they were measured, else hours where --estimate computes them. With --run, the run, all tables and
-    all figures of a paper are made, one after another; what is finished is left as it is, what was interrupted is
-    continued, and after a failure the rest goes on. Exit code 0: done; 1: something failed, or trainings diverged.
+    Each line has the command, the state of its newest run in `runs`, and the time: measured minutes for preset demo,
+    else hours if --estimate is given. With --run, the run, all tables and all figures of a paper are made, one after
+    another; finished ones are skipped, interrupted ones are continued, and a failure does not stop the rest. Exit code
+    0: done; 1: something failed, or trainings diverged.
 
     Args:
         listed: names of papers or reproductions to list; by default all.
-        paper: name of a paper, or of one of its reproductions, of which everything is made.
+        paper: name of the paper or reproduction whose run, tables and figures are made.
         preset: values to start from, as for `keras-emotion run`.
         data_root: name of a dataset and its folder; may be given several times. Without one, synthetic data are used.
-        estimate: estimate the hours of what is not finished; features that are not stored are computed for it.
+        estimate: estimate the hours of unfinished runs; missing features are computed for it.
         workers: number of workers, 0 for one per GPU or core.
+        full: print complete commands, and the pages of finished ones.
         json: print one JSON object in place of a table.
 
     Examples:
@@ -51,10 +53,11 @@ class Papers:
     data_root: Annotated[tuple[str, ...], Option(repeated=True, metavar="NAME=FOLDER")] = ()
     estimate: bool = False
     workers: int = 0
+    full: bool = False
     json: bool = False
 
     def run(self) -> int:
-        """List or make, and return the exit code."""
+        """List or make tables and figures, and return the exit code."""
         roots = _roots(self.data_root)
         if self.preset != "demo" and not roots and (self.paper or self.estimate):
             raise InputError(f"--preset {self.preset}: --data-root is missing; give NAME=FOLDER of a dataset")
@@ -62,10 +65,14 @@ class Papers:
             works = [work for name in self.listed or [None] for work in _works(name, self.preset, roots)]
             return self._list(works)
         if self.listed:
-            raise InputError(f"--run {self.paper}: {self.listed[0]} is named, too; --run makes all of one paper")
+            raise InputError(
+                f"--run {self.paper}: {self.listed[0]} is given as well; --run makes all of one paper; leave one out"
+            )
         works = [work for work in _works(self.paper, self.preset, roots) if not roots or work.root is not None]
         if not works:
-            raise InputError(f"--run {self.paper}: runs on no dataset of --data-root; see keras-emotion papers")
+            raise InputError(
+                f"--run {self.paper}: has no reproduction on a dataset of --data-root; see keras-emotion papers"
+            )
         return self._make(works)
 
     def _list(self, works: Sequence[_Work]) -> int:
@@ -73,7 +80,7 @@ class Papers:
         if self.json:
             print_json(preset=self.preset, papers=rows)
         else:
-            _print_list(rows, self.preset)
+            _print_list(rows, self.preset, full=self.full)
         return 0
 
     def _time(self, work: _Work) -> str:
@@ -90,7 +97,7 @@ class Papers:
         from keras_emotion.cli.interruptions import on_interruption
 
         results = []
-        with on_interruption("what is finished is kept; continue with: {command}"):
+        with on_interruption("finished folds and runs are kept; continue with: {command}"):
             for number, work in enumerate(works, start=1):
                 print(f"--- {number} of {len(works)}: {work.command}", flush=True)
                 started = time.monotonic()
@@ -106,7 +113,7 @@ class Papers:
 
 @dataclasses.dataclass(frozen=True)
 class _Work:
-    """One table, one figure, or the run itself (without an option) of a reproduction."""
+    """Table, figure, or run (without an option) of a reproduction."""
 
     paper: str
     citation: str
@@ -148,7 +155,7 @@ def _roots(given: Sequence[str]) -> dict[str, Path]:
 
 
 def _works(name: str | None, preset: str, roots: Mapping[str, Path]) -> Iterator[_Work]:
-    """What there is to make, of a paper or a reproduction of this name, or of all."""
+    """Runs, tables and figures of a paper or reproduction, or of all papers."""
     from keras_emotion.cli.names import did_you_mean
     from keras_emotion.papers import papers
 
@@ -186,7 +193,7 @@ def _described(work: _Work, minutes: str) -> dict[str, str]:
 
 
 def _state(work: _Work) -> str:
-    """State of the newest run in `runs`, whatever its configuration."""
+    """State of the newest run in `runs`, of any configuration."""
     from keras_emotion.cli.items import RESULTS
     from keras_emotion.experiment import RunFolder
 
@@ -200,7 +207,7 @@ def _state(work: _Work) -> str:
     if found:
         return f"finished: {max(found, key=lambda one: one.stat().st_mtime)}"
     if not kind and any(RunFolder(folder).is_finished for folder in folders):
-        return "finished but for its page"
+        return "finished without its page"
     jobs = sum(len(_finished_jobs(folder)) for folder in folders)
     return f"interrupted or running, {jobs} job{'' if jobs == 1 else 's'} done" if folders else ""
 
@@ -218,7 +225,7 @@ def _finished_jobs(folder: Path) -> set[str]:
 
 
 def _demo_minutes() -> dict[tuple[str, str], str]:
-    """Minutes of each command at preset demo, by reproduction and option, where they were measured."""
+    """Measured minutes of commands with preset demo, by reproduction and option."""
     import csv
 
     import keras_emotion.papers
@@ -229,7 +236,7 @@ def _demo_minutes() -> dict[tuple[str, str], str]:
 
 
 def _estimated(work: _Work, workers: int) -> str:
-    """Hours of the jobs that are not finished, or what is done in place of jobs."""
+    """Estimated hours of the unfinished jobs, or why there is no estimate."""
     from keras_emotion import experiment
     from keras_emotion.cli.items import asked_item, item_runs
 
@@ -244,31 +251,44 @@ def _estimated(work: _Work, workers: int) -> str:
     return f"{hours:.1f} h" if runs else "no run is needed"
 
 
-def _print_list(rows: Sequence[Mapping[str, str]], preset: str) -> None:
+def _print_list(rows: Sequence[Mapping[str, str]], preset: str, *, full: bool) -> None:
     import rich.box
     from rich.table import Table
     from rich.text import Text
 
+    from keras_emotion.reports.terminal import WIDTH
+
     console = make_console()
+    width = console.width if full else min(console.width, WIDTH)
+    command = "keras-emotion run"
     for paper in dict.fromkeys(row["paper"] for row in rows):
         own = [row for row in rows if row["paper"] == paper]
         table = Table(
             title=Text(f"{paper}: {own[0]['citation']}", style="bold"), title_justify="left", box=rich.box.SIMPLE_HEAD
         )
-        for heading in ("command", "what", "state", "time"):
+        for heading in ("command" if full else f"{command} ...", "what", "state", "time"):
             table.add_column(heading, overflow="fold")
         for row in own:
-            table.add_row(*(Text(row[name]) for name in ("command", "caption", "state", "time")))
-        console.print(table)
+            cells = [row[name] for name in ("command", "caption", "state", "time")]
+            if not full:
+                cells[0] = cells[0].removeprefix(f"{command} ")
+                # Without the page or the number of jobs.
+                cells[2] = re.split("[:,]", cells[2])[0]
+            table.add_row(*map(Text, cells))
+        console.print(table, width=width)
     note = "; minutes were measured with one worker on a busy machine of two CPU cores, after the commands above"
-    console.print(f"preset {preset}{note * (preset == 'demo')}", highlight=False, markup=False, soft_wrap=True)
+    texts = [f"preset {preset}{note if preset == 'demo' else ''}"]
+    if not full:
+        texts.append("complete commands, pages and numbers of finished jobs: --full, or --json")
+    for text in texts:
+        console.print(text, highlight=False, markup=False, width=width)
 
 
 # --- all of a paper
 
 
 def _made(work: _Work, workers: int) -> tuple[str, str]:
-    """Make one table or figure, or run the reproduction; gives the state and the path, or the reason of a failure."""
+    """Make one table or figure, or run the reproduction; return the state, and the path or the reason of a failure."""
     from keras_emotion.cli.items import item_page
     from keras_emotion.cli.reproduce import perform
 
@@ -282,7 +302,7 @@ def _made(work: _Work, workers: int) -> tuple[str, str]:
         print(f"error: {error}", file=sys.stderr, flush=True)
         return "failed", str(error)
     except Exception as error:
-        # A bug in one of them: it is printed in full, and the rest goes on.
+        # A bug: print it completely, and continue with the rest.
         traceback.print_exc()
         return "failed", f"internal error: {error!r}"
     return ("made" if not code else "trainings diverged"), str(page)

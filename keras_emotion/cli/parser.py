@@ -1,8 +1,8 @@
-"""The options of a command: made from fields or a signature, parsed, and listed in its help.
+"""Options of commands, derived from fields or signatures: parsing and help.
 
-Every list of options is made from what it sets: the fields of a dataclass or of a pydantic model, or the parameters of
-a function. Names, types and defaults are theirs; the help is the section `Args` of their docstrings. An `Option` in
-the annotation holds what these leave open.
+Options are derived from the fields of a dataclass or of a pydantic model, or from the parameters of a function: their
+names, types and defaults; the help is the section `Args` of their docstrings. An `Option` in the annotation adds what
+these lack.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from keras_emotion.options import Option
 from keras_emotion.schema import InputError
 
 REQUIRED = inspect.Parameter.empty
-"""Default of an argument that has to be given."""
+"""Default of a required argument."""
 
 _NONE = type(None)
 _WIDTH = 80
 _INDENT = 28
 
 _LISTED_BRIEFLY = 100
-"""Most characters of names that `--help` lists for an option; `--help-all` lists more."""
+"""Maximum length of the list of names of an option in `--help`; `--help-all` lists all."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,10 +45,10 @@ class Everywhere:
 
     Args:
         register: import a module that registers papers or datasets; may be given several times.
-        limit: change what a file may hold at most (memory_gib, table_mib, picture_megapixels, video_hours); may be
+        limit: change a limit on the size of files (memory_gib, table_mib, picture_megapixels, video_hours); may be
             given several times.
-        follow_links: read files outside of the folder of the data where a table or header names them.
-        verbose: print all messages in full: all files, all items of lists, and what is done meanwhile.
+        follow_links: read files outside of the dataset folder that a table or header refers to.
+        verbose: print all messages in full: all files, all items of lists, and each step.
         quiet: print results, warnings and errors only: no notes, no progress.
         help: print this help.
         help_all: print all options, with full descriptions.
@@ -65,16 +65,16 @@ class Everywhere:
 
 @dataclasses.dataclass(frozen=True)
 class Argument:
-    """One option, or one value given by its place.
+    """Option or positional argument.
 
     Args:
-        name: name of the field; dotted where models are nested.
+        name: name of the field; dotted for nested models.
         annotation: its type, with the metadata that pydantic checks.
         default: its default, or `REQUIRED`.
         text: its documentation.
         option: see `Option`.
         group: name and documentation of the nested model that it belongs to.
-        is_of_model: it is a field of a pydantic model.
+        is_of_model: whether it is a field of a pydantic model.
     """
 
     name: str
@@ -87,7 +87,7 @@ class Argument:
 
     @property
     def spelling(self) -> str:
-        """How the user gives it: `--system.features.window-seconds`, or the placeholder of a positional."""
+        """Spelling on the command line: `--system.features.window-seconds`, or the placeholder of a positional."""
         return self.metavar if self.option.positional else f"--{self._dashed_name}"
 
     @property
@@ -101,12 +101,12 @@ class Argument:
 
     @property
     def is_common(self) -> bool:
-        """Whether `--help` lists it; of models that are nested twice (the training of a teacher) nothing is."""
+        """Whether `--help` lists it; fields of models that are nested twice (training of a teacher) are not listed."""
         return (not self.is_of_model if self.option.common is None else self.option.common) and self.name.count(".") < 2
 
     @property
     def n_words(self) -> tuple[float, float]:
-        """Fewest and most words of its value."""
+        """Minimum and maximum number of words of its value."""
         return (0, 0) if self.is_flag else (1, 1) if self.option.repeated else _n_words(self.annotation)
 
     @property
@@ -122,23 +122,25 @@ class Argument:
         return f"{_metavar(self.annotation)}{'|None' if has_default and _takes_none(self.annotation) else ''}"
 
     def spellings(self) -> dict[str, bool]:
-        """All spellings that the help lists or implies, each with the value that a flag takes by it."""
-        found = dict.fromkeys((self.spelling, *self.option.aliases), True)
+        """All spellings that the help lists or implies, with the value that each gives to a flag."""
+        # A positional argument has no spelling but its aliases.
+        own = () if self.option.positional else (self.spelling,)
+        found = dict.fromkeys((*own, *self.option.aliases), True)
         if self.is_flag:
             path, _, last = self._dashed_name.rpartition(".")
             found[f"--{path}.no-{last}" if path else f"--no-{last}"] = False
         return found
 
 
-# --- what there is to give
+# --- arguments
 
 
 def arguments_of(source: Any) -> list[Argument]:
-    """The arguments that set the fields of a dataclass or a pydantic model, or call a function or another class.
+    """Arguments for the fields of a dataclass or pydantic model, or for the parameters of a function or class.
 
     Args:
-        source: a dataclass, another class or a function; a pydantic model, or a value of one, whose fields are then the
-            defaults.
+        source: a dataclass, another class or a function; a pydantic model, or an instance of one, whose values are then
+            the defaults.
     """
     if _is_model(source if isinstance(source, type) else type(source)):
         found = _arguments_of_model(source)
@@ -156,7 +158,7 @@ def arguments_of(source: Any) -> list[Argument]:
 def _arguments_of_model(
     source: Any, prefix: str = "", spelt: str = "", group: tuple[str, str] = ("", "")
 ) -> list[Argument]:
-    """The arguments of a model: `prefix` precedes the names of its fields, `spelt` those of the options."""
+    """Arguments of a model, with `prefix` before the names of its fields and `spelt` before those of the options."""
     from pydantic import BaseModel
 
     kind: Any = source if isinstance(source, type) else type(source)
@@ -203,7 +205,7 @@ def _option_in(annotation: Any) -> Option:
 
 
 def _documented(sources: Iterable[Any]) -> dict[str, str]:
-    """Documentation of each argument in the section `Args` of docstrings; the first source goes before the others."""
+    """Documentation of each argument from the section `Args` of docstrings; earlier sources take precedence."""
     found: dict[str, str] = {}
     for source in sources:
         section = docstring_section(source, "Args")
@@ -215,7 +217,7 @@ def _documented(sources: Iterable[Any]) -> dict[str, str]:
 
 
 def docstring_section(source: Any, name: str) -> str:
-    """Text of a section of a docstring without its indentation; of the text before all sections for `""`."""
+    """Text of a section of a docstring without its indentation; for `""`, the text before all sections."""
     text = inspect.cleandoc((source if isinstance(source, str) else source.__doc__) or "")
     heading = r"^(?:Args|Returns|Raises|Example|Examples):\n"
     if not name:
@@ -236,7 +238,7 @@ def _bare(annotation: Any) -> Any:
 
 
 def _members(annotation: Any) -> list[Any]:
-    """The types that a union unites, or the type itself; `None` is left out."""
+    """Members of a union without `None`, or the type itself."""
     bare = _bare(annotation)
     if typing.get_origin(bare) in (typing.Union, types.UnionType):
         return [one for member in typing.get_args(bare) if member is not _NONE for one in _members(member)]
@@ -249,7 +251,7 @@ def _takes_none(annotation: Any) -> bool:
 
 
 def _items(annotation: Any) -> tuple[list[Any], bool] | None:
-    """Types of the items of a sequence, and whether there may be any number of them; `None` for other types."""
+    """Types of the items of a sequence, and whether its length is arbitrary; `None` for other types."""
     arguments = typing.get_args(annotation)
     if typing.get_origin(annotation) is tuple:
         return ([arguments[0]], True) if arguments[1:] == (...,) else (list(arguments), False)
@@ -284,10 +286,10 @@ def _metavar(annotation: Any) -> str:
 
 
 EVERYWHERE = arguments_of(Everywhere)
-"""The arguments of all commands."""
+"""Arguments of all commands."""
 
 
-# --- what was given
+# --- parsing
 
 
 def parse(
@@ -297,14 +299,13 @@ def parse(
 
     Args:
         words: the words after the name of the command.
-        arguments: what can be given.
+        arguments: the known arguments.
         prog: name of the command, for messages.
-        is_complete: `arguments` are all there are. Otherwise unknown options are passed over with the values behind
-            them, nothing need be given, and values are not checked by name: the first of two passes, which finds out
-            what the options of the second are.
+        is_complete: whether `arguments` are complete. Otherwise unknown options are skipped with their values, nothing
+            is required, and names are not checked: the first of two passes, which determines the options of the second.
 
     Returns:
-        The values that were given, by the names of the arguments, each of the type of its field.
+        The given values by the names of the arguments, each of the type of its field.
 
     Raises:
         InputError: an option is unknown, a value is missing or invalid.
@@ -316,13 +317,13 @@ def parse(
                 raise InputError(f"{argument.spelling}: missing; see {prog} --help")
     known = {argument.name: argument for argument in arguments}
     set_limits(raw.get("limit", ()))
-    # In the environment, for the workers that the command starts.
+    # Set in the environment, so that workers inherit them.
     for name, variable in (("follow_links", FOLLOW_VARIABLE), ("verbose", VERBOSE_VARIABLE), ("quiet", QUIET_VARIABLE)):
         if name in raw:
             os.environ[variable] = "1" if raw[name] else ""
     if raw.get("verbose") and raw.get("quiet"):
         raise InputError("--verbose --quiet: one prints more and the other less; give one of them")
-    # A module that is registered brings names that others are checked by.
+    # Registered modules add names, so they are imported before names are checked.
     register(raw.get("register", ()))
     return {name: _convert(known[name], value, is_complete) for name, value in raw.items()}
 
@@ -337,12 +338,11 @@ def register(modules: Sequence[str]) -> None:
 
 
 def _read(words: Sequence[str], arguments: Sequence[Argument], prog: str, is_complete: bool) -> dict[str, Any]:
-    """The words behind each option that was given, by the name of the argument."""
+    """The words after each given option, by the name of the argument."""
     options: dict[str, tuple[Argument, bool]] = {}
     old: dict[str, Argument] = {}
     for argument in arguments:
-        if not argument.option.positional:
-            options |= {spelling: (argument, value) for spelling, value in argument.spellings().items()}
+        options |= {spelling: (argument, value) for spelling, value in argument.spellings().items()}
         if argument.option.old:
             old[argument.option.old] = argument
     raw: dict[str, Any] = {}
@@ -364,7 +364,7 @@ def _read(words: Sequence[str], arguments: Sequence[Argument], prog: str, is_com
         if spelling not in options and spelling in old:
             argument, value = old[spelling], True
             if is_complete:
-                note = f"{spelling} is now {argument.spelling}; the old spelling goes in 0.3.0"
+                note = f"{spelling} is now {argument.spelling}; the old spelling will be removed in 0.3.0"
                 LOGGER.info(f"note: {note}")
         elif spelling in options:
             argument, value = options[spelling]
@@ -402,10 +402,12 @@ def _check_count(argument: Argument, spelling: str, words: Sequence[str], prog: 
 
 
 def _place(words: list[str], arguments: list[Argument], raw: dict[str, Any], prog: str, is_complete: bool) -> None:
-    """Assign the words that stand without an option."""
+    """Assign words to positional arguments."""
     for argument in arguments:
         if not words:
             return
+        if argument.name in raw:
+            continue
         n_taken = len(words) if argument.n_words[1] > 1 else 1
         raw[argument.name], words = tuple(words[:n_taken]), words[n_taken:]
     if words and is_complete:
@@ -413,7 +415,7 @@ def _place(words: list[str], arguments: list[Argument], raw: dict[str, Any], pro
 
 
 def _nearest(spelling: str, options: Sequence[str]) -> str:
-    # `--epochs` stands for the end of `--training.epochs` more often than for another option of much the same letters.
+    # `--epochs` more often means `--training.epochs` than another option with similar letters.
     ends = sorted((one for one in options if one.rpartition(".")[2] == spelling.lstrip("-")), key=len)
     return f"; did you mean {' or '.join(ends[:2])}?" if ends else did_you_mean(spelling, options)
 
@@ -428,7 +430,7 @@ def _convert(argument: Argument, value: Any, check_names: bool) -> Any:
             check_name(argument.spelling, argument.option.names, name)
     if value == ("None",) and _takes_none(argument.annotation):
         return None
-    # A single word, where the type also takes one alone.
+    # A single word, if the type also accepts a scalar.
     is_single = len(value) == 1 and any(_items(member) is None for member in _members(argument.annotation))
     try:
         converted = TypeAdapter(argument.annotation).validate_python(value[0] if is_single else value)
@@ -439,7 +441,7 @@ def _convert(argument: Argument, value: Any, check_names: bool) -> Any:
 
 
 def problem_text(error: Mapping[str, Any]) -> str:
-    """What is wrong with a value, by an error of pydantic's."""
+    """Problem of a value, from an error of pydantic."""
     text = error["msg"].removeprefix("Value error, ")
     text = re.sub(r"^Input should be ", "expected ", text)
     if error["type"] == "literal_error":
@@ -448,21 +450,21 @@ def problem_text(error: Mapping[str, Any]) -> str:
 
 
 def as_option(error: ValueError, prefix: str = "") -> InputError:
-    """The error of a function about one of its arguments, `` `n_trials` is 50; ... ``, as one about the option.
+    """Convert an error about a parameter, `` `n_trials` is 50; ... ``, to one about the option.
 
     Args:
         error: the error.
-        prefix: what precedes the names of the arguments in those of the options.
+        prefix: prefix of the options.
     """
     found = re.match(r"`(?:n_)?(\w+)` is '?(.*?)'?; ", str(error))
     return InputError(f"--{prefix}{_dashed(found[1])} {found[2]}: {str(error)[found.end() :]}" if found else str(error))
 
 
 def changed(value: Any, changes: Mapping[str, Any]) -> Any:
-    """A copy of a configuration with the fields changed that were given.
+    """Copy a configuration with changed fields.
 
     Raises:
-        InputError: they do not go together.
+        InputError: the changes are invalid or contradict each other.
     """
     from pydantic import ValidationError
 
@@ -477,19 +479,19 @@ def changed(value: Any, changes: Mapping[str, Any]) -> Any:
 
 
 def call(function: Callable[..., Any], words: Sequence[str], prog: str) -> Any:
-    """Call a function, or make a dataclass, with what a command line gives.
+    """Call a function or create a dataclass with the arguments of a command line.
 
     Args:
-        function: its docstring is the help: what comes before the sections, `Args`, and the lines of `Examples`.
+        function: the function or dataclass; its docstring is the help.
         words: the words of the command line.
         prog: name of the command.
 
     Returns:
-        What the function returns.
+        The result of the function.
 
     Raises:
         InputError: see `parse`.
-        SystemExit: the help was asked for and printed.
+        SystemExit: the help was printed.
     """
     own = arguments_of(function)
     given = parse(words, [*own, *EVERYWHERE], prog)
@@ -508,16 +510,16 @@ def print_help(
     usage: Sequence[str] = (),
     listed: Callable[[], Mapping[str, Mapping[str, str]]] = dict,
 ) -> None:
-    """Print the help and exit, where it was asked for.
+    """Print the help and exit, if requested.
 
     Args:
-        given: the values that were given.
-        arguments: what can be given.
+        given: the given values.
+        arguments: the known arguments.
         prog: name of the command.
-        documented: what has the docstring of the command. `--help` shows its first paragraph, `--help-all` all of it;
-            the section `Examples` has a command in each line.
-        usage: lines that show how the words follow each other; by default made from `arguments`.
-        listed: gives further lists, texts by names by heading, that come before the options.
+        documented: object with the docstring of the command. `--help` shows its first paragraph, `--help-all` all of
+            it; the section `Examples` has one command per line.
+        usage: usage lines; by default derived from `arguments`.
+        listed: returns further lists (texts by name by heading) that come before the options.
 
     Raises:
         SystemExit: the help was printed.
@@ -536,7 +538,7 @@ def help_text(
     *,
     is_full: bool = False,
 ) -> str:
-    """The help of a command, in lines of at most 80 columns; see `print_help`."""
+    """Format the help of a command in lines of at most 80 columns; see `print_help`."""
     places = [argument for argument in arguments if argument.option.positional]
     options = [argument for argument in arguments if not argument.option.positional]
     common = [argument for argument in options if is_full or argument.is_common]
@@ -550,12 +552,16 @@ def help_text(
         lines += ["", f"{title}:", *(line for name, text in entries.items() for line in _entry(name, _plain(text)))]
     told = [argument for argument in places if not argument.option.rest]
     if told:
-        lines += ["", "arguments:", *(line for one in told for line in _entry(one.metavar, _told(one, is_full)))]
+        lines += [
+            "",
+            "arguments:",
+            *(line for one in told for line in _entry(_place_names(one, is_full), _told(one, is_full))),
+        ]
     for name, text in sorted({argument.group if is_full else ("", "") for argument in common}):
         lines += ["", *_wrapped(f"--{_dashed(name)}.*: {_plain(text)}" if name else "options:", hanging=2)]
         of_group = [one for one in common if not is_full or one.group == (name, text)]
         lines += [line for one in of_group for line in _entry(_invocation(one), _told(one, is_full))]
-    # Those of all commands are no reason to look further: a message names the option that it is about.
+    # Options of all commands do not count here: messages name them where they apply.
     if {one.name for one in options} - {one.name for one in (*common, *EVERYWHERE)}:
         lines += ["", *_wrapped(f"{len(options) - len(common)} more options: {prog} --help-all")]
     examples = docstring_section(documented, "Examples")
@@ -573,6 +579,11 @@ def _usage(prog: str, places: Sequence[Argument], options: Sequence[Argument]) -
     return " ".join([*words, "[options]"])
 
 
+def _place_names(argument: Argument, is_full: bool) -> str:
+    names = [f"{alias} {argument.metavar}" for alias in argument.option.aliases] if is_full else []
+    return ", ".join([argument.metavar, *names])
+
+
 def _invocation(argument: Argument) -> str:
     short = [alias for alias in argument.option.aliases if not alias.startswith("--")]
     long = [alias for alias in argument.option.aliases if alias.startswith("--")]
@@ -580,7 +591,7 @@ def _invocation(argument: Argument) -> str:
     if argument.is_flag and argument.default is True:
         head, _, last = spelling.lstrip("-").rpartition(".")
         spelling = f"--{head}.[no-]{last}" if head else f"--[no-]{last}"
-    # The shorter spelling is what people type.
+    # Shorter spellings first.
     names = ", ".join([*short, *long, spelling])
     return names if argument.is_flag else f"{names} {argument.metavar}"
 
@@ -589,7 +600,7 @@ def _told(argument: Argument, is_full: bool) -> str:
     text = _plain(argument.text)
     if not is_full:
         ends = (found.start() for found in re.finditer(r"; |\. (?=[A-Z])|: ", text))
-        # Not within parentheses.
+        # Outside of parentheses.
         text = text[: next((end for end in ends if text[:end].count("(") == text[:end].count(")")), None)]
     text = text.rstrip(".")
     names = ", ".join(LISTED[argument.option.names]()) if argument.option.names else ""
@@ -602,7 +613,7 @@ def _told(argument: Argument, is_full: bool) -> str:
 
 
 def _shown(default: Any) -> str:
-    """A default as the user would give it; nothing where it stands for "not given"."""
+    """Format a default as typed; empty if it means "not given"."""
     if default is None or default is False or default == math.inf:
         return ""
     if isinstance(default, (tuple, list)):
@@ -611,7 +622,7 @@ def _shown(default: Any) -> str:
 
 
 def _entry(head: str, text: str) -> list[str]:
-    """Lines of one option: its spelling, and its text in a column of its own."""
+    """Lines of one option: its spelling and, in a second column, its text."""
     wrapped = textwrap.wrap(text, _width() - _INDENT, break_on_hyphens=False) or [""]
     if len(head) <= _INDENT - 3:
         return [f"  {head:<{_INDENT - 2}}{wrapped[0]}".rstrip(), *(f"{'':{_INDENT}}{line}" for line in wrapped[1:])]
@@ -630,5 +641,5 @@ def _width() -> int:
 
 
 def _plain(text: str) -> str:
-    """Text of a docstring without the marks of code."""
+    """Remove code markup from the text of a docstring."""
     return re.sub(r'`"?([^"`]*)"?`', r"\1", text).replace("**", "")

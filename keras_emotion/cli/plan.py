@@ -1,4 +1,4 @@
-"""The command `keras-emotion plan`: how many subjects and trials a study needs."""
+"""The command `keras-emotion plan`: power analysis, numbers of subjects and trials of a study."""
 
 from __future__ import annotations
 
@@ -16,33 +16,34 @@ if TYPE_CHECKING:
 
 _TRIALS = 40
 _BETWEEN = 5.0
-"""Trials of a subject, as in DEAP, and standard deviation between subjects in points, where nothing else is given."""
+"""Defaults: trials of a subject, as in DEAP, and standard deviation between subjects in points."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
     """Compute how many subjects and trials a study needs.
 
-    What is to be shown, by protocol, is a difference from chance. The mean accuracy over subjects is compared with
-    chance by a two-sided t-test; one subject alone by a binomial test of its trials. The spread over subjects comes
-    from a finished run, from a published standard deviation, or is assumed: true accuracies that scatter by 5 points,
-    and the binomial error of the tested trials. Windows of a trial depend on each other and do not count as trials.
+    The effect is a difference from chance, for each protocol. The mean accuracy over subjects is compared with chance
+    by a two-sided t-test; a single subject by a binomial test of its trials. The spread over subjects comes from a
+    finished run, from a published standard deviation, or is assumed: a standard deviation of the true accuracies of 5
+    points, and the binomial error of the tested trials. Windows of a trial are not independent and do not count as
+    trials.
     All accuracies are in percent, differences in points.
 
     Args:
         difference: true mean accuracy minus chance.
-        subjects: number of subjects; adds what they show. By default that of the run.
+        subjects: number of subjects; adds their power and detectable difference. By default that of the run.
         trials: trials of each subject; by default 40, or those of the run.
         run_folder: finished run whose spread over subjects, chance, subjects and trials are taken, by protocol and
             target.
-        spread: standard deviation of the subjects' accuracies, as papers print it after the mean.
-        spread_trials: trials of each subject that this standard deviation comes from; by default those of the plan.
-        chance: accuracy by chance; by default 50, or that of the run.
-        power: probability of finding the difference, a share.
-        alpha: two-sided level of the tests, a share.
+        spread: standard deviation of the accuracies over subjects, as printed after the mean in papers.
+        spread_trials: trials of each subject behind this standard deviation; by default those of the plan.
+        chance: chance level; by default 50, or that of the run.
+        power: probability of detecting the difference (0 to 1).
+        alpha: two-sided significance level (0 to 1).
         protocols: names of the protocols; by default those of trials, stimuli and subjects, or those of the run without
             flags.
-        json: print one JSON object in place of a table; accuracies are shares.
+        json: print one JSON object in place of a table; accuracies are 0 to 1.
 
     Examples:
         keras-emotion plan --difference 5
@@ -64,7 +65,7 @@ class Plan:
     json: bool = False
 
     def run(self) -> int:
-        """Plans, and returns the exit code."""
+        """Compute the plan, and return the exit code."""
         self._check()
         found = list(self._of_run() if self.run_folder else self._assumed())
         if self.json:
@@ -79,9 +80,9 @@ class Plan:
 
     def _check(self) -> None:
         if self.run_folder and (self.spread is not None or self.chance is not None):
-            raise InputError("--run: brings its own spread and chance; leave out --spread and --chance")
+            raise InputError("--run: has its own spread and chance; leave out --spread and --chance")
         if self.spread_trials is not None and self.spread is None:
-            raise InputError("--spread-trials: goes with --spread; give both")
+            raise InputError("--spread-trials: needs --spread; give both")
         for option, value, low, high in (
             ("difference", self.difference, 0, 100),
             ("spread", self.spread, 0, 50),
@@ -113,8 +114,8 @@ class Plan:
             trials = self.spread_trials or self.trials or _TRIALS
             return f"spread over subjects: {self.spread:g} points with {trials} trials each, as given"
         return (
-            f"assumed, as no spread is given (--run, --spread): true accuracies that scatter by {_BETWEEN:g} points "
-            "between subjects, and the binomial error of their trials"
+            f"assumed, because no spread is given (--run, --spread): a standard deviation of the true accuracies of "
+            f"{_BETWEEN:g} points between subjects, and the binomial error of their trials"
         )
 
     def _assumed(self) -> Iterator[tuple[str, Assumptions, StudyPlan]]:
@@ -153,7 +154,7 @@ class Plan:
                 )
                 if len(accuracy) < 2:
                     raise InputError(
-                        f"{self.run_folder}: {target} has one subject, and no spread over subjects; give --spread"
+                        f"{self.run_folder}: {target} has only one subject; expected two or more; give --spread"
                     )
                 own = Assumptions.of_spread(
                     (accuracy - chance).std(ddof=1),
@@ -177,7 +178,7 @@ def _print(found: Sequence[tuple[str, Assumptions, StudyPlan]], origin: str) -> 
     _, one, first = found[0]
     table = Table(
         title=Text(
-            f"To show {100 * first.difference:g} points above chance with {100 * one.power:g} % power, "
+            f"To detect {100 * first.difference:g} points above chance with {100 * one.power:g} % power, "
             f"alpha {one.alpha:g} two-sided",
             style="bold",
         ),
@@ -237,16 +238,16 @@ def _notes(plans: Sequence[StudyPlan]) -> Iterator[str]:
         )
         if any(plan.trials_needed is None for plan in plans):
             yield (
-                "trials needed –: subjects differ so much that no number of trials suffices; only more subjects help"
+                "trials needed –: the spread over subjects is so large that no number of trials is enough; add subjects"
             )
     if any(plan.tested_trials != plan.n_trials for plan in plans):
-        yield "a holdout tests one part of the trials, so that it needs more of them"
+        yield "a holdout tests only part of the trials and needs more of them"
     if any(plan.alone_trials_needed is not None for plan in plans):
-        yield "alone: trials with which one subject by itself shows the difference, by a binomial test"
+        yield "alone: trials of a single subject that are needed to detect the difference, by a binomial test"
     if any(plan.stimuli_needed is not None for plan in plans):
         yield (
-            "stimuli: needed where all subjects rate a stimulus alike; the stimuli are then the sample, however many "
-            "subjects are shown them"
+            "stimuli: number needed if all subjects rate a stimulus the same; the stimuli are then the sample, for any "
+            "number of subjects"
         )
 
 

@@ -1,4 +1,4 @@
-"""The command `keras-emotion predict`: a saved model applied to a recording or a stream."""
+"""The command `keras-emotion predict`: apply a saved model to a recording or a live stream."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from keras_emotion.reports import LooksPanel
 
 _SOURCE = "absolute_path"
-"""Key, in prediction.json, of the file that it is of: paths as given may mean another one elsewhere."""
+"""Key of the absolute path of the recording in prediction.json; paths as given may be relative."""
 
 
 _MOST_SHOWN = 20
-"""Most windows whose chosen frames are drawn: one takes up to 4 inches."""
+"""Maximum number of windows whose selected frames are drawn; each takes up to 4 inches."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,16 +32,16 @@ class Predict:
 
     Windows, features and scaling are those of the training; channels are matched by name, and missing channels are
     reported and mean-imputed. The file is read in blocks, so its length does not matter. A window without a signal has
-    no probability; the column `problem` gives the reason. Models that choose frames give their number and times
+    no probability; the column `problem` gives the reason. Models that select frames report their number and times
     (`looks`, `look_seconds`). Writes `prediction.csv`, `prediction.png` and
-    `prediction.json` into the output folder, which must not hold the prediction of another recording. With --lsl a live
-    stream is read, and one line printed for each window. Models with faces need --video, models that read the stimulus
-    --media; models of faces or stimuli alone need no recording.
+    `prediction.json` into the output folder, which must not contain the prediction of another recording. With --lsl a
+    live stream is read, and one line is printed for each window. Models with faces need --video, models that read the
+    stimulus need --media; models of only faces or stimuli need no recording.
 
     Args:
         model: model file (.keras) of a run with --save-models.
         recording: .set, .edf, .bdf, .vhdr, .fif or another format that MNE reads; .npy or .mat with a sidecar.
-        lsl: name of a stream of the Lab Streaming Layer, in place of a recording.
+        lsl: name of a stream of the Lab Streaming Layer, instead of a recording.
         seconds: seconds of the stream after which to stop; by default at its end, or at Ctrl-C.
         silence_seconds: seconds without samples after which the stream has ended; one that is lost and comes back
             earlier is continued, and what changed is reported.
@@ -50,15 +50,15 @@ class Predict:
             beside the recording, if there is one.
         video: face video of the recording; some faces are drawn below the probabilities.
         video_offset_seconds: time in the video at which the recording starts.
-        media: clip of the stimulus that was shown during the recording, for models that read it.
+        media: clip of the stimulus that was shown during the recording, for models that read stimuli.
         media_start: time in the clip at which the recording starts, in seconds.
         picture_weights: weights of the network that encodes pictures, for models trained with released ones (a saved
-            model keeps the hash of their contents alone).
+            model stores only their hash).
         sound_weights: weights of the network that encodes sound, likewise.
         face_weights: weights of the network that encodes faces, likewise.
-        shown_windows: windows whose chosen frames are drawn below the probabilities (faces and EEG images), for models
-            that choose frames; evenly spread over those that can be used.
-        output: folder to write to; by default `predictions/<recording>`, with a hash of its path where that is the
+        shown_windows: number of windows whose selected frames are drawn below the probabilities (faces and EEG images),
+            for models that select frames; evenly spaced over the valid windows.
+        output: folder to write to; by default `predictions/<recording>`, with a hash of its path if that is the
             prediction of another recording.
         baseline_seconds: length of the baseline at the start, for models that subtract one.
         block_seconds: length of the blocks that are read at once.
@@ -91,7 +91,7 @@ class Predict:
 
     @on_interruption("nothing was written; start again: {command}")
     def run(self) -> int:
-        """Writes or prints, and returns the exit code."""
+        """Write or print the predictions, and return the exit code."""
         has_file = any(path is not None for path in (self.recording, self.video, self.media))
         if has_file == (self.lsl is not None):
             raise InputError("give a recording, or --lsl with the name of a stream; see --help")
@@ -121,7 +121,7 @@ class Predict:
         from keras_emotion.inference.predictor import Predictor
 
         predictor = Predictor.from_file(self.model, self.baseline_seconds, self._weights)
-        # Compiled before the first window is there to wait for it.
+        # Compile before the first window arrives.
         predictor.apply(random_windows(predictor.model, 1))
         table = None if self.channels is None else ChannelTable(self.channels)
         stream = LabStreamingLayer(name, channel_table=table)
@@ -144,13 +144,13 @@ class Predict:
                 said = ", ".join(f"{name} {p:.3f}" for name, p in zip(names, window.probabilities, strict=True))
                 said = f"no probability: {window.problem}" if window.problem else said
                 latency = window.latency_seconds
-                # Time stamps ahead of the clock give no latency.
+                # No latency for time stamps ahead of the clock.
                 late = f"{latency:.2f} s" if latency > -0.005 else "unknown"
                 print(f"{window.start_seconds:8.1f} s  {said}  latency {late}", flush=True)
                 if window.stop_seconds >= self.seconds:
                     break
         except KeyboardInterrupt as interruption:
-            # Ctrl-C is how a stream ends; SIGTERM interrupts.
+            # Ctrl-C ends a stream; SIGTERM interrupts.
             if is_sigterm(interruption):
                 raise
         finally:
@@ -161,7 +161,7 @@ class Predict:
         from keras_emotion.datasets.continuous import ContinuousRecording
         from keras_emotion.datasets.electrodes import ChannelTable
         from keras_emotion.faces import video_facts
-        from keras_emotion.files import write_whole
+        from keras_emotion.files import remove_leftovers, write_whole
         from keras_emotion.inference.predictor import Predictor
         from keras_emotion.reports.timeline import draw_timeline
         from keras_emotion.tables import csv_bytes
@@ -173,7 +173,7 @@ class Predict:
         recording = None if self.recording is None else ContinuousRecording(self.recording, table)
         predictor = Predictor.from_file(self.model, self.baseline_seconds, self._weights)
         if self.video is not None:
-            # Now, and not when all is computed and its faces are to be drawn.
+            # Checked before the computation, not when the faces are drawn.
             video_facts(self.video)
         found = predictor.predict(
             recording,
@@ -198,6 +198,7 @@ class Predict:
         )
         try:
             out.mkdir(parents=True, exist_ok=True)
+            remove_leftovers(out)
             write_whole(out / "prediction.csv", csv_bytes(found.table, float_format="%.9g"))
             write_whole(out / "prediction.png", picture)
             summary = {
@@ -220,7 +221,7 @@ class Predict:
         every = "" if hop_seconds == predictor.window_seconds else f" every {hop_seconds:g} s"
         print(f"{len(found.table)} windows of {predictor.window_seconds:g} s{every}{without}, mean probability {mean}")
         if found.looks is not None:
-            print(f"{found.looks.looks.mean():.1f} of {found.looks.n_frames} frames of a window looked at, on average")
+            print(f"{found.looks.looks.mean():.1f} of {found.looks.n_frames} frames of a window selected, on average")
         if found.warning:
             print(f"warning: {found.warning}")
         times = found.duration_seconds / found.elapsed_seconds
@@ -229,7 +230,7 @@ class Predict:
 
 
 def _default_folder(source: Path) -> Path:
-    """Folder of the prediction of a recording, which no other recording of the same file name has."""
+    """Folder of the prediction of a recording, different for recordings with the same file name."""
     from keras_emotion.file_names import file_name
 
     folder = Path("predictions") / source.stem
@@ -241,13 +242,13 @@ def _default_folder(source: Path) -> Path:
 
 
 def _check_folder(folder: Path, source: Path) -> None:
-    """Refuses to write over the prediction of another recording."""
+    """Refuse to overwrite the prediction of another recording."""
     from keras_emotion.json_files import read_user_json
 
     file = folder / "prediction.json"
     if not file.exists():
         return
-    message = "{path}: is no prediction that could be replaced ({reason}); give another --output"
+    message = "{path}: not a prediction that can be replaced ({reason}); give another --output"
     with refusing_unreadable(file, message):
         there = read_user_json(file, message)
         known = there.get(_SOURCE) or there.get("recording") or there.get("video")
@@ -256,7 +257,7 @@ def _check_folder(folder: Path, source: Path) -> None:
 
 
 def _looks_below(found: Prediction, looks: Looks) -> LooksPanel:
-    """What is drawn of the frames that a model chose."""
+    """Panel of the frames that a model selected."""
     from keras_emotion.reports import LooksPanel
 
     strips = []
@@ -274,12 +275,12 @@ def _looks_below(found: Prediction, looks: Looks) -> LooksPanel:
 def _faces_at_times(
     video: Path, duration_seconds: float, offset_seconds: float = 0.0, n_faces: int = 16
 ) -> tuple[Any, Any]:
-    """Faces of a video spread over a recording: `(times, pictures)`, those that were found."""
+    """Detected faces at evenly spaced times of a recording: `(times, pictures)`."""
     import numpy as np
 
     from keras_emotion import faces
 
-    # So often that the same face is followed from one to the next.
+    # Dense enough to track a face from one frame to the next.
     times = np.arange(0, duration_seconds, 0.5) + offset_seconds
     with faces.make_detector("auto", None) as detector:
         sequence = faces.extract_faces(video, detector, times_seconds=times[times >= 0])

@@ -1,4 +1,4 @@
-"""The network that an experiment starts from, trained first where data for it are given (`--pretraining-data`)."""
+"""Pre-training of the network that an experiment starts from (`--pretraining-data`)."""
 
 from __future__ import annotations
 
@@ -20,36 +20,34 @@ from keras_emotion.systems import Experiment
 
 
 def with_pretraining(request: Request, console: rich.console.Console) -> Request:
-    """Train the network that an experiment starts from, unless it is there already, and have it start from that.
+    """Pre-train the network that an experiment starts from, unless it exists, and set it in the experiment.
 
-    It is kept beside the run folder, in a folder that is named after the pre-training and its data, so that all runs
-    there share it.
+    It is stored beside the run folder, in a folder named after the pre-training and its data, so that all runs there
+    share it.
 
     Args:
-        request: what is asked for.
-        console: where the file of the network is printed.
+        request: the request.
+        console: console for the path of the network.
 
     Returns:
-        The request with the network in the field of its experiment. In a dry run nothing is trained: where the network
-        is not there yet, the request as it is.
+        The request with the network in the field of its experiment. A dry run trains nothing: if the network does not
+        exist yet, the request is unchanged.
 
     Raises:
-        InputError: the reproduction starts from no network, or one is given, too; or the data cannot be used.
+        InputError: the reproduction has no pre-training, a network is given as well, or the data cannot be used.
     """
     root, known = request.options.pretraining_data, request.reproduction.pretraining
     if root is None:
         return request
     if known is None:
-        raise InputError(
-            f"--pretraining-data {root}: {request.reproduction.name} starts from no other network; leave it out"
-        )
+        raise InputError(f"--pretraining-data {root}: {request.reproduction.name} has no pre-training; leave it out")
     if _value(request.experiment, known.field) is not None:
         option = known.field.replace("_", "-")
-        raise InputError(f"--pretraining-data {root}: --{option} gives a network, too; leave out one of them")
+        raise InputError(f"--pretraining-data {root}: --{option} gives a network as well; leave out one of them")
     one = find_reproduction(known.reproduction)
     shared = {name: _value(request.experiment, name) for name in known.shared}
     wanted = one.presets[request.options.preset].changed({**shared, "runtime": request.experiment.runtime})
-    # The path and not the content, which would have to be read whole each time.
+    # Hash of the path: hashing the content would read all data each time.
     place = hashlib.blake2b(str(root.resolve()).encode(), digest_size=4).hexdigest()
     name = f"{one.name}-{request.options.preset}-{wanted.identity()}-{place}"
     folder = request.output.parent / name

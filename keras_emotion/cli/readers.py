@@ -1,4 +1,4 @@
-"""The reader that options ask for."""
+"""Readers and their options."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def open_dataset(
         name: name of the dataset, registered.
         root: its folder.
         file_format: format to read; by default the first one found.
-        stimuli: stimulus folder that the trials have their clips from, see `with_stimuli`.
-        option_prefix: what precedes the names of further arguments on the command line, for messages.
+        stimuli: folder with the clips of the stimuli, see `with_stimuli`.
+        option_prefix: prefix of the options of further arguments, for messages.
         options: further arguments of the reader.
 
     Raises:
@@ -49,15 +49,15 @@ def open_dataset(
 
 
 READER_PREFIX = "reader."
-"""What precedes the names of a reader's arguments in those of the options."""
+"""Prefix of the options of a reader."""
 
 
 def reader_arguments(dataset: str, chosen: Mapping[str, Any]) -> list[Argument]:
-    """The options that set the arguments of a reader: how its recordings are cleaned and resampled.
+    """Arguments of a reader as options: cleaning and resampling of its recordings.
 
     Args:
         dataset: name of the dataset, registered.
-        chosen: defaults by name that go before those of the reader.
+        chosen: defaults by name that override those of the reader.
     """
     kind = READERS[dataset]
     group = (READER_PREFIX.rstrip("."), f"how the files of {dataset} are read")
@@ -75,15 +75,15 @@ def reader_arguments(dataset: str, chosen: Mapping[str, Any]) -> list[Argument]:
 
 
 SAMPLING_RATE_HZ = 128.0
-"""Rate that recordings are resampled to: that of DEAP and of the models' defaults."""
+"""Default sampling rate after resampling, as in DEAP and in the defaults of the models."""
 
 
 def rate_options(dataset: str, rate_hz: float | None) -> dict[str, float]:
-    """Arguments of a reader that say which rate signals are resampled to; none where they have a rate of their own.
+    """Arguments of a reader for resampling; empty for datasets with a fixed rate.
 
     Args:
         dataset: name of the dataset, registered.
-        rate_hz: the rate that was asked for.
+        rate_hz: the requested rate.
 
     Raises:
         InputError: the rate is not valid, or the dataset is not resampled.

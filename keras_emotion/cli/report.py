@@ -1,4 +1,4 @@
-"""The command `keras-emotion report`: the report of a run, a comparison of several, and what a thesis needs of them."""
+"""The command `keras-emotion report`: report of a run, comparison of runs, text for a thesis."""
 
 from __future__ import annotations
 
@@ -16,30 +16,32 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """Report on a finished run, or compare several on their common subjects.
+    """Report on a finished run, or compare several.
 
-    For one run: table, page and figures. For several: one table, and tests of the difference for each pair of runs with
-    the same folds. The run folders are not changed.
+    For one run: table, page and figures. For several: one table on their common subjects, and tests of the difference
+    for each pair of runs with the same folds. The run folders are not changed.
 
     Args:
         runs: run folders.
         output: folder to write to; by default `runs/report-...` or `runs/comparison-...`, named after the identities.
+        full: print all scores and notes; by default accuracies, chance and baselines.
         json: print one JSON object in place of tables.
         methods_text: print the methods paragraph of each run instead (data, features, protocol, statistics, versions).
         latex: print the table for LaTeX instead.
-        bibtex: print what to cite for each run instead, as BibTeX.
-        share: write a report to hand on into a folder instead, without ids of subjects, pictures of faces, commands and
-            paths. Whoever has the data can still tell people by their numbers.
+        bibtex: print the citations of each run as BibTeX instead.
+        share: write a report for sharing to a folder instead, without ids of subjects, pictures of faces, commands and
+            paths. With the data, subjects can still be identified by their scores.
 
     Examples:
         keras-emotion report runs/A
         keras-emotion report runs/A runs/B
         keras-emotion report runs/A --methods-text > methods.txt
-        keras-emotion report runs/A --share to_hand_on
+        keras-emotion report runs/A --share to_share
     """
 
     runs: Annotated[tuple[Path, ...], Option(positional=True, metavar="RUN")]
     output: Annotated[Path | None, Option(old="--out")] = None
+    full: bool = False
     json: bool = False
     methods_text: bool = False
     latex: bool = False
@@ -47,7 +49,7 @@ class Report:
     share: Annotated[Path | None, Option(metavar="FOLDER")] = None
 
     def run(self) -> int:
-        """Writes, and returns the exit code."""
+        """Write the output, and return the exit code."""
         from keras_emotion import reports
         from keras_emotion.experiment.records import RunFolder
         from keras_emotion.papers import REFERENCES
@@ -72,7 +74,7 @@ class Report:
         if self.json:
             print_json(**reports.as_json(report))
         else:
-            report.print(make_console())
+            report.print(make_console(), full=self.full)
         return 0
 
     def _for_a_thesis(self, folders: list[RunFolder]) -> int:
@@ -81,7 +83,9 @@ class Report:
 
         if self.json or self.output is not None:
             other = "--json" if self.json else "--output"
-            raise InputError(f"{other}: does not go with --methods-text, --latex, --bibtex and --share; leave it out")
+            raise InputError(
+                f"{other}: cannot be combined with --methods-text, --latex, --bibtex and --share; leave it out"
+            )
         if self.share is not None and len(folders) > 1:
             raise InputError(f"--share {self.share}: takes one run; {len(folders)} are given")
         if self.latex and len(folders) > 1:
@@ -111,5 +115,5 @@ class Report:
             shared = reports.share_report(
                 folders[0], self.share, known[0].printed, known[0].differences, known[0].reference
             )
-            print(f"report to hand on: {shared.path}")
+            print(f"report to share: {shared.path}")
         return 0

@@ -1,4 +1,4 @@
-"""Carry out a reproduction: run, report, figures; or its estimate, or a table of methods."""
+"""Run a reproduction: training, report and figures, its time estimate, or a table or figure of the paper."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ _KEPT = {
     "train_teachers": "stored features and finished teachers are kept; continue with: {command}",
     "pretrain": "stored features are kept; continue with: {command}",
 }
-"""What is printed when a command is interrupted."""
+"""Messages of interrupted commands."""
 
 _FULL_SIZE = "the full-size experiment"
-"""What a run is compared with where no paper reports numbers on its dataset."""
+"""Reference of runs on datasets for which the paper reports no numbers."""
 
 
 @with_exit_codes
@@ -52,7 +52,7 @@ def reproduce(name: str, arguments: Sequence[str] | None = None) -> None:
         arguments: words of the command line, `sys.argv[1:]` by default.
     """
     words = sys.argv[1:] if arguments is None else arguments
-    # What the module brings that `--register` names may be this reproduction.
+    # The reproduction may be registered by a module given with `--register`.
     first_pass(words)
     choice = dataclasses.replace(named(name), own=())
     if carry_out(choice, words):
@@ -63,7 +63,7 @@ def carry_out(choice: Choice, words: Sequence[str]) -> int:
     """Run a reproduction, or train its networks without folds.
 
     Args:
-        choice: what is run.
+        choice: the reproduction or model to run.
         words: the words of the command line.
 
     Returns:
@@ -77,7 +77,7 @@ def carry_out(choice: Choice, words: Sequence[str]) -> int:
 
 
 def perform(request: Request) -> int:
-    """Do what was asked for, and return the exit code; see `carry_out`."""
+    """Carry out a request, and return the exit code; see `carry_out`."""
     commands = {"run": _run, "train_teachers": _train_teachers, "pretrain": _pretrain}
     return commands[request.reproduction.command](request)
 
@@ -94,12 +94,12 @@ def main(
     arguments: Sequence[str] | None = None,
     reader_options: Mapping[str, Any] | None = None,
 ) -> None:
-    """Run an experiment from the command line that is not in the registry.
+    """Run an experiment that is not in the registry from the command line.
 
     Args:
-        presets: the experiment for each of `PRESETS`; `paper` is what the others are reduced from.
-        demo_data: writes the data of the demo into a folder; `None` where there are none.
-        paper: csv of the numbers as printed, `None` where the paper reports none on this dataset.
+        presets: the experiment for each of `PRESETS`; the others are reduced versions of `paper`.
+        demo_data: function that writes the demo data to a folder; `None` if there are none.
+        paper: csv of the printed numbers, `None` if the paper reports none on this dataset.
         description: text of the help, see `Reproduction.description`.
         demo_files: see `Demo.files`.
         afterwards: called when the run is finished, with the experiment, the dataset and the run folder; its result
@@ -125,10 +125,10 @@ def main(
 def run_reproduction(
     reproduction: Reproduction, arguments: Sequence[str], reader_options: Mapping[str, Any] | None = None
 ) -> int:
-    """Carry out a reproduction that need not be registered; see `carry_out`.
+    """Run a reproduction, registered or not; see `carry_out`.
 
     Args:
-        reproduction: what is run.
+        reproduction: the reproduction.
         arguments: words of the command line.
         reader_options: further arguments of the reader.
 
@@ -142,13 +142,13 @@ def run_reproduction(
 
 
 def _run(request: Request) -> int:
-    """Run, report, and draw the figures; or estimate the costs, or make a table or a figure of the paper."""
+    """Run, report and draw figures; or estimate the time, or make a table or figure of the paper."""
     request = with_pretraining(request, run_console())
     reproduction, wanted, dataset = request.reproduction, request.experiment, request.dataset
     has_paper = reproduction.printed_numbers is not None
     reference = _reference(reproduction)
     if request.options.table or request.options.figure:
-        # A network is drawn without a dataset.
+        # Diagrams of networks need no dataset.
         reductions = [] if dataset is None else differences_from_the_paper(reproduction, wanted, dataset)
         return make_item(request, reductions, reference)
     console = run_console()
@@ -175,12 +175,12 @@ def _run(request: Request) -> int:
             reference=reference,
             references=reports.read_references(REFERENCES),
         )
-        build_report().print(console)
-        print_line(console, f"is it leaking? keras-emotion audit {folder.path}")
+        build_report().print(console, full=request.options.full)
+        print_line(console, f"leak audit: keras-emotion audit {folder.path}")
         for figure in reproduction.figures:
             print_line(console, figure(wanted, dataset, folder.path))
         if reproduction.figures:
-            # Networks are trained again for some figures: the numbers do not wait for them, and the page gets them now.
+            # Some figures train networks again: the report is printed before, and written again with these figures.
             build_report()
     return int(n_failed > 0)
 
@@ -224,11 +224,11 @@ def _print_own_differences(request: Request, console: rich.console.Console) -> N
 
 
 def _numbers_to_compare(paper: Path, wanted: Experiment, dataset: Reader, reductions: list[str]) -> pd.DataFrame:
-    # An ablation is compared with the paper's same ablation; the paper's main numbers are then only mentioned.
+    # An ablation is compared with the same ablation of the paper; the main numbers of the paper are only mentioned.
     n_classes = {target: wanted.rule(target, dataset.class_names).n_classes for target in wanted.targets}
     printed = reports.numbers_of_classes(reports.paper_numbers(paper, dataset=wanted.dataset), n_classes)
     variant = wanted.paper_variant
-    # Those of a figure are of its variants.
+    # Numbers of a figure belong to its variants.
     printed = printed[~printed["table"].str.startswith("figure") | (printed["variant"] == variant)]
     if variant is None or printed.empty:
         return printed
@@ -248,6 +248,6 @@ def _print_estimate(
     print_differences(console, reductions, reference)
     if cost.hours > 24:
         console.print(
-            "ways out: --preset reduced (a night), a GPU, more cores (--workers), fewer --subjects or --targets, "
-            "--maximum-repetitions 1, --maximum-folds 5, --system.width-multiplier 0.25"
+            "to reduce the time: --preset reduced (a night), a GPU, more cores (--workers), fewer --subjects or "
+            "--targets, --maximum-repetitions 1, --maximum-folds 5, --system.width-multiplier 0.25"
         )

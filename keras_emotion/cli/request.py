@@ -1,7 +1,7 @@
-"""What a command line asks to be run: a reproduction or a model on a dataset, in two passes.
+"""Requests of `keras-emotion run` and of the scripts in `reproductions/`, parsed in two passes.
 
-The first pass finds out what is run, and from which preset: the options of the second are the fields of that
-experiment. `keras-emotion run` and the scripts in `reproductions/` share it.
+The first pass finds the reproduction or model and the preset; the options of the second pass are the fields of that
+experiment.
 """
 
 from __future__ import annotations
@@ -37,22 +37,23 @@ class RunOptions:
 
     Args:
         data_root: folder of the dataset; by default synthetic data, if the reproduction has any.
-        stimuli: folder that holds the clips of the stimuli, for models that see them: one file each, or files and a
+        stimuli: folder that holds the clips of the stimuli, for models that read them: one file each, or files and a
             stimuli.csv; by default `stimuli` in the folder of the dataset, if there is one.
-        pretraining_data: folder of the dataset that the paper trains a network on before; it is trained first, by the
-            reproduction that the help names, and used again by later runs of the same preset and data.
+        pretraining_data: folder of the dataset for pre-training; the network is trained first, by the reproduction
+            named in the help, and reused by later runs of the same preset and data.
         output: run folder; by default one in `runs/`, named after experiment, preset and configuration.
         preset: values to start from; further options change single values. `paper`: as printed. `converged`: the same
-            with a learning rate at which the network learns. `reduced`: that with a quarter of the channels, one
-            repetition and at most five folds. `demo`: minutes on two cores.
-        file_format: format to read, of those that the dataset comes in; by default the first one found.
-        resume: continue an interrupted run; jobs on record are not repeated, failed ones included. Damaged records
+            with a learning rate at which the network converges. `reduced`: the same with a quarter of the channels,
+            one repetition and at most five folds. `demo`: minutes on two cores.
+        file_format: file format of the dataset to read; by default the first one found.
+        resume: continue an interrupted run; recorded jobs are not repeated, including failed ones. Damaged records
             are moved to the folder `damaged` of the run, and their jobs are repeated.
         retry_failed: continue a run, and repeat the jobs whose training diverged.
-        verify: read all files of the data and all stored features again, also those of unchanged size and time.
+        verify: read all data files and stored features again, even if size and time are unchanged.
         dry_run: print the number of jobs and the time they take, and stop.
-        table: number of a table of the paper; each row, a method, is a run in a folder of its own.
-        figure: number of a figure of the paper; what it needs is run first, if it is not finished.
+        table: number of a table of the paper; each row (a method) is a run in its own folder.
+        figure: number of a figure of the paper; the required runs are finished first.
+        full: print all scores and notes; by default accuracies, chance and baselines.
     """
 
     data_root: Annotated[Path | None, Option(old="--data", metavar="FOLDER")] = None
@@ -67,18 +68,19 @@ class RunOptions:
     dry_run: bool = False
     table: Annotated[str, Option(metavar="NUMBER")] = ""
     figure: Annotated[str, Option(metavar="NUMBER")] = ""
+    full: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelOptions:
-    """Options of a run of a model that is no reproduction.
+    """Options of a run of a model on a dataset.
 
     Args:
         model: name of the model.
         dataset: name of the dataset; `recordings` are your own.
-        features: features of the model's own, or the official ones; `official` are those that the authors of the
-            dataset distribute, in place of features that are computed from the signals.
-        sampling_rate_hz: rate that the signals are resampled to; by default 128 Hz where recordings differ in rate.
+        features: features of the model, or the official ones; `official` are the features that the authors of the
+            dataset distribute, instead of features computed from the signals.
+        sampling_rate_hz: sampling rate after resampling; by default 128 Hz if the rates of recordings differ.
     """
 
     model: Annotated[str, Option(names="model")]
@@ -100,13 +102,13 @@ class _Name:
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """What the first pass found.
+    """Result of the first pass.
 
     Args:
-        reproduction: what is run.
+        reproduction: the reproduction or model to run.
         prog: name of the command, for its help.
         own: arguments besides those of all runs.
-        reader_options: arguments of the reader that go before those of the reproduction.
+        reader_options: arguments of the reader that override those of the reproduction.
     """
 
     reproduction: Reproduction
@@ -117,15 +119,15 @@ class Choice:
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What the command line asks for.
+    """Request of a command line.
 
     Args:
-        reproduction: what is run.
-        options: of the run.
-        experiment: with the options of its fields.
+        reproduction: the reproduction or model to run.
+        options: options of the run.
+        experiment: the experiment, with its options applied.
         dataset: the reader; `None` for a figure that needs none.
-        reader_changes: arguments of the reader that were given, and are not those of the reproduction.
-        command: the command that asks for it, where it is part of a larger one.
+        reader_changes: arguments of the reader that differ from those of the reproduction.
+        command: the command line, if the request is part of a larger one.
     """
 
     reproduction: Reproduction
@@ -140,20 +142,20 @@ class Request:
         """The folder to write to."""
         name = f"{self.experiment.name}-{self.options.preset}-{self.experiment.identity()}"
         if self.reader_changes:
-            # They are part of what the data are, and not of the experiment.
+            # They change the data, and not the experiment.
             text = json.dumps(self.reader_changes, sort_keys=True)
             name = f"{name}-{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}"
         return self.options.output or Path("runs") / name
 
     @property
     def item_output(self) -> Path:
-        """The folder of the table or the figure that is asked for."""
+        """The folder of the requested table or figure."""
         kind, number = ("table", self.options.table) if self.options.table else ("figure", self.options.figure)
         return self.output.with_name(f"{self.output.name}-{kind}{number}")
 
     @property
     def start(self) -> dict[str, bool]:
-        """How a run is started."""
+        """Arguments of `experiment.run`."""
         options = self.options
         return {"resume": options.resume, "verify": options.verify, "retry_failed": options.retry_failed}
 
@@ -161,7 +163,7 @@ class Request:
         """Refuse the options of runs with folds.
 
         Raises:
-            InputError: an estimate, a table or a figure is asked for.
+            InputError: an estimate, a table or a figure is requested.
         """
         if self.options.dry_run:
             raise InputError("--dry-run: training without folds has no estimate of its time; leave it out")
@@ -171,18 +173,18 @@ class Request:
             raise InputError("--figure: training without folds has no figure of methods; leave it out")
 
 
-# --- first pass: what is run
+# --- first pass: reproduction or model
 
 
 def first_pass(words: Sequence[str]) -> dict[str, Any]:
-    """The options that decide which others there are."""
+    """Parse the options that determine the further options."""
     of_experiment = [one for one in arguments_of(Experiment) if one.name in ("targets", "protocols", "subjects")]
     known = [*arguments_of(RunOptions), *arguments_of(ModelOptions), *arguments_of(_Name), *of_experiment, *EVERYWHERE]
     return parse(words, known, PROG, is_complete=False)
 
 
 def choose(words: Sequence[str]) -> Choice:
-    """What `keras-emotion run` is to run: the reproduction that is named, or the model.
+    """Find the reproduction or model that `keras-emotion run` is given.
 
     Raises:
         InputError: neither is given, or both; or a name is not registered.
@@ -194,7 +196,7 @@ def choose(words: Sequence[str]) -> Choice:
     if name is not None:
         choice = named(name)
         if misplaced := next((one for one in arguments_of(ModelOptions) if one.name in asked), None):
-            raise InputError(f"{misplaced.spelling}: goes with --model; {name} runs on {choice.reproduction.dataset}")
+            raise InputError(f"{misplaced.spelling}: needs --model; {name} runs on {choice.reproduction.dataset}")
         return choice
     if model is None:
         raise InputError(f"NAME or --model: give a reproduction or a model; {PROG} lists both")
@@ -202,7 +204,7 @@ def choose(words: Sequence[str]) -> Choice:
 
 
 def named(name: str) -> Choice:
-    """The reproduction of a name, which is a word of the command line."""
+    """Find a reproduction by its name on the command line."""
     check_name("NAME", "reproduction", name)
     reproduction = find_reproduction(name)
     return Choice(reproduction, f"{PROG} {name}", tuple(arguments_of(_Name)))
@@ -241,13 +243,13 @@ def _of_model(asked: Mapping[str, Any]) -> Choice:
 
 
 def _released(asked: Mapping[str, Any], dataset: str, reader_options: Mapping[str, Any]) -> ReleasedFeatures | None:
-    """What the dataset distributes of its first trial; `None` where it distributes no features or files are damaged."""
+    """Official features of the first trial; `None` if the dataset has none or files are damaged."""
     try:
         reader = open_dataset(dataset, asked["data_root"], asked.get("file_format"), **reader_options)
         reader = reader.for_sources(("released_features",))
         return next(iter(reader.trials(reader.subjects[:1]))).released_features
     except InputError:
-        # Raised again when the dataset is opened for the run, with all else that is wrong.
+        # Raised again, with all other problems, when the dataset is opened for the run.
         return None
 
 
@@ -256,7 +258,7 @@ def _check_data_and_targets(asked: Mapping[str, Any], dataset: str, reader_optio
         raise InputError("--data-root: missing; give the folder of the dataset")
     if not asked.get("targets"):
         reader = open_dataset(dataset, asked["data_root"], asked.get("file_format"), **reader_options)
-        # Of some trials a rating may be missing: those of a whole subject.
+        # Use all trials of a subject, because single trials may lack a rating.
         ratings = sorted({name for trial in reader.trials(reader.subjects[:1]) for name in trial.ratings})
         raise InputError(
             f"--targets: missing; give some of the ratings of {asked['data_root']}: {', '.join(ratings)}; two joined "
@@ -264,32 +266,32 @@ def _check_data_and_targets(asked: Mapping[str, Any], dataset: str, reader_optio
         )
 
 
-# --- second pass: with the options of that experiment
+# --- second pass: options of that experiment
 
 
 def parse_request(choice: Choice, words: Sequence[str]) -> Request:
     """Parse all options of a run, write the synthetic data of a demo, and open the dataset.
 
     Args:
-        choice: what is run.
+        choice: the reproduction or model to run.
         words: the words of the command line.
 
     Raises:
         InputError: an option or the data cannot be used.
-        SystemExit: the help was asked for and printed.
+        SystemExit: the help was printed.
     """
     reproduction, asked = choice.reproduction, first_pass(words)
-    # Without data there is the demo; a night on two cores is what somebody with data can afford first.
+    # Without data: the demo; with data: a preset that takes a night on two cores.
     figure = reproduction.drawn_figures.get(asked.get("figure", ""))
     needs_data = figure is None or figure.needs != "network"
-    # A network is drawn as the paper has it.
+    # Diagrams show the network of the paper.
     without_data = "demo" if needs_data else "paper"
     preset = asked.get("preset") or ("reduced" if "data_root" in asked else without_data)
     default = reproduction.presets[preset]
     demo, folder = reproduction.demo, None
     if needs_data and "data_root" not in asked and demo is not None:
         folder = Path("runs") / "data" / f"{reproduction.dataset}-demo-{demo.key()}"
-        # Defaults, so that what the user gives goes before them.
+        # Set as defaults, so that options override them.
         default = default.changed({name: folder / file for name, file in demo.files.items()})
     of_runs = [
         dataclasses.replace(one, default=preset) if one.name == "preset" else one for one in arguments_of(RunOptions)
@@ -300,9 +302,10 @@ def parse_request(choice: Choice, words: Sequence[str]) -> Request:
     given = parse(words, known, choice.prog)
     if "protocols" in given:
         given["protocols"] = with_usual_protocols(given["protocols"], default.dataset)
-    # What is run is part of the name of the command there.
+    # Options that have no effect for this reproduction are not listed.
     items = {kind: [one for one in reproduction.items() if one.kind == kind] for kind in ("table", "figure")}
-    there = {**items, "pretraining_data": reproduction.pretraining}
+    sees_stimuli = "media" in default.system.sources
+    there = {**items, "pretraining_data": reproduction.pretraining, "stimuli": sees_stimuli}
     shown = [one for one in known if one.default is not REQUIRED and there.get(one.name, True)]
     listed = {f"{kind}s of the paper": {one.option: one.caption for one in own} for kind, own in items.items() if own}
     print_help(given, shown, choice.prog, reproduction.description, listed=lambda: listed)
@@ -341,31 +344,31 @@ def parse_request(choice: Choice, words: Sequence[str]) -> Request:
 
 
 def _stimulus_folder(given: Path | None, root: Path, wanted: Experiment) -> Path | None:
-    """The stimulus folder of a run: by default `stimuli` in the dataset, where the model sees stimuli."""
+    """The stimulus folder of a run: by default `stimuli` in the dataset, if the model reads stimuli."""
     sees_stimuli = "media" in wanted.system.sources
     if given is None:
         folder = root / "stimuli"
         return folder if sees_stimuli and folder.is_dir() else None
     if not sees_stimuli:
-        LOGGER.info(f"note: --stimuli {given}: not used, {type(wanted.system).__name__} sees no stimuli")
+        LOGGER.info(f"note: --stimuli {given}: not used, {type(wanted.system).__name__} reads no stimuli")
         return None
     return given
 
 
 def _with_subjects(wanted: Experiment, dataset: Reader, words: Sequence[int | str] | None, preset: str) -> Experiment:
-    """The experiment on the subjects that were named, or on those of the preset that the data hold."""
+    """The experiment on the given subjects, or on those subjects of the preset that the data hold."""
     if words:
-        # As they were written, and not as numbers: somebody may be called 01.
+        # As strings: a subject may be named 01.
         subjects, notes = chosen_subjects(dataset, list(map(str, words)))
         for note in notes:
             LOGGER.info(f"note: {note}")
         return wanted.changed({"subjects": subjects})
     if words is None and wanted.subjects:
-        # A preset names the paper's subjects; a copy of the dataset may hold fewer, which the table then shows.
+        # A copy of the dataset may hold fewer subjects than the preset of the paper; the table shows the number.
         found = dataset.subjects
         wanted = wanted.changed({"subjects": tuple(name for name in wanted.subjects if name in found)})
         if not wanted.subjects:
-            raise InputError(f"{dataset.root}: holds no subject of preset {preset}; name some with --subjects")
+            raise InputError(f"{dataset.root}: holds no subject of preset {preset}; give some with --subjects")
     return wanted
 
 
@@ -375,11 +378,11 @@ def _write_demo(folder: Path, demo: Demo) -> None:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(folder.parent)
-        # Renamed when whole: a demo that was interrupted while writing is written anew.
+        # Renamed when complete, so that an interrupted demo is written again.
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=TEMPORARY_PREFIX) as temporary:
             demo.writer(Path(temporary) / "data", **demo.options)
             os.replace(Path(temporary) / "data", folder)
     except OSError as error:
-        # Not where another process has written the same meanwhile.
+        # Unless another process has written the same data meanwhile.
         if not folder.is_dir():
             raise InputError(f"{folder}: the demo's data cannot be written: {error.strerror}") from error

@@ -1,4 +1,4 @@
-"""The command `keras-emotion run`: a reproduction by its name, or a model on a dataset."""
+"""The command `keras-emotion run`: run a reproduction, or a model on a dataset."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def run(words: Sequence[str]) -> int:
         keras-emotion run deap_3facrnn --data-root /data/DEAP --dry-run
         keras-emotion run --model facrnn --data-root my_study --target valence
     """
-    # Not before: the list of commands has this one, and is to be quick.
+    # Imported here, so that the list of commands is quick.
     from keras_emotion.cli import reproduce, request
 
     asked = request.first_pass(words)
@@ -38,7 +38,7 @@ def run(words: Sequence[str]) -> int:
     if not {"help", "help_all"} & asked.keys():
         if asked.keys() - {"register"}:
             request.choose(words)
-        # Nothing that is known was given.
+        # No known option was given.
         parse(words, EVERYWHERE, request.PROG)
     is_full = "help_all" in asked
     print(help_text(EVERYWHERE, request.PROG, run, _USAGE, _listed(is_full), is_full=is_full))
@@ -46,7 +46,7 @@ def run(words: Sequence[str]) -> int:
 
 
 def _listed(is_full: bool) -> dict[str, dict[str, str]]:
-    """What can be run, for the help; the protocols, of which there are many, in the full one."""
+    """Reproductions, models and datasets for the help; protocols only in the full help."""
     from keras_emotion.cli.names import REGISTRIES
     from keras_emotion.papers import reproductions
 

@@ -1,4 +1,4 @@
-"""What the commands that run experiments print."""
+"""Output of the commands that run experiments."""
 
 from __future__ import annotations
 
@@ -16,24 +16,23 @@ _FAILED_SHOWN = 20
 
 
 def run_console() -> rich.console.Console:
-    """Return the console of a run, on standard output."""
-    # Where nobody looks at a terminal, lines are not cut to its width.
+    """Return the console of a run, 120 columns wide if standard output is not a terminal."""
     return visible_console(width=None if sys.stdout.isatty() else 120)
 
 
 def print_line(console: rich.console.Console, text: str, *, markup: bool = False) -> None:
-    """Print a line as it is: not cut to the width of the terminal, nothing in it highlighted."""
+    """Print a line without wrapping and highlighting."""
     console.print(text, highlight=False, markup=markup, soft_wrap=True)
 
 
 def print_differences(console: rich.console.Console, lines: Iterable[str], reference: str) -> None:
-    """Print what a run differs in from `reference`, a line each."""
+    """Print the differences of a run from `reference`, one line each."""
     for line in lines:
         print_line(console, f"differs from {reference}: {line}")
 
 
 def print_failed(folder: experiment.RunFolder) -> int:
-    """List the jobs of a run whose training diverged on standard error; gives their number."""
+    """List the jobs whose training diverged on standard error, and return their number."""
     failed = folder.summary["failed"]
     for job in failed[:_FAILED_SHOWN]:
         left_out = f"; left out under every protocol: {', '.join(job['left_out'])}" if job["left_out"] else ""
@@ -55,7 +54,7 @@ def print_failed(folder: experiment.RunFolder) -> int:
 
 @contextlib.contextmanager
 def error_after_failures(n_failed: int) -> Iterator[None]:
-    """Where trainings diverged, print what then cannot be reported in place of raising it."""
+    """Print an `InputError` instead of raising it if trainings diverged."""
     try:
         yield
     except InputError as error:
@@ -65,7 +64,7 @@ def error_after_failures(n_failed: int) -> Iterator[None]:
 
 
 def print_cost(console: rich.console.Console, cost: experiment.Estimate) -> None:
-    """Print how much there is to do, and how long it takes."""
+    """Print the number of jobs and training steps, and the estimated time."""
     console.print(f"{cost.jobs} jobs to do, {cost.training_steps:,} training steps", highlight=False)
     console.print(
         f"about {cost.hours:.1f} hours with {cost.workers} worker(s), "
@@ -75,6 +74,6 @@ def print_cost(console: rich.console.Console, cost: experiment.Estimate) -> None
 
 
 def print_left_out(console: rich.console.Console, plan: experiment.Plan) -> None:
-    """Print what a run leaves out, and why."""
+    """Print what a run leaves out, with reasons."""
     for line in experiment.left_out(plan):
         print_line(console, line)

@@ -30,7 +30,7 @@ class Runs:
     json: bool = False
 
     def run(self) -> int:
-        """Lists, and returns the exit code."""
+        """List the runs, and return the exit code."""
         from keras_emotion.reports.listing import list_runs, rendered_runs, runs_as_json
 
         runs = list_runs(self.folder)

@@ -1,4 +1,4 @@
-"""The command `keras-emotion store`: what the feature store holds, and pruning it."""
+"""The command `keras-emotion store`: list and prune the feature store."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ _UNKNOWN = "unknown"
 class Store:
     """List the feature store, or prune it.
 
-    Listed are the runs that use each entry, its dataset, features, size and last use. Runs record which entries
-    they use; entries of runs of earlier versions, and of runs elsewhere, are of an unknown run. Pruning deletes
-    entries, never anything else in the folder; a run that needs one computes it again. It is refused while a run
-    works with the store.
+    For each entry the runs that use it, its dataset, features, size and last use are listed. Runs record the
+    entries that they use; entries of earlier versions and of runs in other folders belong to an unknown run. Pruning
+    deletes only entries; a run that needs a deleted entry computes it again. Pruning is refused while a run uses the
+    store.
 
     Args:
         folder: the feature store.
-        runs: folder that holds the run folders; by default the one that holds the store.
-        prune: delete entries, those that --older-than and --unused select.
+        runs: folder with the run folders; by default the parent of the store.
+        prune: delete the entries that --older-than and --unused select.
         older_than: select entries that were last used more than this many days ago.
-        unused: select entries that no run in --runs uses, if they were not used in the last day.
-        dry_run: list what would be deleted, and delete nothing.
+        unused: select entries that no run in --runs uses and that were not used in the last day.
+        dry_run: list the selected entries, and delete nothing.
         json: print one JSON object in place of a table.
 
     Examples:
@@ -54,15 +54,15 @@ class Store:
     dry_run: bool = False
     json: bool = False
 
-    @on_interruption("entries are deleted whole or not at all; start again: {command}")
+    @on_interruption("entries are deleted completely or not at all; start again: {command}")
     def run(self) -> int:
-        """Lists or prunes, and returns the exit code."""
+        """List or prune, and return the exit code."""
         from keras_emotion.experiment.stored_features import runs_of_entries
         from keras_emotion.pipelines import FeatureStore
 
         self._check()
         store, now = FeatureStore(self.folder), time.time()
-        # Before a lock is written into it: whether it is a store.
+        # Check that it is a store before a lock is written to it.
         entries = store.entries()
         if not self.prune:
             self._print(entries, runs_of_entries(entries, self._runs), now)
@@ -84,9 +84,9 @@ class Store:
         if self.older_than is not None and not 0 <= self.older_than < math.inf:
             raise InputError(f"--older-than {self.older_than}: expected a number of days, 0 or more")
         if self.prune and self.older_than is None and not self.unused:
-            raise InputError("--prune: give --older-than DAYS or --unused, which entries to delete")
+            raise InputError("--prune: expected --older-than DAYS or --unused, which select the entries to delete")
         if not self.prune and (self.older_than is not None or self.unused or self.dry_run):
-            raise InputError("--older-than, --unused and --dry-run: they go with --prune; add it")
+            raise InputError("--older-than, --unused and --dry-run: need --prune; add it")
         if self.runs is not None and not self.runs.is_dir():
             raise InputError(f"--runs {self.runs}: no such folder; expected one that holds run folders")
 
@@ -119,7 +119,7 @@ class Store:
 
 
 def readable_size(n_bytes: float) -> str:
-    """Return a size in the largest decimal unit in which it is at least 1.
+    """Format a size in the largest decimal unit in which it is at least 1.
 
     Example:
         >>> readable_size(999), readable_size(12_345_678)
@@ -147,7 +147,7 @@ def _as_json(entry: StoreEntry, runs: Sequence[Path], now: float) -> dict[str, A
 
 
 def _table(entries: Sequence[StoreEntry], runs: Mapping[Path, tuple[Path, ...]], now: float, folder: Path) -> Any:
-    """A row for the entries of the same runs, dataset and features."""
+    """One row for all entries of the same runs, dataset and features."""
     import rich.box
     from rich.table import Table
     from rich.text import Text

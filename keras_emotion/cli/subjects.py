@@ -1,4 +1,4 @@
-"""Which subjects the words after `--subjects` mean."""
+"""Subjects selected by `--subjects`."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from keras_emotion.schema import InputError
 
 
 def chosen_subjects(reader: Reader, words: Sequence[str]) -> tuple[tuple[SubjectId, ...], tuple[str, ...]]:
-    """The subjects that are meant: those of exactly that name, else the one who has the number in another spelling.
+    """Find subjects by name, or else by number in another spelling (`1` for `01`).
 
     Args:
         reader: the dataset.
-        words: as they stand on the command line: `01` and `1` may be two people.
+        words: names as typed; `01` and `1` may be different subjects.
 
     Returns:
-        Their ids, as the reader has them, each once; and what is to be said of those whose name was spelt otherwise.
+        Their ids as in the reader, without duplicates; and a note for each name with another spelling.
 
     Raises:
-        InputError: nobody is called so, or a number is that of several people.
+        InputError: a subject does not exist, or a number matches several subjects.
     """
     exact = {str(subject): subject for subject in reader.subjects}
     numbered: dict[int, list[SubjectId]] = {}
@@ -32,9 +32,7 @@ def chosen_subjects(reader: Reader, words: Sequence[str]) -> tuple[tuple[Subject
     for word in words:
         fitting = [exact[word]] if word in exact else numbered.get(int(word), []) if word.isdecimal() else []
         if len(fitting) > 1:
-            raise InputError(
-                f"--subjects {word}: {' and '.join(map(str, fitting))} have this number; write one of them"
-            )
+            raise InputError(f"--subjects {word}: {' and '.join(map(str, fitting))} have this number; give one of them")
         if not fitting:
             unknown.append(word)
             continue

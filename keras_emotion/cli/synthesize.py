@@ -23,14 +23,14 @@ _DETAILS = (
     "video_frame_rate_hz",
     "video_size",
 )
-"""Parameters of the writers that `--help` leaves to `--help-all`."""
+"""Parameters of the writers that only `--help-all` lists."""
 
 _PROG = "keras-emotion synthesize"
 
 
 @dataclasses.dataclass(frozen=True)
 class _Dataset:
-    """What decides which other options there are.
+    """Argument that determines the further options.
 
     Args:
         dataset: name of the dataset.
@@ -42,8 +42,8 @@ class _Dataset:
 def synthesize(words: Sequence[str]) -> int:
     """Write synthetic data in the format of a dataset, with an effect of known size.
 
-    The files have the format, the scales and the rough statistics of the dataset, and hold nothing of any person. No
-    number computed from them is a finding about emotion.
+    The files have the format, the scales and roughly the statistics of the dataset, and contain no data of any person.
+    Numbers computed from them say nothing about emotion.
 
     Args:
         words: the words of the command line.
@@ -61,7 +61,7 @@ def synthesize(words: Sequence[str]) -> int:
     """
     from keras_emotion.synthetic import WRITERS
 
-    # First the dataset; the other options depend on it.
+    # The further options depend on the dataset.
     first = [*arguments_of(_Dataset), *EVERYWHERE]
     asked = parse(words, first, _PROG, is_complete=False)
     if "dataset" not in asked:
@@ -87,10 +87,10 @@ def synthesize(words: Sequence[str]) -> int:
 
 
 def writer_arguments(writer: Callable[..., Path]) -> list[Argument]:
-    """The arguments of a writer: its parameters, the first of which is the folder.
+    """Arguments of a writer: its parameters, of which the first is the folder.
 
-    A leading `n_` is left out: `--subjects` is `n_subjects`. A parameter whose option would then have the name of
-    another one's is for callers in Python.
+    A leading `n_` is removed: `--subjects` is `n_subjects`. Parameters whose option would have the name of another
+    option are only available in Python.
     """
     folder, *parameters = arguments_of(writer)
     counts = {one.name.removeprefix("n_") for one in parameters if one.name.startswith("n_")}

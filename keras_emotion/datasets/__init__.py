@@ -1,6 +1,6 @@
-"""Readers of data sets as they are distributed: trials with names, units, rates and where they came from.
+"""Dataset readers: trials with channel names, units, sampling rates and source files.
 
-A reader knows nothing of windows, labels or splits. `READERS` names each for the command line.
+Readers are independent of windows, labels and splits. `READERS` maps command-line names to readers.
 """
 
 from typing import TypeVar
@@ -52,14 +52,14 @@ ReaderType = TypeVar("ReaderType", bound=type[Reader])
 
 
 def register_reader(reader: ReaderType) -> ReaderType:
-    """Register a reader under the name of its dataset, as commands know it; a class decorator.
+    """Class decorator that registers a reader under its dataset's name for the command line.
 
     Raises:
-        ValueError: another reader has this name.
+        ValueError: the name is already registered.
     """
     there = READERS.setdefault(reader.name, reader)
     if (there.__module__, there.__qualname__) != (reader.__module__, reader.__qualname__):
-        raise ValueError(f"a reader of {reader.name!r} is registered already: that of {there.__module__}")
+        raise ValueError(f"a reader of {reader.name!r} is already registered by {there.__module__}")
     READERS[reader.name] = reader
     return reader
 

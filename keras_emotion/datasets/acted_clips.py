@@ -1,4 +1,4 @@
-"""Datasets of actors: sound and picture of single utterances, described by the names of the files."""
+"""Base reader of acted-speech datasets: audio and video of single utterances, described by their file names."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import functools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
+
+from typing_extensions import override
 
 from keras_emotion.audio import audio_facts
 from keras_emotion.datasets.reader import Problem, Reader, SubjectReport, as_problem, describe_trial, raise_problems
@@ -26,7 +28,7 @@ _N_NAMED = 8
 
 @dataclasses.dataclass(frozen=True)
 class Utterance:
-    """What the name of a file says.
+    """Metadata of an utterance, parsed from its file name.
 
     Args:
         subject: number of the actor.
@@ -43,13 +45,13 @@ class Utterance:
 
 @dataclasses.dataclass(frozen=True)
 class MediaFile:
-    """A file of an utterance.
+    """Media file of an utterance.
 
     Args:
         path: the file.
-        medium: what it is read for.
-        utterance: what its name says.
-        rank: of several files of an utterance and medium the one with the lowest rank is read.
+        medium: the medium that is read from it.
+        utterance: metadata from its name.
+        rank: if an utterance has several files of a medium, the one with the lowest rank is read.
     """
 
     path: Path
@@ -59,24 +61,24 @@ class MediaFile:
 
 
 class ActedClips(Reader):
-    """Base class of the readers of actors' utterances: `Trial.voice` and `Trial.video`, and no recording.
+    """Base class of readers of acted utterances: `Trial.voice` and `Trial.video`, without a recording.
 
     A trial is an utterance of an actor, who is the subject. `Trial.trial` is the number of the utterance, the same for
-    all actors; each utterance of an actor is a stimulus of its own. It lasts as long as its video, or else its sound,
-    by the headers of the files: the two differ by some hundredths of a second.
+    all actors; each utterance of an actor is a separate stimulus. The duration is that of the video, or else of the
+    audio, from the file headers: the two differ by some hundredths of a second.
 
     Args:
-        root: folder of the files, in it or in folders below.
-        file_format: `"audio"`: sound alone; `"video"`: picture alone; `"audio_video"`: both, where a file of one of the
-            two may be missing; by default what is there.
+        root: folder of the files, which may be in subfolders.
+        file_format: `"audio"`: audio only; `"video"`: video only; `"audio_video"`: both, though a trial may lack one of
+            them; by default all files found.
 
     Raises:
-        InputError: `root` holds no such files.
-        ValueError: `file_format` is none of the three.
+        InputError: `root` contains no such files.
+        ValueError: `file_format` is invalid.
     """
 
     example: str
-    """Name of a file, for messages."""
+    """Example of a file name, for messages."""
 
     def __init__(self, root: str | Path, file_format: FileFormat | None = None):
         super().__init__(root)
@@ -93,43 +95,44 @@ class ActedClips(Reader):
         media_found = {medium for own in self._files.values() for media in own.values() for medium in media}
         if not media_found:
             raise InputError(
-                f"{self.root}: holds no files named like {self.example}; give the folder that they were unpacked into"
+                f"{self.root}: no files named like {self.example}; expected the folder that the dataset was unpacked "
+                "into; check the path"
             )
         default: FileFormat = "audio_video" if len(media_found) > 1 else media_found.pop()
         self.file_format = file_format or default
 
     @abc.abstractmethod
     def _files_of_name(self, path: Path) -> Sequence[MediaFile]:
-        """What a file is read for, by its name; nothing of other files."""
+        """Return the media that a file provides, by its name; empty for other files."""
 
     @abc.abstractmethod
     def _expected(self, subject: int) -> Mapping[int, str]:
-        """Names of the utterances of an actor by their numbers, those that the dataset has."""
+        """Return the names of an actor's utterances in the dataset, by number."""
 
     @property
     @abc.abstractmethod
     def _all_subjects(self) -> Sequence[int]:
-        """Numbers of the actors of the dataset."""
+        """Return the numbers of all actors of the dataset."""
 
     def _is_damaged(self, one: MediaFile) -> bool:
-        """Whether a file is damaged in the dataset itself, and not read."""
+        """Return whether a file is known to be damaged in the dataset itself, and is skipped."""
         return False
 
     @property
     def subjects(self) -> tuple[int, ...]:
-        """Numbers of the actors of whom there is a file, sorted."""
+        """Numbers of the actors with at least one file, sorted."""
         return tuple(sorted(self._files))
 
     def source_files(self, subject: int) -> tuple[Path, ...]:
-        """All files of the actor that are read."""
+        """Return all files of the actor that are read."""
         return tuple(dict.fromkeys([*self.video_files(subject), *self.voice_files(subject)]))
 
+    @override
     def video_files(self, subject: int) -> tuple[Path, ...]:
-        """See `Reader.video_files`."""
         return self._of_medium(subject, "video")
 
+    @override
     def voice_files(self, subject: int) -> tuple[Path, ...]:
-        """See `Reader.voice_files`."""
         return self._of_medium(subject, "audio")
 
     def _of_medium(self, subject: int, medium: Medium) -> tuple[Path, ...]:
@@ -138,19 +141,19 @@ class ActedClips(Reader):
         return tuple(own[trial][medium].path for trial in sorted(own) if medium in self._readable(own[trial]))
 
     def missing_files(self) -> tuple[Problem, ...]:
-        """Files that are there twice, and actors of whom there is none."""
+        """Return duplicate files, and actors without files."""
         problems = [
-            Problem(one.path, "the same utterance is there twice; the first file is read", one.utterance.subject, False)
+            Problem(one.path, "duplicate utterance; the first file is read", one.utterance.subject, False)
             for one in self._doubles
         ]
         missing = [] if self.synthetic else sorted({*self._all_subjects} - {*self._files})
         if missing:
-            message = f"no file of actor {_some(missing)}; was everything unpacked?"
+            message = f"no files of actor {_some(missing)}; unpack all archives"
             problems.append(Problem(self.root, message, is_blocking=False))
         return tuple(problems)
 
+    @override
     def notes(self, subjects: Sequence[int] | None = None) -> list[str]:
-        """See `Reader.notes`."""
         damaged = [
             one.path.name
             for subject in self.select(subjects)
@@ -158,15 +161,15 @@ class ActedClips(Reader):
             for one in media.values()
             if self._is_damaged(one)
         ]
-        notes = ["the emotion is the one that the actor was asked for"]
-        return [*notes, *([f"damaged in the dataset itself, and not read: {_some(damaged)}"] if damaged else [])]
+        notes = ["the emotion label is the one the actor was instructed to express"]
+        return [*notes, *([f"damaged in the dataset itself, skipped: {_some(damaged)}"] if damaged else [])]
 
     def describe(self) -> dict[str, Any]:
-        """See `Reader.describe`; and `notes`."""
+        """See `Reader.describe`; adds `notes`."""
         return super().describe() | {"notes": self.notes()}
 
     def trials(self, subjects: Sequence[int] | None = None) -> Iterator[Trial]:
-        """The utterances of some actors (default: all), in the order of their numbers; see `Reader.trials`."""
+        """Yield the utterances of some actors (default: all), by number; see `Reader.trials`."""
         for subject in self.select(subjects):
             raise_problems(self._shared_problems)
             for trial in sorted(self._files[subject]):
@@ -192,11 +195,11 @@ class ActedClips(Reader):
 
     @functools.cached_property
     def _shared_problems(self) -> tuple[Problem, ...]:
-        """What is wrong with tables that ratings come from."""
+        """Return problems of the tables that the ratings come from."""
         return ()
 
     def _gaps(self, subject: int) -> Iterator[str]:
-        """Utterances without a file, or without one of two."""
+        """Yield messages about utterances without a file, or without one of two."""
         own = self._files[subject]
         if not self.synthetic and (
             lost := [name for trial, name in self._expected(subject).items() if trial not in own]
@@ -210,7 +213,7 @@ class ActedClips(Reader):
                     yield f"actor {subject}: {len(names)} utterances without {word}: {_some(names)}"
 
     def _readable(self, media: Mapping[Medium, MediaFile]) -> tuple[Medium, ...]:
-        """The media of an utterance that are not known to be damaged."""
+        """Return the media of an utterance that are not known to be damaged."""
         return tuple(medium for medium, one in media.items() if not self._is_damaged(one))
 
     def _trial(self, subject: int, trial: int) -> Trial:
@@ -223,16 +226,16 @@ class ActedClips(Reader):
             _refuse_pointer(video)
             video_seconds = video_facts(video).duration_seconds
             if not video_seconds > 0:
-                raise InputError(f"{video}: the header states no length; expected one; copy the file again")
+                raise InputError(f"{video}: the header has no duration; expected one; copy the file again")
         if "audio" in readable:
             path = media["audio"].path
             _refuse_pointer(path)
             seconds = audio_facts(path).duration_seconds
             if not seconds and path.suffix.lower() in _VIDEO_SUFFIXES:
-                # Flash videos announce one length for picture and sound.
+                # Flash videos declare one duration for both streams.
                 seconds = video_facts(path).duration_seconds
             if not seconds > 0:
-                raise InputError(f"{path}: no sound; expected an utterance; copy the file again")
+                raise InputError(f"{path}: no audio; expected an utterance; copy the file again")
             voice = Clip(path, stop_seconds=seconds)
         return Trial(
             dataset=self.name,
@@ -258,10 +261,7 @@ def _refuse_pointer(path: Path) -> None:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     if head == _LFS_POINTER:
-        raise InputError(
-            f"{path}: a pointer of Git LFS in place of the file, as a download without it has; fetch the files with "
-            "`git lfs pull`"
-        )
+        raise InputError(f"{path}: Git LFS pointer; expected the file itself; fetch the files with `git lfs pull`")
 
 
 def _some(names: Sequence[Any]) -> str:

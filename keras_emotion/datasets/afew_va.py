@@ -1,4 +1,4 @@
-"""AFEW-VA: 600 short clips from films, each frame with valence, arousal and 68 landmarks of one actor's face."""
+"""AFEW-VA reader: 600 short film clips, each frame annotated with valence, arousal and 68 facial landmarks."""
 
 from __future__ import annotations
 
@@ -31,35 +31,34 @@ _ZIP = re.compile(r"[0-9]{1,2}")
 _FRAME = re.compile(r"[0-9]{5}")
 _MISSING = object()
 _N_NAMED = 5
-"""So many frames or files are named in one line; of the rest it gives the number."""
+"""Number of frames or files that a message lists; the others are counted."""
 
 
 class AFEWVA(Reader):
-    """A folder of AFEW-VA, grouped by zip (`01/001/00000.png`, `01/001/001.json`), flat (`001/...`) or both.
+    """Reader of AFEW-VA, grouped by zip (`01/001/00000.png`, `01/001/001.json`), flat (`001/...`) or both.
 
-    One clip is one trial. The *actor* is the subject, because the same actor is in several clips: whoever splits by
-    subject splits by actor. `Trial.trial` is the number of the clip, `Trial.stimulus` its folder's name (`"001"`);
-    there is no recording and no video, only `Trial.images`: the annotated frames in their order, with `valence` and
-    `arousal` (-10 to 10) and 68 landmarks each. `Trial.ratings` are the means of the two over these frames.
+    One clip is one trial. The *actor* is the subject, because the same actor appears in several clips: a split by
+    subject is a split by actor. `Trial.trial` is the number of the clip, `Trial.stimulus` its folder's name (`"001"`).
+    There is no recording and no video, only `Trial.images`: the annotated frames in order, each with `valence` and
+    `arousal` (-10 to 10) and 68 landmarks. `Trial.ratings` are the means of both over these frames.
 
-    The time of a frame is its number over 25 Hz. The data set does not state a rate; 25 Hz is what its films usually
-    have (not verified; `facts/afew_va.json`).
+    The time of a frame is its number divided by 25 Hz. The dataset does not state a frame rate; 25 Hz is the usual rate
+    of its films (not verified; `facts/afew_va.json`).
 
-    The actor is named in the json files alone: the first question about subjects reads all of them, and keeps the
-    names. A json that cannot be read belongs to no known actor, so it counts among `missing_files`, and blocks
-    `check` and `trials` whichever subjects are asked for: the clip could be any actor's.
+    Only the json files name the actor: the first access to the subjects reads all of them and caches the names. An
+    unreadable json has no known actor, so it is listed in `missing_files`, and blocks `check` and `trials` for all
+    subjects: the clip could be of any actor.
 
-    **Deviations**: images without an annotation are listed and left out. Folders that end in `_cropped`, which a copy
-    on Kaggle adds, are not read: the landmarks of the json are not those of the cropped faces.
+    **Deviations**: images without an annotation are reported and left out. Folders that end in `_cropped`, which a copy
+    on Kaggle adds, are not read: the landmarks of the json do not match the cropped faces.
 
     Args:
-        root: folder that holds the clips, three digits each, itself or in folders named by the one or two digits of a
-            zip.
-        file_format: `"frames"`, the only one there is; the same as `None`, the default.
+        root: folder of the clips (three-digit names), directly or in folders named by the one or two digits of a zip.
+        file_format: `"frames"`, the only format, or `None`.
 
     Raises:
-        InputError: `root` holds no clip, or two of the same number.
-        ValueError: `file_format` is something else.
+        InputError: `root` contains no clips, or two with the same number.
+        ValueError: `file_format` is invalid.
 
     Example:
         >>> from keras_emotion.datasets import AFEWVA
@@ -73,7 +72,7 @@ class AFEWVA(Reader):
 
     name = "afew_va"
     usual_protocols: ClassVar[tuple[str, ...]] = ("subject_disjoint",)
-    # A clip of an unknown actor may be one of anybody who is asked for.
+    # A clip of an unknown actor may belong to any requested subject.
     missing_files_block = True
 
     def __init__(self, root: str | Path, file_format: FileFormat | None = None):
@@ -84,12 +83,12 @@ class AFEWVA(Reader):
         self._clips = self._find()
         if not self._clips:
             raise InputError(
-                f"{self.root}: holds no clips of AFEW-VA; expected 01/001/001.json or 001/001.json and so on, with "
-                "00000.png and so on beside them"
+                f"{self.root}: no clips of AFEW-VA; expected files such as 01/001/001.json or 001/001.json, and their "
+                "frames such as 00000.png in the same folder; check the path"
             )
 
     def _find(self) -> dict[str, Path]:
-        """Folders of the clips by their names, in the order of the names."""
+        """Return the clip folders by name, sorted."""
         zips = [path for path in self.root.iterdir() if _ZIP.fullmatch(path.name) and path.is_dir()]
         found: dict[str, Path] = {}
         for parent in (self.root, *sorted(zips)):
@@ -98,14 +97,14 @@ class AFEWVA(Reader):
                     continue
                 if path.name in found:
                     raise InputError(
-                        f"{self.root}: clip {path.name} is there twice: {found[path.name]} and {path}; keep one of them"
+                        f"{self.root}: duplicate clip {path.name}: {found[path.name]} and {path}; keep one of them"
                     )
                 found[path.name] = path
         return dict(sorted(found.items()))
 
     @functools.cached_property
     def _index(self) -> tuple[dict[str, list[str]], tuple[Problem, ...]]:
-        """Clips by actor, and what is wrong with the json files that name none."""
+        """Return the clips by actor, and problems of json files without a readable actor."""
         clips: dict[str, list[str]] = {}
         problems = []
         for clip, folder in self._clips.items():
@@ -118,11 +117,11 @@ class AFEWVA(Reader):
 
     @property
     def subjects(self) -> tuple[str, ...]:
-        """Names of the actors of whom there is a clip, sorted."""
+        """Names of the actors with at least one clip, sorted."""
         return tuple(sorted(self._index[0]))
 
     def source_files(self, subject: str) -> tuple[Path, ...]:
-        """The json and the images of each of the actor's clips."""
+        """Return the json and the images of each of the actor's clips."""
         (subject,) = self.select([subject])
         files: list[Path] = []
         for clip in self._index[0][subject]:
@@ -131,19 +130,19 @@ class AFEWVA(Reader):
         return tuple(files)
 
     def missing_files(self) -> tuple[Problem, ...]:
-        """Clips whose actor cannot be read, and clips that a copy of the real data set lacks."""
+        """Return clips with an unreadable actor, and missing clips of a real dataset."""
         problems = list(self._index[1])
         names = [f"{number:03d}" for number in range(1, FACTS["n_clips"] + 1)]
         missing = [] if self.synthetic else [name for name in names if name not in self._clips]
         if missing:
-            message = f"missing clips {_some(missing)}; expected {names[0]} to {names[-1]}: was every zip unpacked?"
+            message = f"missing clips {_some(missing)}; expected {names[0]} to {names[-1]}; unpack every zip"
             problems.append(Problem(self.root, message, is_blocking=False))
         return tuple(problems)
 
     def trials(self, subjects: Sequence[str] | None = None) -> Iterator[Trial]:
-        """The clips of some actors (default: all), in the order of their numbers; see `Reader.trials`.
+        """Yield the clips of some actors (default: all), by number; see `Reader.trials`.
 
-        Images are neither opened nor decoded: `check` looks at them.
+        Images are not opened; `check` does that.
         """
         raise_problems(self.missing_files())
         for subject in self.select(subjects):
@@ -153,7 +152,7 @@ class AFEWVA(Reader):
                 yield trial
 
     def inspect(self, subject: str) -> SubjectReport:
-        """Reads the jsons, and beginning and end of each image, of one actor's clips; see `Reader.inspect`."""
+        """Check the json files, and the beginning and end of each image, of one actor's clips; see `Reader.inspect`."""
         (subject,) = self.select([subject])
         clips = self._index[0][subject]
         problems, trials = [], []
@@ -175,7 +174,7 @@ class AFEWVA(Reader):
     # --- one clip
 
     def _read(self, subject: str, clip: str) -> tuple[Trial | None, list[Problem]]:
-        """A clip, `None` where it cannot be used, and what is wrong with it."""
+        """Return a clip, or `None` if it is unusable, and its problems."""
         folder = self._clips[clip]
         path = folder / f"{clip}.json"
         try:
@@ -221,9 +220,9 @@ class AFEWVA(Reader):
 
 
 def _read_json(path: Path) -> Mapping[str, Any]:
-    """The annotation of a clip, as it is written."""
+    """Read the annotation of a clip."""
     if not path.is_file():
-        raise InputError(f"{path}: missing: expected actor, scores and landmarks of the clip; copy the clip again")
+        raise InputError(f"{path}: missing file; expected actor, scores and landmarks of the clip; copy the clip again")
     annotation = read_user_json(
         path, "{path}: damaged or truncated json ({reason}); copy the clip again, or remove its folder"
     )
@@ -237,7 +236,7 @@ def _read_json(path: Path) -> Mapping[str, Any]:
 
 def _actor(path: Path, annotation: Mapping[str, Any]) -> str:
     actor = annotation.get("actor", _MISSING)
-    # A name that cannot be printed (a line break, half a character) would break tables and messages.
+    # A name that cannot be printed (a line break, a lone surrogate) would break tables and messages.
     if not isinstance(actor, str) or not actor.strip() or not actor.strip().isprintable():
         raise InputError(
             f"{path}: `actor` is {_shown(actor)}; expected a name; copy the clip again, or remove its folder"
@@ -246,11 +245,11 @@ def _actor(path: Path, annotation: Mapping[str, Any]) -> str:
 
 
 def _frames(path: Path, annotation: Mapping[str, Any]) -> dict[str, Any]:
-    """Annotations by frame, in the order of the frames."""
+    """Return the annotations by frame, in order."""
     frames = annotation.get("frames", _MISSING)
     if not isinstance(frames, dict) or not frames:
         raise InputError(
-            f"{path}: `frames` is {_shown(frames)}; expected an object with one entry a frame, '00000' and so on; "
+            f"{path}: `frames` is {_shown(frames)}; expected an object with one entry per frame ('00000', ...); "
             "copy the clip again"
         )
     if wrong := [repr(frame[:20]) for frame in frames if not _FRAME.fullmatch(frame)]:
@@ -261,7 +260,7 @@ def _frames(path: Path, annotation: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _parse(frames: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], np.ndarray, list[str]]:
-    """Scores `(frames,)` by target, landmarks `(frames, 68, 2)` and one line for each field that is wrong anywhere."""
+    """Parse scores `(frames,)` by target and landmarks `(frames, 68, 2)`, with one message per invalid field."""
     low, high = FACTS["score_range"]
     scores = {target: np.full(len(frames), np.nan) for target in TARGETS}
     landmarks = np.full((len(frames), FACTS["n_landmarks"], 2), np.nan, dtype=np.float32)
@@ -272,7 +271,7 @@ def _parse(frames: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], np.ndarray
         row = row if isinstance(row, dict) else {}
         for target in TARGETS:
             score = row.get(target, _MISSING)
-            # JSON's true and false are integers to Python; NaN is in no range.
+            # JSON's true and false are integers in Python; NaN is in no range.
             if isinstance(score, int | float) and not isinstance(score, bool) and low <= score <= high:
                 scores[target][index] = score
             else:
@@ -286,7 +285,7 @@ def _parse(frames: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], np.ndarray
     for field, found in wrong.items():
         if found:
             (frame, value), *others = found.items()
-            also = f" (also wrong: {_some([other for other, _ in others])})" if others else ""
+            also = f" (also invalid: {_some([other for other, _ in others])})" if others else ""
             lines.append(
                 f"`{field}` of frame {frame} is {value}; expected {expected[field]}{also}; copy the clip again"
             )
@@ -294,7 +293,7 @@ def _parse(frames: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], np.ndarray
 
 
 def _points(value: Any) -> tuple[np.ndarray | None, str]:
-    """Landmarks `(68, 2)` float32, or what was found in place of them."""
+    """Parse landmarks as `(68, 2)` float32, or describe what was found instead."""
     if value is _MISSING:
         return None, "missing"
     try:
@@ -315,7 +314,7 @@ def _shown(value: Any) -> str:
 
 
 def _some(names: Sequence[str]) -> str:
-    """The first few of some names, and how many more there are."""
+    """List the first few names, and count the others."""
     more = f" and {len(names) - _N_NAMED} more" if len(names) > _N_NAMED else ""
     return f"{', '.join(names[:_N_NAMED])}{more}"
 
@@ -324,7 +323,7 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _images(folder: Path) -> dict[str, Path]:
-    """Image files of a clip by frame; where a frame has several, the first suffix of the facts counts."""
+    """Return the image files of a clip by frame; of several files per frame, the first suffix in the facts is used."""
     suffixes: list[str] = FACTS["image_suffixes"]
     found = [path for path in folder.iterdir() if path.suffix.lower() in suffixes and path.is_file()]
     images: dict[str, Path] = {}
@@ -334,7 +333,7 @@ def _images(folder: Path) -> dict[str, Path]:
 
 
 def _image_problems(subject: str, folder: Path, files: Sequence[Path]) -> list[Problem]:
-    """One line for each kind of broken image in a clip."""
+    """Return one problem for each kind of broken image in a clip."""
     names: dict[str, list[str]] = {}
     for path in files:
         if fault := _image_fault(path):
@@ -346,7 +345,7 @@ def _image_problems(subject: str, folder: Path, files: Sequence[Path]) -> list[P
 
 
 def _image_fault(path: Path) -> str | None:
-    """What is wrong with an image, as far as its first and last bytes tell: decoding every pixel takes too long."""
+    """Detect a damaged image by its first and last bytes: decoding every pixel would take too long."""
     try:
         check_picture_file(path)
     except InputError as error:
@@ -355,11 +354,11 @@ def _image_fault(path: Path) -> str | None:
         with path.open("rb") as file:
             head = file.read(16)
             size = file.seek(0, os.SEEK_END)
-            # A few bytes of padding after the end mark do no harm.
+            # A few bytes of padding after the end marker are harmless.
             file.seek(max(0, size - 64))
             tail = file.read()
     except OSError as error:
-        return f"image that cannot be read ({error.strerror})"
+        return f"unreadable image ({error.strerror})"
     if size == 0:
         return "empty image"
     if head.startswith(b"\x89PNG\r\n\x1a\n"):

@@ -1,4 +1,4 @@
-"""AffectNet: faces from the web, one image each, with an expression, valence, arousal and 68 landmarks."""
+"""AffectNet reader: web images of faces, each with an expression, valence, arousal and 68 landmarks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from keras_emotion.schema import ImageSequence, InputError, Trial
 from keras_emotion.tables import refuse_long_heading
 
 FACTS: dict[str, Any] = json.loads((Path(__file__).parent / "facts" / "affectnet.json").read_text(encoding="utf-8"))
-"""Classes, ranges, names of columns and of folders of AffectNet (`facts/affectnet.json`)."""
+"""Classes, ranges, and names of columns and folders of AffectNet (`facts/affectnet.json`)."""
 
 EXPRESSIONS: tuple[str, ...] = tuple(FACTS["class_names"])
 
@@ -29,37 +29,37 @@ FILE_FORMATS: tuple[FileFormat, ...] = get_args(FileFormat)
 
 _N_COORDINATES = 2 * FACTS["n_landmarks"]
 _CHUNK_ROWS = 4096
-"""Rows that are in memory at a time: a row of a list is more than a kilobyte of text, most of it landmarks."""
+"""Rows in memory at a time: a row of a list is more than a kilobyte of text, most of it landmarks."""
 _LARGEST_ARRAY_BYTES = 2**20
-"""An annotation has a few numbers: what is larger is none, and is not read."""
+"""Largest annotation in bytes: valid annotations hold a few numbers, so larger files are not read."""
 _N_NAMED = 5
-"""So many rows are named in one line; of the rest it gives the number."""
+"""Number of rows that a message lists; the others are counted."""
 
 _EXCLUDED = {name: int(code) for code, name in FACTS["excluded_expressions"].items()}
 _SKIPPED = {
-    "fields": "not one field for each column of the header",
+    "fields": "the number of fields differs from the header",
     "path": "path of the image is missing or leads out of the folder of images",
     "annotation": "annotation file (_exp, _val, _aro or _lnd) is missing",
     "array": "annotation file is damaged, or holds Python objects, which are never loaded",
-    "number": "expression, valence, arousal or face width is no number",
-    "class": f"expression is no whole number from 0 to {max(_EXCLUDED.values())}",
+    "number": "expression, valence, arousal or face width is not a number",
+    "class": f"expression is not a whole number from 0 to {max(_EXCLUDED.values())}",
     **{name: f"expression is {code} ({name})" for name, code in _EXCLUDED.items()},
     "face": "face width is negative: no face was found",
     "missing": "image is missing; copy the images again",
     "empty": "image is empty; copy the images again",
     "landmarks": f"landmarks are not {FACTS['n_landmarks']} pairs of finite numbers",
 }
-"""Why a row is skipped. A row counts once, under the first of these that holds."""
+"""Reasons to skip a row. A row is counted once, under the first reason that applies."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Rows:
-    """Some rows of a list, usable or not.
+    """Rows of a list, usable or not.
 
     Args:
-        table: by row number (1-based): `image`, the path below the folder of images; `expression`, `valence` and
-            `arousal`, float, NaN where there is no number.
-        landmarks: `(rows, 68, 2)` float32, NaN where a row is not used.
+        table: by row number (1-based): `image`, the path relative to the image folder; `expression`, `valence` and
+            `arousal`, float, NaN if not a number.
+        landmarks: `(rows, 68, 2)` float32, NaN for skipped rows.
         fault: `(rows,)` key of `_SKIPPED`, or `""`.
     """
 
@@ -69,43 +69,41 @@ class _Rows:
 
 
 class AffectNet(Reader):
-    """A folder of AffectNet, of either generation: csv lists, or one small array a value (not verified).
+    """Reader of AffectNet, old generation (csv lists) or new (one small array per value; not verified).
 
-    One image is one trial. **Persons are unknown**: nobody says who is in an image, or whether two show the same
-    person. What stands for subjects are the two lists, `"training"` and `"validation"`, as far as they are there, and
-    no split of AffectNet is known to be independent of the person.
+    One image is one trial. **Subjects are unknown**: the dataset does not tell who is in an image, or whether two
+    images show the same person. The two lists, `"training"` and `"validation"`, as far as they exist, take the place of
+    subjects, and no split of AffectNet is known to be subject-independent.
 
-    `Trial.trial` is the number of the row in its list (1-based, the header not counted, so the line of the file less
-    one) or, in the new generation, the number in the image's name plus one; either stays what it is when other images
-    are missing. `Trial.stimulus` is the path of the image, below the folder of images (lists) or below `root`
-    (arrays). There is no recording and no video, only `Trial.images`: one file, at 0 s, with its 68 landmarks in
-    pixels of the image as it is on disk.
+    `Trial.trial` is the 1-based row number in the list, without the header (line number minus one) or, in the new
+    generation, the number in the image's name plus one; both are unchanged if other images are missing.
+    `Trial.stimulus` is the path of the image relative to the image folder (lists) or to `root` (arrays). There is no
+    recording and no video, only `Trial.images`: one file, at 0 s, with its 68 landmarks in pixels of the image on disk.
 
-    Ratings: `expression`, the index in `class_names["expression"]`, and `valence` and `arousal`, -1 to 1. One of the
-    two that is -2 or otherwise out of range is no rating: it is left out, the image is not.
+    Ratings: `expression`, the index in `class_names["expression"]`, and `valence` and `arousal`, -1 to 1. A valence or
+    arousal of -2 or otherwise out of range is left out; the image is kept.
 
-    Rows that cannot be used are listed, one line a kind with the first few row numbers, and skipped; they do not
-    block: an expression of none, uncertain or non-face (8 to 10), a negative face width, an image that is missing or
-    empty, values that are no numbers, landmarks that are not 68 pairs. A list without one usable row does block.
+    Unusable rows are skipped and reported, one line per reason with the first few row numbers; they do not block: an
+    expression of none, uncertain or non-face (8 to 10), a negative face width, a missing or empty image, values that
+    are not numbers, landmarks that are not 68 pairs. A list without any usable row blocks.
 
-    A description of the whole data set has an entry for each of some 300,000 images: on the command line, ask for it
-    with `--brief`.
+    A description of the whole dataset has an entry for each of some 300,000 images: on the command line, use `--brief`.
 
-    **Deviations**: the face boxes of the lists are read for their sign alone: crops come from the landmarks, as in the
-    other data sets of faces. A folder with `images/` and `annotations/` of its own, and without `train_set/` and
-    `val_set/`, counts as training unless it is itself named `val_set`.
+    **Deviations**: only the signs of the lists' face boxes are used: crops come from the landmarks, as in the other
+    face datasets. A folder that contains `images/` and `annotations/`, but not `train_set/` and `val_set/`, is read as
+    the training list unless it is named `val_set`.
 
     Args:
-        root: old generation: folder that holds `Manually_Annotated_file_lists/{training,validation}.csv` (or the csv
-            files themselves) and `Manually_Annotated_Images/<folder>/<file>`, in it or one folder below (or the
-            numbered folders themselves). New generation: folder that holds `train_set/` and `val_set/`, or one of
-            these, each with `images/0.jpg` and `annotations/0_exp.npy`, `0_val.npy`, `0_aro.npy`, `0_lnd.npy` (as
-            far as public loaders show; not verified).
-        file_format: `"lists"` (old) or `"arrays"` (new); by default the first that is there, in this order.
+        root: old generation: folder with `Manually_Annotated_file_lists/{training,validation}.csv` (or the csv files
+            themselves) and `Manually_Annotated_Images/<folder>/<file>`, in it or one folder below (or the numbered
+            folders themselves). New generation: folder with `train_set/` and `val_set/`, or one of these, each with
+            `images/0.jpg` and `annotations/0_exp.npy`, `0_val.npy`, `0_aro.npy`, `0_lnd.npy` (as far as public loaders
+            show; not verified).
+        file_format: `"lists"` (old) or `"arrays"` (new); by default the first one found, in this order.
 
     Raises:
-        InputError: `root` holds neither, or not `file_format`.
-        ValueError: `file_format` is neither of the two.
+        InputError: `root` contains neither, or not `file_format`.
+        ValueError: `file_format` is invalid.
 
     Example:
         >>> from keras_emotion.datasets import AffectNet
@@ -131,16 +129,16 @@ class AffectNet(Reader):
             if self._places:
                 break
         else:
-            kind = "" if file_format is None else f" in the form of {file_format}"
+            kind = "" if file_format is None else f" in format {file_format}"
             raise InputError(
-                f"{self.root}: holds nothing of AffectNet{kind}; expected {FACTS['list_folder']}/training.csv beside "
-                f"{FACTS['image_folder']}/, or train_set/images/ and train_set/annotations/"
+                f"{self.root}: AffectNet not found{kind}; expected {FACTS['list_folder']}/training.csv and "
+                f"{FACTS['image_folder']}/, or train_set/images/ and train_set/annotations/; check the path"
             )
         self.file_format: FileFormat = candidate
         self.image_folder = self._find_image_folder() if candidate == "lists" else self.root
 
     def _expected(self, file_format: FileFormat) -> dict[str, Path]:
-        """Where each list is, or would be: a csv file (lists) or a folder of images and annotations (arrays)."""
+        """Return the path of each list, existing or not: a csv file (lists) or a folder (arrays)."""
         if file_format == "lists":
             folder = self.root / FACTS["list_folder"]
             folder = folder if folder.is_dir() else self.root
@@ -158,13 +156,13 @@ class AffectNet(Reader):
 
     @property
     def subjects(self) -> tuple[str, ...]:
-        """The lists that are there, of `"training"` and `"validation"`: persons are unknown."""
+        """The lists that exist, of `"training"` and `"validation"`, in place of unknown subjects."""
         return tuple(self._places)
 
     def source_files(self, subject: str) -> tuple[Path, ...]:
-        """The list, or the arrays of the images that are used.
+        """Return the list, or the arrays of the images that are used.
 
-        Not the images: to read a hundred gigabytes takes longer than a run. The annotations name the images.
+        Images are excluded: reading a hundred gigabytes takes longer than a run. The annotations name the images.
         """
         (subject,) = self.select([subject])
         if self.file_format == "lists":
@@ -177,17 +175,17 @@ class AffectNet(Reader):
         )
 
     def missing_files(self) -> tuple[Problem, ...]:
-        """A list that is not there."""
+        """Return the missing list, if any."""
         return tuple(
-            Problem(place, f"missing: the {subject} images cannot be used; copy it", subject, False)
+            Problem(place, f"missing file or folder; the {subject} images are not read; copy it", subject, False)
             for subject, place in self._expected(self.file_format).items()
             if subject not in self._places
         )
 
     def trials(self, subjects: Sequence[str] | None = None) -> Iterator[Trial]:
-        """The images of some lists (default: all), in the order of their rows; see `Reader.trials`.
+        """Yield the images of some lists (default: all), in row order; see `Reader.trials`.
 
-        A few thousand rows are in memory at a time. Images are neither opened nor decoded.
+        A few thousand rows are in memory at a time. Images are not opened.
         """
         for subject in self.select(subjects):
             found = False
@@ -199,7 +197,7 @@ class AffectNet(Reader):
                 raise InputError(str(self._unusable(subject)))
 
     def inspect(self, subject: str) -> SubjectReport:
-        """Reads all of one list, and whether its images are there; see `Reader.inspect`."""
+        """Check all rows of one list, and that their images exist; see `Reader.inspect`."""
         (subject,) = self.select([subject])
         place = self._places[subject]
         problems: list[Problem] = []
@@ -234,7 +232,7 @@ class AffectNet(Reader):
         )
 
     def _some(self, numbers: Sequence[int]) -> str:
-        """How many rows, and the numbers of the first few. Rows of arrays are named as their images are, from 0."""
+        """Count rows and list the first few. Rows of arrays are named by their images, from 0."""
         noun, offset = ("row", 0) if self.file_format == "lists" else ("image", 1)
         named = ", ".join(str(number - offset) for number in numbers[:_N_NAMED])
         more = ", ..." if len(numbers) > _N_NAMED else ""
@@ -264,7 +262,7 @@ class AffectNet(Reader):
                     files=(self.image_folder / image,),
                     times_seconds=np.zeros(1),
                     ratings={target: np.array([rating]) for target, rating in ratings.items()},
-                    # A copy: a view would keep the landmarks of thousands of rows alive.
+                    # A copy, because a view would keep the landmarks of thousands of rows in memory.
                     landmarks=landmarks[np.newaxis].copy(),
                 ),
             )
@@ -275,10 +273,10 @@ class AffectNet(Reader):
     # --- the old generation: lists
 
     def _list_rows(self, subject: str) -> Iterator[_Rows]:
-        """The rows of a csv list.
+        """Yield the rows of a csv list.
 
-        Lines are cut here and not by `pandas.read_csv`: it would stop at a line with too many fields, or skip it and
-        number the rows behind it anew.
+        Lines are split here, not by `pandas.read_csv`, which would stop at a line with too many fields, or skip it and
+        renumber the following rows.
         """
         path = self._places[subject]
         try:
@@ -287,8 +285,8 @@ class AffectNet(Reader):
                 header = [name.strip().strip('"') for name in file.readline().split(",")]
                 if missing := [column for column in FACTS["list_columns"] if header.count(column) != 1]:
                     raise InputError(
-                        f"{path}: no column {', '.join(missing)} in the first line, or several; "
-                        f"expected a csv with the columns {', '.join(FACTS['list_columns'])}; copy it again"
+                        f"{path}: column {', '.join(missing)} missing or repeated in the header; expected a csv file "
+                        f"with the columns {', '.join(FACTS['list_columns'])}; copy it again"
                     )
                 first = 1
                 while lines := list(itertools.islice(file, _CHUNK_ROWS)):
@@ -302,7 +300,7 @@ class AffectNet(Reader):
             raise InputError(f"{path}: cannot be read ({error.strerror}); copy it again") from None
 
     def _parse(self, text: pd.Series, header: Sequence[str]) -> _Rows:
-        """Lines of a list, by their row number, as rows."""
+        """Parse lines of a list, given by row number."""
         cells = text.str.split(",", expand=True).reindex(columns=range(len(header)), fill_value="").fillna("")
         cells = cells.set_axis(header, axis=1)
         image = cells["subDirectory_filePath"].str.strip()
@@ -311,7 +309,7 @@ class AffectNet(Reader):
         fault = _first_that_holds(
             {
                 "fields": text.str.count(",") != len(header) - 1,
-                # A list is a stranger's file: it must not make the reader open what is not an image of the data set.
+                # A list comes from an untrusted source: it must not make the reader open files outside the dataset.
                 "path": image.str.contains(r"^$|^/|^[A-Za-z]:|\\|(?:^|/)\.\.(?:/|$)|[\x00-\x1f]", regex=True),
                 "number": numbers.isna().any(axis=1),
                 **_expression_faults(numbers["expression"]),
@@ -327,7 +325,7 @@ class AffectNet(Reader):
     # --- the new generation: arrays
 
     def _array_rows(self, subject: str) -> Iterator[_Rows]:
-        """The images of a set, and those that have an annotation alone, in the order of their numbers."""
+        """Yield the images of a set, and annotations without an image, in the order of their numbers."""
         place = self._places[subject]
         images = self._numbered_images(place)
         folder = place / "annotations"
@@ -374,13 +372,13 @@ class AffectNet(Reader):
                 continue
             number = int(path.stem)
             if number in images:
-                raise InputError(f"{place}: two images of number {number}: {images[number].name} and {path.name}")
+                raise InputError(f"{place}: duplicate image {number}: {images[number].name} and {path.name}")
             images[number] = path
         return images
 
 
 def _first_that_holds(conditions: Mapping[str, Any]) -> np.ndarray:
-    """For each row the key of the first condition that holds, `""` where none does."""
+    """Return for each row the key of the first condition that holds, `""` if none does."""
     keys = np.array(["", *conditions], dtype=object)
     masks = [np.asarray(condition, dtype=bool) for condition in conditions.values()]
     return keys[np.select(masks, list(range(1, len(keys))), 0)]
@@ -398,7 +396,7 @@ def _in_range(ratings: pd.DataFrame) -> np.ndarray:
 
 
 def _image_fault(path: Path) -> str:
-    """Key of what is wrong with an image as a file, `""` where nothing is."""
+    """Return the key of an image file's fault, `""` if it has none."""
     try:
         status = path.stat()
     except OSError:
@@ -409,11 +407,11 @@ def _image_fault(path: Path) -> str:
 
 
 def _parse_landmarks(texts: pd.Series) -> np.ndarray:
-    """`(rows, 68, 2)` float32 of `x1;y1;x2;...`, NaN where a row does not hold 68 pairs of finite numbers."""
+    """Parse `x1;y1;x2;...` into `(rows, 68, 2)` float32, NaN for rows without 68 pairs of finite numbers."""
     landmarks = np.full((len(texts), FACTS["n_landmarks"], 2), np.nan, dtype=np.float32)
     is_whole = (texts.str.count(";") == _N_COORDINATES - 1).to_numpy(bool)
     if is_whole.any():
-        # The texts of all rows as one: cutting and parsing them is then one call each.
+        # The texts of all rows are joined, so that splitting and parsing take one call each.
         pieces = np.array(";".join(texts[is_whole]).split(";"), dtype=object)
         numbers = pd.to_numeric(pieces, errors="coerce")
         landmarks[is_whole] = _finite(np.asarray(numbers, dtype=float).reshape(-1, FACTS["n_landmarks"], 2))
@@ -421,7 +419,7 @@ def _parse_landmarks(texts: pd.Series) -> np.ndarray:
 
 
 def _finite(landmarks: np.ndarray) -> np.ndarray:
-    """Landmarks `(rows, 68, 2)` in float32, NaN throughout where one of a row is not finite."""
+    """Return landmarks `(rows, 68, 2)` as float32, all NaN for a row with any non-finite value."""
     with np.errstate(over="ignore"):
         landmarks = landmarks.astype(np.float32)
     landmarks[~np.isfinite(landmarks).all(axis=(1, 2))] = np.nan
@@ -429,16 +427,16 @@ def _finite(landmarks: np.ndarray) -> np.ndarray:
 
 
 def _annotations(image: Path) -> dict[str, Path]:
-    """The files of annotations of an image of the new generation."""
+    """Return the annotation files of an image of the new generation."""
     folder = image.parents[1] / "annotations"
     return {key: folder / f"{image.stem}_{key}.npy" for key in FACTS["annotations"]}
 
 
 def _read_array(path: Path) -> np.ndarray:
-    """The array of a `.npy` file. Not `numpy.load`, which would open archives too; objects are refused.
+    """Read an `.npy` file. `numpy.load` would also open archives; objects are refused.
 
     Raises:
-        ValueError: it is none, is truncated or holds objects.
+        ValueError: the file is not an `.npy` array, is truncated or holds objects.
     """
     with path.open("rb") as file:
         content = file.read(_LARGEST_ARRAY_BYTES + 1)
@@ -448,7 +446,7 @@ def _read_array(path: Path) -> np.ndarray:
 
 
 def _as_number(array: np.ndarray) -> float:
-    """The number that an array of one number or text holds, NaN where it holds something else."""
+    """Convert an array of one number or text into a float, NaN if it holds anything else."""
     if array.size != 1 or array.dtype.kind not in "fiuUS":
         return np.nan
     try:
@@ -458,7 +456,7 @@ def _as_number(array: np.ndarray) -> float:
 
 
 def _as_landmarks(array: np.ndarray) -> np.ndarray:
-    """`(68, 2)` float32 of 136 numbers or texts, x and y by turns; NaN where the array holds something else."""
+    """Convert 136 numbers or texts (x, y, x, y, ...) into `(68, 2)` float32, NaN if the array holds anything else."""
     shape = (FACTS["n_landmarks"], 2)
     missing = np.full(shape, np.nan, dtype=np.float32)
     if array.shape not in ((_N_COORDINATES,), shape) or array.dtype.kind not in "fiuUS":

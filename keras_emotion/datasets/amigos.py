@@ -1,4 +1,4 @@
-"""AMIGOS: 40 persons, 16 short and 4 long videos, 14 EEG channels, ECG and skin response; alone and in groups."""
+"""AMIGOS reader: 40 subjects, 16 short and 4 long videos, 14 EEG channels, ECG and GSR; alone and in groups."""
 
 from __future__ import annotations
 
@@ -36,47 +36,47 @@ from keras_emotion.schema import InputError, Recording, Trial
 FileFormat = Literal["preprocessed"]
 
 _MEAN_TOLERANCE = 0.005 + 1e-9
-"""Known means of ratings have two decimals."""
+"""Tolerance of mean ratings: the known means have two decimals."""
 
 _GROUP_OF = {person: f"group_{number}" for number, group in enumerate(FACTS["groups"], 1) for person in group}
 
 
 class AMIGOS(Reader):
-    """The preprocessed files of AMIGOS, `Data_Preprocessed_P01.mat` and so on.
+    """Reader of the preprocessed files of AMIGOS (`Data_Preprocessed_P01.mat`, ...).
 
-    A trial is one video, found by the list of ids in the file (`VideoIDs`) and not by its place there. Trial ids 1 to
-    16 are the short videos in the order of `facts/amigos.json`, 17 to 20 the long ones; in which order they were shown
-    is not read. `Trial.stimulus` is `"video_10"` or `"video_N1"`. `Trial.session` is `"short"` or `"long"`: the two
-    experiments were recorded apart.
+    A trial is one video, identified by the list of ids in the file (`VideoIDs`), not by its position. Trial ids 1 to 16
+    are the short videos in the order of `facts/amigos.json`, 17 to 20 the long ones; the order of presentation is not
+    read. `Trial.stimulus` is `"video_10"` or `"video_N1"`. `Trial.session` is `"short"` or `"long"`: the two
+    experiments were recorded separately.
 
-    **Signals**: `(17, samples)` float32 at 128 Hz, the first 5 s of which are baseline. EEG in microvolt, referenced to
-    the average and filtered (4-45 Hz) by the authors; two channels of ECG and the skin response, of units that no
-    source confirms (`"a.u."`; one loader takes the skin response for a resistance).
+    **Signals**: `(17, samples)` float32 at 128 Hz, the first 5 s of which are baseline. EEG in microvolts,
+    average-referenced and filtered (4-45 Hz) by the authors; two ECG channels and GSR, of units that no source confirms
+    (`"a.u."`; one loader treats GSR as resistance).
 
     **Ratings**: `arousal`, `valence`, `dominance`, `liking` and `familiarity` from 1 to 9, in this order in the file;
-    and seven emotions that were chosen or not (classes `no` and `yes`).
+    and seven binary emotions (classes `no` and `yes`).
 
-    **Continuous ratings**: `external_valence` and `external_arousal`, -1 to 1, which others gave to segments of 20 s;
-    each stands at the middle of its segment. The first segment is the first 20 s of the signal, baseline included, the
-    last one the last 20 s (one source).
+    **Continuous ratings**: `external_valence` and `external_arousal`, -1 to 1, which external annotators gave to
+    segments of 20 s; each value is assigned to the middle of its segment. The first segment is the first 20 s of the
+    signal, baseline included, the last one the last 20 s (one source).
 
-    **Groups**: some persons saw the long videos together (`Trial.recorded_together`, one source): splits that keep
-    subjects apart keep groups together.
+    **Groups**: some subjects watched the long videos together (`Trial.recorded_together`, one source):
+    subject-independent splits keep groups together.
 
-    **Gaps**: a video without a signal, or with NaN in an EEG channel, is no trial; an ECG channel or skin response with
-    NaN is left out of the recording; ratings may be missing. `notes` lists all of them. `describe` reports those as
-    problems that are not known of the dataset (known: 8, 24 and 28 without long videos, 32 without their ratings, gaps
-    of 9, 12, 21, 22, 23, 24 and 33).
+    **Gaps**: a video without a signal, or with NaN in an EEG channel, is not a trial; an ECG or GSR channel with NaN is
+    left out of the recording; ratings may be missing. `notes` lists all gaps. `describe` reports those as problems that
+    are not known of the dataset (known: 8, 24 and 28 without long videos, 32 without their ratings, gaps of 9, 12, 21,
+    22, 23, 24 and 33).
 
-    The original recordings (`Data_Original_P*.mat`), the face videos and the tables of the questionnaires are not read.
+    The original recordings (`Data_Original_P*.mat`), face videos and questionnaire tables are not read.
 
     Args:
-        root: folder with the files, in it or in folders below.
-        file_format: the only one, `"preprocessed"`, or `None`.
+        root: folder of the files, which may be in subfolders.
+        file_format: `"preprocessed"`, the only format, or `None`.
 
     Raises:
-        InputError: `root` holds no such file, or two of a person.
-        ValueError: `file_format` is another.
+        InputError: `root` contains no such file, or two of one subject.
+        ValueError: `file_format` is invalid.
 
     Example:
         >>> from keras_emotion.datasets import AMIGOS
@@ -101,42 +101,42 @@ class AMIGOS(Reader):
             raise ValueError(f"`file_format` is {file_format!r}; expected one of {(None, *get_args(FileFormat))}")
         self.file_format = "preprocessed"
         self._files = find_files(self.root)
-        # Of the files that were read: what is small.
+        # Small values of the files that were read.
         self._findings: dict[int, tuple[Finding, ...]] = {}
         self._ratings: dict[int, dict[str, Mapping[str, float]]] = {}
 
     @property
     def subjects(self) -> tuple[int, ...]:
-        """Numbers of the persons of whom there is a file, sorted."""
+        """Numbers of the subjects with a file, sorted."""
         return tuple(sorted(self._files))
 
     def source_files(self, subject: int) -> tuple[Path, ...]:
-        """The file of the person."""
+        """Return the subject's file."""
         (subject,) = self.select([subject])
         return (self._files[subject],)
 
     def missing_files(self) -> tuple[Problem, ...]:
-        """Persons without a file."""
+        """Return subjects without a file."""
         missing = [] if self.synthetic else sorted({*range(1, FACTS["n_subjects"] + 1)} - {*self._files})
-        some = f"{', '.join(map(str, missing[:8]))}{' and so on' if len(missing) > 8 else ''}"
+        some = f"{', '.join(map(str, missing[:8]))}{', ...' if len(missing) > 8 else ''}"
         message = (
-            f"{len(missing)} of {FACTS['n_subjects']} persons are missing: {some}; copy the rest, or name subjects"
+            f"{len(missing)} of {FACTS['n_subjects']} subjects missing: {some}; copy their files, or select subjects"
         )
         return (Problem(self.root, message, is_blocking=False),) if missing else ()
 
     def notes(self, subjects: Sequence[int] | None = None) -> list[str]:
-        """See `Reader.notes`; with the gaps of the files, which are read for them where they were not yet."""
+        """See `Reader.notes`; includes the gaps of the files, which are read if necessary."""
         notes = [
-            "arousal stands before valence in the files; ECG and skin response have no confirmed unit",
-            "groups that watched the long videos together, and the segments of the external annotation, are known from "
-            "one source",
+            "arousal precedes valence in the files; the units of ECG and GSR are unconfirmed",
+            "the groups that watched the long videos together, and the segments of the external annotation, are known "
+            "from one source",
         ]
         for subject in self.select(subjects):
             if subject not in self._findings:
                 try:
                     self._read(subject)
                 except InputError:
-                    # `inspect` and `trials` report it.
+                    # Reported by `inspect` and `trials`.
                     continue
             texts: dict[str, list[str]] = {}
             for finding in self._findings[subject]:
@@ -146,14 +146,14 @@ class AMIGOS(Reader):
         return notes
 
     def describe(self) -> dict[str, Any]:
-        """See `Reader.describe`; and `notes`."""
+        """See `Reader.describe`; adds `notes`."""
         description = super().describe()
         return description | {"notes": [*self.notes(), *_rating_differences(self._ratings)]}
 
     # --- trials
 
     def trials(self, subjects: Sequence[int] | None = None) -> Iterator[Trial]:
-        """The videos of some subjects (default: all) that have a signal; see `Reader.trials`."""
+        """Yield the videos of some subjects (default: all) that have a signal; see `Reader.trials`."""
         for subject in self.select(subjects):
             cells = self._read(subject)
             raise_problems(self._problems(subject))
@@ -163,7 +163,7 @@ class AMIGOS(Reader):
                 yield trial
 
     def inspect(self, subject: int) -> SubjectReport:
-        """Read all of one person; see `Reader.inspect`."""
+        """Check all data of one subject; see `Reader.inspect`."""
         (subject,) = self.select([subject])
         path, problems, trials = self._files[subject], [], []
         try:
@@ -192,7 +192,7 @@ class AMIGOS(Reader):
         return cells
 
     def _usable(self, subject: int, cells: Mapping[str, Cell]) -> list[Cell]:
-        """The cells that are trials."""
+        """Return the cells that are trials."""
         lost = {finding.video for finding in self._findings[subject] if finding.kind in ("signal", "fault")}
         return [cell for video, cell in cells.items() if video not in lost]
 
@@ -225,7 +225,7 @@ class AMIGOS(Reader):
     # --- what is wrong
 
     def _problems(self, subject: int) -> list[Problem]:
-        """Faults of the file, and gaps that are not known of the dataset."""
+        """Return faults of the file, and gaps that are not known of the dataset."""
         return [
             Problem(self._files[subject], f"video {one.video}: {one.text}", subject, is_blocking=one.kind == "fault")
             for one in self._findings[subject]
@@ -239,7 +239,7 @@ class AMIGOS(Reader):
 
 
 def _is_known(subject: int, finding: Finding) -> bool:
-    """Whether a gap is known of the dataset; a rating beyond its scale is always."""
+    """Return whether a gap is known of the dataset; a rating beyond its scale always counts as known."""
     is_long = finding.video in FACTS["long_videos"]
     without = {"signal": FACTS["without_long_videos"], "channel": []}
     without["ratings"] = [*FACTS["without_long_videos"], *FACTS["without_long_ratings"]]
@@ -249,10 +249,10 @@ def _is_known(subject: int, finding: Finding) -> bool:
 
 
 def _rating_differences(ratings: Mapping[int, Mapping[str, Mapping[str, float]]]) -> list[str]:
-    """How the mean ratings of the short videos differ from the known ones; nothing where persons are missing.
+    """Compare the mean ratings of the short videos with the known ones; empty if subjects are missing.
 
     Args:
-        ratings: by person and video, of videos without a signal too.
+        ratings: by subject and video, including videos without a signal.
     """
     if len(ratings) != FACTS["n_subjects"]:
         return []
@@ -262,11 +262,11 @@ def _rating_differences(ratings: Mapping[int, Mapping[str, Mapping[str, float]]]
         for video, mean in zip(FACTS["short_videos"], known, strict=True):
             rated = [own[video][name] for own in ratings.values() if name in own.get(video, {})]
             if rated and abs(np.mean(rated) - mean) > _MEAN_TOLERANCE:
-                wrong.append(f"{video}: {np.mean(rated):.2f}, not {mean:.2f}")
+                wrong.append(f"{video}: {np.mean(rated):.2f}, expected {mean:.2f}")
         if wrong:
             more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
             notes.append(
-                f"mean {name} differs from the one known of {len(wrong)} videos ({'; '.join(wrong[:3])}{more}); the "
-                "one source does not tell whose ratings it averages"
+                f"mean {name} differs from the known mean in {len(wrong)} videos ({'; '.join(wrong[:3])}{more}); "
+                "the one source does not say whose ratings it averages"
             )
     return notes

@@ -1,4 +1,4 @@
-"""Files of AMIGOS one by one: names, cells, gaps, and segments of the external annotation."""
+"""Parse single files of AMIGOS: names, cells, gaps, and segments of the external annotation."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from keras_emotion.datasets.matlab import read_variables
 from keras_emotion.schema import ContinuousRating, InputError
 
 FACTS: dict[str, Any] = json.loads((Path(__file__).parent / "facts" / "amigos.json").read_text(encoding="utf-8"))
-"""Counts, rates, names, gaps and groups of AMIGOS (`facts/amigos.json`); `notes`: what is not verified."""
+"""Counts, rates, names, gaps and groups of AMIGOS (`facts/amigos.json`); `notes` lists what is not verified."""
 
 VIDEOS: tuple[str, ...] = (*FACTS["short_videos"], *FACTS["long_videos"])
-"""Ids of the videos in the order of their trial ids."""
+"""Video ids in the order of their trial ids."""
 
 CHANNEL_NAMES: tuple[str, ...] = tuple(FACTS["eeg_channels"])
 OTHER_CHANNELS: Mapping[str, str] = FACTS["other_channels"]
@@ -35,13 +35,13 @@ _LONGEST_REST_SECONDS = 1.0
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Cell:
-    """What a file holds of one video.
+    """Content of a file for one video.
 
     Args:
         video: id of the video.
-        signal: `(samples, 17)` as stored; empty where there is none.
-        ratings: self-assessment by name; empty where there is none.
-        annotation: external annotation by target name; empty where there is none.
+        signal: `(samples, 17)` as stored; empty if missing.
+        ratings: self-assessment by name; empty if missing.
+        annotation: external annotation by target name; empty if missing.
     """
 
     video: str
@@ -52,13 +52,13 @@ class Cell:
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """Something to know of a video of a person.
+    """Finding about a video of a subject.
 
     Args:
-        kind: `"fault"`: it cannot be read; `"signal"`: it has no usable EEG and is no trial; `"ratings"`, `"channel"`,
-            `"annotation"`: it lacks these; `"range"`: a rating is beyond its scale.
-        video: id of the video; empty: not of one video.
-        text: the finding.
+        kind: `"fault"`: unreadable; `"signal"`: without usable EEG, so not a trial; `"ratings"`, `"channel"`,
+            `"annotation"`: these are missing; `"range"`: a rating is beyond its scale.
+        video: id of the video; empty if the finding is not about one video.
+        text: the message.
     """
 
     kind: str
@@ -67,10 +67,10 @@ class Finding:
 
 
 def find_files(root: Path) -> dict[int, Path]:
-    """Return the preprocessed file of each person.
+    """Return the preprocessed file of each subject.
 
     Raises:
-        InputError: there is none, or a person has two.
+        InputError: there are no files, or a subject has two.
     """
     files: dict[int, Path] = {}
     paths = sorted(root.rglob("*.mat"))
@@ -79,23 +79,23 @@ def find_files(root: Path) -> dict[int, Path]:
             person = int(match[1])
             if person in files:
                 raise InputError(
-                    f"{root}: person {person} is there twice: {files[person]} and {path}; keep one of them"
+                    f"{root}: duplicate file of subject {person}: {files[person]} and {path}; keep one of them"
                 )
             files[person] = path
     if files:
         return files
-    wanted = "expected Data_Preprocessed_P01.mat and so on, in it or in folders below"
+    wanted = "expected Data_Preprocessed_P01.mat and so on, in it or in subfolders"
     original = next((path for path in paths if _ORIGINAL_NAME.fullmatch(path.name)), None)
     if original is not None:
         raise InputError(
-            f"{original}: the original recordings are not read: they have no `joined_data`, EEG, ECG and GSR on one "
-            f"clock; {wanted}"
+            f"{original}: original recordings are unsupported: they have no `joined_data`, EEG, ECG and GSR on one "
+            f"clock; {wanted}; copy the preprocessed files"
         )
-    raise InputError(f"{root}: holds no file of AMIGOS; {wanted}")
+    raise InputError(f"{root}: no files of AMIGOS; {wanted}; check the path")
 
 
 def read_cells(path: Path) -> tuple[dict[str, Cell], list[Finding]]:
-    """Return what a file holds of each video, by its id in the order of `VIDEOS`, and what is to be known of it.
+    """Read the content of a file by video id, in the order of `VIDEOS`, and findings about it.
 
     Raises:
         InputError: the file cannot be read, or lacks a variable.
@@ -103,17 +103,23 @@ def read_cells(path: Path) -> tuple[dict[str, Cell], list[Finding]]:
     names = FACTS["variables"]
     variables = read_variables(path, tuple(names.values()))
     if missing := [name for name in names.values() if name not in variables]:
-        raise InputError(f"{path}: no variable {', '.join(missing)}; expected a preprocessed file of AMIGOS")
+        raise InputError(
+            f"{path}: missing variable {', '.join(missing)}; expected a preprocessed file of AMIGOS; copy it again"
+        )
     cells = {kind: variables[name] for kind, name in names.items()}
     shapes = {names[kind]: array.shape for kind, array in cells.items()}
     if any(array.dtype != object for array in cells.values()) or len({array.size for array in cells.values()}) > 1:
-        raise InputError(f"{path}: variables of shapes {shapes}; expected cell arrays with one element a video")
+        raise InputError(
+            f"{path}: variables of shapes {shapes}; expected cell arrays with one element per video; copy it again"
+        )
     videos = [_text(cell) for cell in cells["videos"].flat]
     unknown = [video for video in videos if video not in VIDEOS]
     twice = sorted({video for video in videos if videos.count(video) > 1})
     if unknown or twice:
-        wrong = f"unknown {', '.join(map(repr, unknown))}" if unknown else f"more than once {', '.join(twice)}"
-        raise InputError(f"{path}: {names['videos']}: {wrong}; expected each of {', '.join(VIDEOS)} once")
+        wrong = f"unknown {', '.join(map(repr, unknown))}" if unknown else f"repeated {', '.join(twice)}"
+        raise InputError(
+            f"{path}: {names['videos']}: {wrong}; expected each of {', '.join(VIDEOS)} once; copy it again"
+        )
     found, findings = {}, []
     for video in VIDEOS:
         if video not in videos:
@@ -128,17 +134,17 @@ def read_cells(path: Path) -> tuple[dict[str, Cell], list[Finding]]:
 
 
 def segment_times(n_segments: int, stimulus_seconds: float) -> np.ndarray | None:
-    """Return the middle of each segment of the external annotation, in seconds from the onset of the stimulus.
+    """Return the middle of each segment of the external annotation, in seconds from stimulus onset.
 
-    The first segment is the first 20 s of the signal, baseline included; the others follow each other from the onset
+    The first segment is the first 20 s of the signal, baseline included; the others are contiguous from stimulus onset
     on, and the last one is the last 20 s.
 
     Args:
         n_segments: number of segments.
-        stimulus_seconds: length of the stimulus.
+        stimulus_seconds: duration of the stimulus.
 
     Returns:
-        `(n_segments,)` increasing; `None` where so many segments do not fit the length.
+        `(n_segments,)` increasing; `None` if the number of segments does not fit the duration.
 
     Example:
         >>> segment_times(5, 70.0).tolist()
@@ -165,7 +171,9 @@ def _cell(video: str, signals: Any, ratings: Any, annotations: Any) -> tuple[Cel
     if not found.size:
         findings.append(Finding("signal", video, "no signal"))
     elif found.dtype.kind not in "fiu" or found.ndim != 2 or found.shape[1] != n_columns:
-        text = f"signal is {found.dtype} {found.shape}; expected numbers of shape (samples, {n_columns})"
+        text = (
+            f"signal has type {found.dtype} and shape {found.shape}; expected numbers of shape (samples, {n_columns})"
+        )
         findings.append(Finding("fault", video, text))
     elif len(found) <= BASELINE_SECONDS * RATE_HZ:
         text = f"signal of {len(found)} samples; expected more than the {BASELINE_SECONDS:g} s of baseline"
@@ -177,7 +185,7 @@ def _cell(video: str, signals: Any, ratings: Any, annotations: Any) -> tuple[Cel
         if lost := [name for name in broken if name in CHANNEL_NAMES]:
             findings.append(Finding("signal", video, f"NaN in EEG channel {', '.join(lost)}"))
         elif broken:
-            findings.append(Finding("channel", video, f"NaN in {', '.join(broken)}, which is left out"))
+            findings.append(Finding("channel", video, f"NaN in {', '.join(broken)}, left out"))
     rated, own = _ratings(video, np.asarray(ratings))
     annotation, others = _annotation(video, np.asarray(annotations), len(signal) / RATE_HZ - BASELINE_SECONDS)
     return Cell(video, signal, rated, annotation), [*findings, *own, *others]
@@ -193,10 +201,10 @@ def _ratings(video: str, values: np.ndarray) -> tuple[dict[str, float], list[Fin
     rated = {name: float(value) for name, value in zip(names, values.flat, strict=True)}
     findings = []
     if missing := [name for name, value in rated.items() if not np.isfinite(value)]:
-        findings.append(Finding("ratings", video, f"no rating of {', '.join(missing)}"))
+        findings.append(Finding("ratings", video, f"missing rating of {', '.join(missing)}"))
     low, high = FACTS["rating_range"]
     findings += [
-        Finding("range", video, f"{name} is {rated[name]:g}; expected {low} to {high}; taken as it is")
+        Finding("range", video, f"{name} is {rated[name]:g}; expected {low} to {high}; kept")
         for name in SCALES
         if rated[name] < low or rated[name] > high
     ]
@@ -221,13 +229,13 @@ def _annotation(
     if values.dtype.kind not in "fiu" or values.ndim != 2 or values.shape[1] != len(columns):
         return left_out(f"is {values.dtype} {values.shape}; expected numbers of shape (segments, {len(columns)})")
     if (np.diff(values[:, 0]) != 1).any():
-        return left_out("has segments that are not numbered in turn")
+        return left_out("has segments that are not numbered consecutively")
     times = segment_times(len(values), stimulus_seconds)
     if times is None:
         return left_out(f"has {len(values)} segments, which do not fit {stimulus_seconds:g} s")
     low, high = map(float, FACTS["annotation_range"])
     if (np.abs(values[:, 1:]) > high).any():
-        return left_out(f"has values beyond {low:g} to {high:g}")
+        return left_out(f"has values outside {low:g} to {high:g}")
     return {
         f"external_{name}": ContinuousRating(times, values[:, column].astype(np.float64), (low, high))
         for column, name in enumerate(columns)

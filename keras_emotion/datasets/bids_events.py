@@ -1,4 +1,4 @@
-"""Tables of events of a BIDS tree: found whatever the case of the task, in seconds, with all of their columns."""
+"""Read BIDS event tables: case-insensitive task names, times in seconds, all columns."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 _NO_VALUE = ("", "n/a")
 _TEXT_COLUMNS = ("trial_type", "stim_type")
 TOLERANCE_SECONDS = 0.1
-"""By how much a table and the recording's own annotations may differ."""
+"""Tolerance in seconds between a table and the recording's own annotations."""
 
 _ORIGINAL = "BAD_ACQ_SKIP"
-"""Annotation of a recording that stays beside the events of the table, as with mne-bids."""
+"""Description of annotations that are kept in addition to the table's events, as in mne-bids."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Event:
-    """A row of a table of events.
+    """Row of an event table.
 
     Args:
-        start_seconds: from the first sample of the recording.
-        duration_seconds: 0 where the table gives none.
-        text: its type; `"n/a"` without one.
-        columns: what the other columns say, without those that say nothing.
+        start_seconds: onset from the first sample of the recording.
+        duration_seconds: duration; 0 if missing.
+        text: event type; `"n/a"` if missing.
+        columns: non-missing values of the other columns.
     """
 
     start_seconds: float
@@ -43,13 +43,13 @@ class Event:
 
 @dataclasses.dataclass(frozen=True)
 class EventTable:
-    """The table of events of a recording.
+    """Event table of a recording.
 
     Args:
         path: the file.
-        events: its rows, in seconds.
-        is_found: whether mne-bids finds the file: its task is spelt as that of the recording.
-        unit: what the file gives times in: seconds as BIDS has it, or another unit.
+        events: its rows, with times in seconds.
+        is_found: whether mne-bids finds the file, because its task has the same spelling as that of the recording.
+        unit: unit of the file's times: seconds, as BIDS requires, or another unit.
     """
 
     path: Path
@@ -59,29 +59,29 @@ class EventTable:
 
     @property
     def notes(self) -> list[str]:
-        """What was concluded."""
+        """Notes on assumptions about the table."""
         notes = []
         if not self.is_found:
-            notes.append(f"events of {self.path.name}, whose task is spelt in another case than that of the recording")
+            notes.append(f"events read from {self.path.name}, whose task differs in case from that of the recording")
         if self.unit != "seconds":
             notes.append(
-                f"{self.path.name}: most times in seconds are after the end of the recording; read as {self.unit}, in "
-                "which all are within it"
+                f"{self.path.name}: most onsets in seconds are after the end of the recording; read as {self.unit}, "
+                "which places all of them within it"
             )
         return notes
 
 
 def read_event_table(path: Path, root: Path, recording_seconds: float, sampling_rate_hz: float) -> EventTable | None:
-    """The table of events of a recording in a BIDS tree, `None` where there is none.
+    """Read the event table of a recording in a BIDS tree; `None` if there is none.
 
-    Times count in seconds by BIDS. DENS (OpenNeuro ds003751) has samples, as EEGLAB counts: where most events lie after
-    the end of the recording, times are taken for samples, or for milliseconds where these alone fit, which is noted.
+    BIDS times are in seconds. DENS (OpenNeuro ds003751) gives samples, as EEGLAB does: if most events lie after the end
+    of the recording, times are read as samples, or as milliseconds if only these fit, with a note.
 
     Args:
         path: the recording.
         root: folder of the tree.
-        recording_seconds: length of the recording.
-        sampling_rate_hz: its samples a second.
+        recording_seconds: duration of the recording.
+        sampling_rate_hz: sampling rate of the recording.
 
     Raises:
         InputError: the table cannot be read.
@@ -91,7 +91,8 @@ def read_event_table(path: Path, root: Path, recording_seconds: float, sampling_
         return None
     file, is_found = found
     message = (
-        "{path}: no table of events ({reason}); expected columns separated by tabs, with numbers in onset and duration"
+        "{path}: unreadable event table ({reason}); expected tab-separated columns with numbers in onset and duration; "
+        "correct the file"
     )
     with refusing_unreadable(file, message):
         with file.open(encoding="utf-8-sig", newline="") as opened:
@@ -101,7 +102,7 @@ def read_event_table(path: Path, root: Path, recording_seconds: float, sampling_
     name: Literal["seconds", "samples", "milliseconds"] = "seconds"
     unit = 1.0
     if 2 * sum(start > recording_seconds for start in starts) > len(starts):
-        # The longest that fits: events are all over a recording.
+        # The longest unit that fits: events are spread over a recording.
         units: dict[Literal["samples", "milliseconds"], float] = {"samples": 1 / sampling_rate_hz, "milliseconds": 1e-3}
         for other in sorted(units, key=units.get, reverse=True):
             if max(starts) * units[other] <= recording_seconds:
@@ -124,15 +125,15 @@ def read_event_table(path: Path, root: Path, recording_seconds: float, sampling_
 
 
 def attach_events(raw: mne.io.BaseRaw, path: Path, root: Path) -> list[str]:
-    """Give a recording the events of its table as annotations, where mne-bids does not; return what was concluded.
+    """Add the events of a recording's table as annotations if mne-bids did not, and return notes on assumptions.
 
     Args:
-        raw: what mne-bids made of the recording.
+        raw: the recording as mne-bids read it.
         path: its file.
         root: folder of the tree.
 
     Raises:
-        InputError: the table cannot be read, or has other times than the recording's own annotations.
+        InputError: the table cannot be read, or its times differ from those of the recording's own annotations.
     """
     import mne
 
@@ -155,7 +156,7 @@ def attach_events(raw: mne.io.BaseRaw, path: Path, root: Path) -> list[str]:
 
 
 def _compare(raw: mne.io.BaseRaw, table: EventTable) -> None:
-    """Refuse a table whose events have other times than the annotations of the recording itself of the same text."""
+    """Refuse a table with events at other times than the recording's own annotations of the same text."""
     own: dict[str, list[float]] = {}
     for onset, text in zip(raw.annotations.onset, raw.annotations.description, strict=True):
         own.setdefault(str(text).strip(), []).append(float(onset) - raw.first_time)
@@ -167,6 +168,6 @@ def _compare(raw: mne.io.BaseRaw, table: EventTable) -> None:
         if len(own[text]) == len(of_table[text]) and any(abs(one - other) > TOLERANCE_SECONDS for one, other in pairs):
             one, other = next(pair for pair in pairs if abs(pair[0] - pair[1]) > TOLERANCE_SECONDS)
             raise InputError(
-                f"{table.path}: {text!r} at {other:g} s, read as {table.unit}, but at {one:g} s in the recording "
-                "itself; expected times in seconds; correct the table, or move it away"
+                f"{table.path}: {text!r} at {other:g} s, read as {table.unit}, but at {one:g} s in the annotations of "
+                "the recording itself; expected onsets in seconds; correct or remove the table"
             )

@@ -1,4 +1,4 @@
-"""What the header of a BrainVision recording names: its files, the unit of each channel, when segments began."""
+"""Parse BrainVision headers: file names, channel units, start times of segments."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _DATE_FORMAT = "%Y%m%d%H%M%S%f"
 
 @dataclasses.dataclass(frozen=True)
 class BrainVisionHeader:
-    """A header, read.
+    """BrainVision header.
 
     Args:
-        data_file: where the samples are.
-        marker_file: where the marks are, `None` where the header names none.
-        units: by number of the channel, from 0, as the header spells them.
+        data_file: the file with the samples.
+        marker_file: the file with the markers, `None` if the header names none.
+        units: units by channel number, from 0, as spelled in the header.
     """
 
     data_file: Path
@@ -32,30 +32,30 @@ class BrainVisionHeader:
 
     @classmethod
     def read(cls, path: Path) -> BrainVisionHeader:
-        """The header in a file.
+        """Read a header file.
 
         Raises:
-            InputError: it names no file of samples.
+            InputError: the header names no data file.
         """
         sections = _sections(path)
         common = sections.get("common infos", {})
         if not common.get("datafile"):
-            raise InputError(f"{path}: names no DataFile; expected the header of a BrainVision recording")
+            raise InputError(f"{path}: DataFile missing; expected the header of a BrainVision recording; copy it again")
         marker_file = path.parent / common["markerfile"] if common.get("markerfile") else None
         if marker_file is not None and not marker_file.is_file():
-            # What MNE takes where the recording was renamed.
+            # MNE's default if the recording was renamed.
             marker_file = path.with_suffix(".vmrk") if path.with_suffix(".vmrk").is_file() else None
         units = {}
         for key, value in sections.get("channel infos", {}).items():
             _, _, _, unit, *_ = [*value.split(","), "", "", "", ""]
             number = key.removeprefix("ch")
             if not number.isdecimal():
-                raise InputError(f"{path}: names channel {key!r}; expected Ch1, Ch2, ...; copy it again")
+                raise InputError(f"{path}: invalid channel {key!r}; expected Ch1, Ch2, ...; copy it again")
             units[int(number) - 1] = unit.strip() or _DEFAULT_UNIT
         return cls(path.parent / common["datafile"], marker_file, units)
 
     def segment_starts(self) -> list[tuple[int, datetime.datetime | None]]:
-        """First sample of each segment of the recording, and when it was recorded, where the marks say it."""
+        """Return the first sample of each segment, and its time of recording if the markers give it."""
         if self.marker_file is None:
             return []
         found = []
@@ -74,7 +74,7 @@ def _date(text: str) -> datetime.datetime | None:
 
 
 def _sections(path: Path) -> dict[str, dict[str, str]]:
-    """Entries by section, names of both in lower case."""
+    """Parse entries by section, with lower-case names."""
     refuse_special_file(path)
     try:
         content = path.read_bytes()
@@ -83,7 +83,7 @@ def _sections(path: Path) -> dict[str, dict[str, str]]:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        # Older recorders write in the code page of Windows.
+        # Older recorders write in a Windows code page.
         text = content.decode("cp1252", errors="replace")
     sections: dict[str, dict[str, str]] = {}
     current: dict[str, str] = {}

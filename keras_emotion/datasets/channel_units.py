@@ -1,4 +1,4 @@
-"""In which unit a file gives each of its channels, and what the samples that MNE reads have to be multiplied by."""
+"""Determine the unit of each channel of a file, and the factor from the samples as MNE reads them."""
 
 from __future__ import annotations
 
@@ -17,41 +17,41 @@ if TYPE_CHECKING:
     import mne
 
 VOLTAGE_KINDS = ("eeg", "eog", "ecg", "emg")
-"""Kinds of channels that are potentials."""
+"""Channel kinds that are potentials."""
 
 _UNITS_OF_KIND = {
     **dict.fromkeys(VOLTAGE_KINDS, ("uV",)),
     "gsr": ("uS", "nS", "ohm", "kOhm"),
     "temperature": ("degC",),
 }
-"""Units that a kind of channel can have, where not any will do."""
+"""Plausible units of a channel kind, if restricted."""
 
-# Codes of GDF for the prefixes and the units that the suite knows.
+# GDF codes of the supported prefixes and units.
 _GDF_PREFIXES = {0: "", 3: "k", 4: "M", 18: "m", 19: "u", 20: "n", 21: "p"}
 _GDF_BASES = {4256: "V", 4288: "ohm", 6048: "degC", 544: "%"}
 
 
 def units_of(
-    raw: mne.io.BaseRaw, path: Path, kinds: Sequence[str | None], beside: Mapping[str, str]
+    raw: mne.io.BaseRaw, path: Path, kinds: Sequence[str | None], sidecar_units: Mapping[str, str]
 ) -> list[tuple[Unit, float]]:
-    """The unit of each channel as the suite gives it, and the factor from what MNE reads.
+    """Return the unit of each channel in the loaded recording, and the factor from MNE's values.
 
-    MNE makes volts of some voltages, leaves other units as they are, and makes a millionth of some; what it did to a
-    channel is undone, and the unit taken from the file itself.
+    MNE converts some voltages to volts, leaves other units unchanged, and divides some by a million; this conversion is
+    undone, and the unit is taken from the file.
 
     Args:
-        raw: what MNE made of the file.
+        raw: the recording as MNE read it.
         path: the file.
-        kinds: what each channel is, one of `electrodes.KINDS`, or `None`.
-        beside: units by name that a table beside the file gives, for channels of which the file itself says nothing;
-            of potentials they do not count, since such tables tell in which unit a program gave them.
+        kinds: kind of each channel, one of `electrodes.KINDS`, or `None`.
+        sidecar_units: units by channel name from a sidecar table, for channels without a unit in the file itself;
+            ignored for potentials, since such tables give the unit in which some program exported them.
 
     Returns:
-        `(unit, factor)` by channel. A voltage of which the file gives no unit is taken for volts, as MNE does.
+        `(unit, factor)` by channel. A voltage without a unit in the file is read as volts, as MNE does.
     """
     suffix = path.suffix.lower()
     if (units_in_file := getattr(raw, "units_in_file", None)) is not None:
-        # Read whole by this package, which leaves the values as they are.
+        # Read by this package, which leaves the values unchanged.
         spelt, by_mne = list(units_in_file), [1.0] * len(kinds)
     elif suffix in (*EDF_SUFFIXES, ".gdf"):
         extras = raw._raw_extras[0]
@@ -62,7 +62,7 @@ def units_of(
         spelt = [by_channel.get(row) for row in range(len(kinds))]
         by_mne = [channel["range"] for channel in raw.info["chs"]]
     elif suffix == ".set":
-        # EEGLAB says nothing of units; potentials are in microvolt by its convention, and MNE makes volts of all.
+        # EEGLAB files have no units; potentials are in microvolts by convention, and MNE converts all to volts.
         spelt = ["uV" if kind in VOLTAGE_KINDS else None for kind in kinds]
         by_mne = [1e-6] * len(kinds)
     else:
@@ -72,7 +72,7 @@ def units_of(
     for name, text, factor, kind in zip(raw.ch_names, spelt, by_mne, kinds, strict=True):
         unit = read_unit(text)
         if kind not in VOLTAGE_KINDS and not text:
-            unit = read_unit(beside.get(name))
+            unit = read_unit(sidecar_units.get(name))
         if kind in VOLTAGE_KINDS and not unit.is_known:
             unit, factor = dataclasses.replace(read_unit("V"), is_known=False), 1.0
         found.append((unit, float(f"{unit.factor / factor:.12g}")))
@@ -80,12 +80,12 @@ def units_of(
 
 
 def notes_on_units(names: Sequence[str], kinds: Sequence[str], units: Sequence[Unit]) -> list[str]:
-    """What a user has to know of the units of the channels of a file.
+    """Return notes on missing, unknown and implausible units of a file's channels.
 
     Args:
-        names: of the channels.
-        kinds: what each is.
-        units: of each, as in the file.
+        names: channel names.
+        kinds: channel kinds.
+        units: channel units, as in the file.
     """
     volts, others = [], []
     wrong: dict[tuple[str, str], list[str]] = {}
@@ -96,14 +96,12 @@ def notes_on_units(names: Sequence[str], kinds: Sequence[str], units: Sequence[U
             wrong.setdefault((kind, unit.name), []).append(name)
     notes = []
     if volts:
-        notes.append(f"no unit of voltage in the file, taken as volts: {', '.join(volts)}")
+        notes.append(f"voltage unit missing in the file, read as volts: {', '.join(volts)}")
     if others:
-        notes.append(f"unit not known, values are given as the file has them: {', '.join(others)}")
+        notes.append(f"unknown unit, values unchanged: {', '.join(others)}")
     for (kind, unit_name), of_kind in wrong.items():
         expected = " or ".join(_UNITS_OF_KIND[kind])
-        notes.append(
-            f"{', '.join(of_kind)}: {kind} in {unit_name}, expected {expected}; is the unit in the file right?"
-        )
+        notes.append(f"{', '.join(of_kind)}: {kind} in {unit_name}, expected {expected}; check the unit in the file")
     return notes
 
 
@@ -124,7 +122,7 @@ def _gdf_units(path: Path, n_channels: int) -> list[str | None]:
 
 
 def _unit_of_mne(raw: mne.io.BaseRaw, row: int) -> str | None:
-    """The unit in which MNE says that it gives a channel."""
+    """Return the unit in which MNE declares to give a channel."""
     from mne.io.constants import FIFF
 
     known = {
@@ -135,5 +133,5 @@ def _unit_of_mne(raw: mne.io.BaseRaw, row: int) -> str | None:
     }
     of_file = raw._orig_units.get(raw.ch_names[row])
     found = known.get(int(raw.info["chs"][row]["unit"]))
-    # Readers that give volts whatever the file says, and keep what it says beside it.
+    # Readers that always convert to volts, and keep the file's unit only as metadata.
     return None if found == "V" and of_file is not None and not read_unit(of_file).is_voltage else found

@@ -1,4 +1,4 @@
-"""Recordings of no data set: any file of EEG that the suite reads, piece by piece."""
+"""Read continuous EEG files of any supported format in pieces, without a dataset."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from keras_emotion.schema import InputError
 
 
 class ContinuousRecording:
-    """One file, opened as `Recordings` opens it: what it says of itself is known, its samples are read when asked for.
+    """Continuous recording, opened as `Recordings` opens it: metadata is read at once, samples on demand.
 
-    A channel may have any name here: whoever reads it asks for certain ones, and lets the others be.
+    Channel names are unrestricted here: the caller selects channels and ignores the others.
 
     Args:
-        path: the file, of any format of `Recordings`.
-        channel_table: what the file does not say of its channels, see `Recordings`. By default `channels.csv` beside
-            the file, if there.
+        path: the file, of any format that `Recordings` supports.
+        channel_table: additional channel information, see `Recordings`. By default `channels.csv` in the file's folder,
+            if it exists.
 
     Attributes:
         path: the file.
-        channel_names: electrodes as the 10-5 system spells them, other channels as the file does.
-        names_in_file: as the file spells them.
-        kinds: what each channel is, one of `electrodes.KINDS`.
-        units: unit of each, `"uV"` of all EEG.
-        sampling_rate_hz: samples a second.
-        n_samples: samples of a channel.
-        gaps: where the recording was interrupted, in order.
-        bad_spans: stretches that the file itself calls bad.
-        bad_channels: names, as in `channel_names`, of those that the file itself calls bad.
-        notes: what was concluded from the file.
+        channel_names: electrodes as spelled in the 10-5 system, other channels as in the file.
+        names_in_file: names as spelled in the file.
+        kinds: kind of each channel, one of `electrodes.KINDS`.
+        units: unit of each channel, `"uV"` for EEG.
+        sampling_rate_hz: samples per second.
+        n_samples: samples per channel.
+        gaps: interruptions of the recording, in order.
+        bad_spans: segments that the file itself annotates as bad.
+        bad_channels: names, as in `channel_names`, of channels that the file itself marks as bad.
+        notes: assumptions about the file.
 
     Raises:
-        InputError: the file is missing or cannot be read, or holds no continuous signals.
+        InputError: the file is missing, cannot be read, or contains no continuous signals.
     """
 
     channel_names: tuple[str, ...]
@@ -55,12 +55,12 @@ class ContinuousRecording:
         self.path = Path(path)
         table = channel_table or ChannelTable(self.path.parent / CHANNEL_FILE)
         root = _root_of(self.path)
-        # mne-bids goes by the names of the folders.
+        # mne-bids relies on folder names.
         opened = open_recording(
             self.path.absolute() if root else self.path, root or self.path.parent, table, any_names=True
         )
         if not opened.channels or not opened.n_samples:
-            raise InputError(f"{self.path}: holds no signals")
+            raise InputError(f"{self.path}: no signals; expected a continuous recording; check the file")
         self.channel_names = tuple(channel.name for channel in opened.channels)
         self.names_in_file = tuple(channel.name_in_file for channel in opened.channels)
         self.kinds = tuple(channel.kind for channel in opened.channels)
@@ -71,29 +71,29 @@ class ContinuousRecording:
 
     @property
     def time_axis(self) -> TimeAxis:
-        """Samples and seconds, in which the file's own marks stand."""
+        """Mapping between samples and seconds on the file's time axis, which its annotations use."""
         return TimeAxis(self.sampling_rate_hz, self.n_samples, self.gaps)
 
     @property
     def duration_seconds(self) -> float:
-        """From the first sample to the end of the last on the file's time axis, gaps included."""
+        """Duration from the first sample to the end of the last on the file's time axis, gaps included."""
         return self.time_axis.stop_seconds
 
     def read(self, start: int, stop: int, channels: Sequence[int]) -> np.ndarray:
-        """`(channels, stop - start)` float64, in `units`.
+        """Read samples as `(channels, stop - start)` float64, in `units`.
 
         Args:
             start: first sample.
             stop: sample after the last.
-            channels: places in `channel_names`.
+            channels: indices into `channel_names`.
 
         Raises:
-            InputError: the file is damaged or cut short.
+            InputError: the file is damaged or truncated.
         """
         return self._read(start, stop)[list(channels)]
 
 
 def _root_of(path: Path) -> Path | None:
-    """The nearest folder that says to be a BIDS tree, of a file in one."""
+    """Return the nearest parent folder that is the root of a BIDS tree, or `None`."""
     folders = path.absolute().parents if path.name.startswith("sub-") else ()
     return next((folder for folder in folders if (folder / BIDS_MARKER).is_file()), None)

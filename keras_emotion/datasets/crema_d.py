@@ -1,4 +1,4 @@
-"""CREMA-D: 91 actors speak twelve sentences with six emotions; sound and picture, no EEG."""
+"""CREMA-D reader: 91 actors speak twelve sentences with six emotions; audio and video, no EEG."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
+
+from typing_extensions import override
 
 from keras_emotion.datasets.acted_clips import ActedClips, FileFormat, MediaFile, Medium, Utterance
 from keras_emotion.datasets.reader import Gender, Problem
@@ -21,10 +23,10 @@ FACTS: dict[str, Any] = json.loads((Path(__file__).parent / "facts" / "crema_d.j
 EMOTIONS: tuple[str, ...] = tuple(FACTS["emotions"].values())
 LEVELS: tuple[str, ...] = tuple(FACTS["levels"].values())
 
-# One name of an older copy lacks an X at its end.
+# One file name of an older copy lacks an X at its end.
 _FILE_NAME = re.compile(r"(\d{4})_([A-Z]{3})_([A-Z]{3})_(XX?|LO|MD|HI)\.(wav|mp3|flv|mp4)", re.IGNORECASE)
 _MEDIA: Mapping[str, tuple[Medium, int]] = {
-    # An mp4 is what users convert the flash videos to.
+    # Users commonly convert the flash videos to mp4.
     "wav": ("audio", 0),
     "mp3": ("audio", 1),
     "flv": ("video", 0),
@@ -34,7 +36,7 @@ _VIDEO_AS_SOUND = 2
 
 
 def _codes() -> list[tuple[str, str, str]]:
-    """Sentence, emotion and level of the utterances, in their order."""
+    """Return sentence, emotion and level of the utterances, in order."""
     codes = []
     for sentence in FACTS["sentences"]:
         for emotion in FACTS["emotions"]:
@@ -47,26 +49,26 @@ _TRIALS = {codes: trial for trial, codes in enumerate(_codes(), 1)}
 
 
 class CREMAD(ActedClips):
-    """The files of the Crowd-sourced Emotional Multimodal Actors Dataset, `1001_DFA_ANG_XX.wav`.
+    """Reader of the Crowd-sourced Emotional Multimodal Actors Dataset (`1001_DFA_ANG_XX.wav`, ...).
 
-    Their names are actor, sentence, emotion and level. They are read from `AudioWAV` (or else `AudioMP3`) and
-    `VideoFlash`, or any folders below the root; without a file of the sound that of the video is read.
+    File names consist of actor, sentence, emotion and level. Files are read from `AudioWAV` (or else `AudioMP3`) and
+    `VideoFlash`, or any subfolders; if the audio file is missing, the audio of the video is read.
 
-    A trial is an utterance; 1 to 82 in the order of sentences, emotions and levels of `facts/crema_d.json`.
-    `Trial.stimulus` is the name of the files (`"1001_DFA_ANG_XX"`). Ratings are classes: `emotion` (six), `intensity`
-    (low, medium, high; of one sentence alone), and `perceived_emotion`, what most listeners and viewers of sound and
-    picture together named, where `summaryTable.csv` is there and names one emotion: it often differs from `emotion`.
+    A trial is an utterance, numbered 1 to 82 in the order of sentences, emotions and levels of `facts/crema_d.json`.
+    `Trial.stimulus` is the file name (`"1001_DFA_ANG_XX"`). Ratings are classes: `emotion` (six), `intensity` (low,
+    medium, high; of one sentence only), and `perceived_emotion`, the majority vote of the raters of audio and video
+    together, if `summaryTable.csv` exists and gives a single emotion: it often differs from `emotion`.
 
-    Four videos (and the mp3 of the same) and one wav are damaged in the dataset itself, and not read; twenty utterances
-    were never there.
+    Four videos (and the mp3 of the same) and one wav are damaged in the dataset itself and skipped; twenty utterances
+    do not exist.
 
     Args:
-        root: folder of the files, in it or in folders below.
+        root: folder of the files, which may be in subfolders.
         file_format: see `ActedClips`.
 
     Raises:
-        InputError: `root` holds no such files.
-        ValueError: `file_format` is none of the three.
+        InputError: `root` contains no such files.
+        ValueError: `file_format` is invalid.
 
     References:
         Cao et al., "CREMA-D: Crowd-sourced Emotional Multimodal Actors Dataset", IEEE Transactions on Affective
@@ -80,7 +82,7 @@ class CREMAD(ActedClips):
         "intensity": LEVELS,
         "perceived_emotion": EMOTIONS,
     }
-    meaning_of_stimulus = "one utterance of one actor: no stimulus is there for two people"
+    meaning_of_stimulus = "one utterance of one actor: no stimulus is shared by two subjects"
     example = "1001_DFA_ANG_XX.wav"
 
     def __init__(self, root: str | Path, file_format: FileFormat | None = None):
@@ -89,20 +91,20 @@ class CREMAD(ActedClips):
         self.demographics_file = next(iter(sorted(self.root.rglob(FACTS["demographics"]))), None)
 
     def source_files(self, subject: int) -> tuple[Path, ...]:
-        """All files of the actor that are read, and the table of votes where there is one."""
+        """Return all files of the actor that are read, including the table of votes."""
         return (*super().source_files(subject), *filter(None, [self.vote_file]))
 
     def genders(self) -> Mapping[int, Gender]:
-        """See `Reader.genders`; empty without the table of actors."""
+        """See `Reader.genders`; empty if the table of actors is missing."""
         if self.demographics_file is None:
             return {}
         rows = _rows(self.demographics_file, ("ActorID", "Sex"))
         genders = {int(row["ActorID"]): row["Sex"].lower() for row in rows if row["ActorID"].isdigit()}
         return {subject: genders[subject] for subject in self.subjects if genders.get(subject) in ("female", "male")}
 
+    @override
     def notes(self, subjects: Sequence[int] | None = None) -> list[str]:
-        """See `Reader.notes`."""
-        without = [] if self.vote_file else [f"no {FACTS['votes']}: perceived emotions are not read"]
+        without = [] if self.vote_file else [f"{FACTS['votes']} missing: perceived emotions are not read"]
         return [*super().notes(subjects), *without]
 
     @property
@@ -138,7 +140,7 @@ class CREMAD(ActedClips):
     # --- votes
 
     def _ratings(self, utterance: Utterance) -> dict[str, float]:
-        # A table that cannot be read is a problem of its own.
+        # An unreadable table is reported separately.
         vote = None if self._shared_problems else self._votes.get(utterance.stimulus)
         return {**utterance.ratings, **({} if vote is None else {"perceived_emotion": vote})}
 
@@ -152,7 +154,7 @@ class CREMAD(ActedClips):
 
     @functools.cached_property
     def _votes(self) -> Mapping[str, float]:
-        """Index of the emotion that most named, by utterance; of those without a tie.
+        """Majority-vote emotion index by utterance, without ties.
 
         Raises:
             InputError: the table cannot be read.

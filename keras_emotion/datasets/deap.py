@@ -1,4 +1,4 @@
-"""DEAP: 32 subjects, 40 music videos of a minute, 32 EEG and 8 peripheral channels."""
+"""DEAP reader: 32 subjects, 40 one-minute music videos, 32 EEG and 8 peripheral channels."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 import pandas as pd
+from typing_extensions import override
 
 from keras_emotion.datasets import restricted_pickle
 from keras_emotion.datasets.deap_facts import CHANNEL_NAMES, CHANNEL_UNITS, EEG_CHANNEL_NAMES, FACTS
@@ -41,10 +42,10 @@ _PLACES: dict[str, tuple[str, str]] = {
 }
 
 VIDEO_TOLERANCE_SECONDS = 5.0
-"""A face video that lasts so much longer or shorter than its trial is reported."""
+"""Tolerance in seconds between the durations of a face video and its trial."""
 
 RATING_TOLERANCE = 0.01
-"""The csv prints two decimals; `labels` may hold more."""
+"""Tolerance of ratings: the csv has two decimals, `labels` may have more."""
 
 _GENDERS: dict[str, Gender] = {"f": "female", "w": "female", "m": "male"}
 _RATING_COLUMNS = ("Participant_id", "Trial", "Experiment_id", "Valence", "Arousal", "Dominance", "Liking")
@@ -52,7 +53,7 @@ _RATING_COLUMNS = ("Participant_id", "Trial", "Experiment_id", "Valence", "Arous
 
 @dataclasses.dataclass(frozen=True)
 class _Row:
-    """One trial of a subject, without its signal."""
+    """Trial of a subject without its signal."""
 
     trial: int
     presentation: int
@@ -61,30 +62,31 @@ class _Row:
 
 
 class DEAP(Reader):
-    """A folder of DEAP, as unpacked: the preprocessed files for Python or MATLAB, or the original recordings.
+    """Reader of DEAP as unpacked: the preprocessed files for Python or MATLAB, or the original recordings.
 
-    Every format gives the same trials in the same order with the same channel names and units: one for each
-    `Experiment_id`, in its order; `Trial.trial` is that id and `Trial.stimulus` the same as a string. The presentation
-    order and the ratings come from `metadata_csv/participant_ratings.csv`, and so does the face video, whose number is
-    the place in the order of *presentation*. Without that file, ratings come from the `labels` of the preprocessed
-    files, `presentation` is -1 and no video is joined; the original recordings cannot be used without it.
+    Every format gives the same trials in the same order with the same channel names and units: one per `Experiment_id`,
+    in its order; `Trial.trial` is that id and `Trial.stimulus` the same as a string. The presentation order, the
+    ratings and the face video come from `metadata_csv/participant_ratings.csv`; the number of a face video is the
+    trial's position in the order of *presentation*. Without that file, ratings come from the `labels` of the
+    preprocessed files, `presentation` is -1 and no video is assigned; the original recordings cannot be used without
+    it.
 
-    Preprocessed files hold 128 Hz, originals 512 Hz: 3 s of baseline, then 60 s. `facts/deap.json` has the counts and
-    codes, and says what is not verified.
+    Preprocessed files have 128 Hz, original recordings 512 Hz: 3 s of baseline, then 60 s. `facts/deap.json` has the
+    counts and codes, and lists what is not verified.
 
-    **Deviations**: files with fewer than 40 trials are read just as well (the first `n` experiment ids), as long as
-    the csv has as many rows for the subject.
+    **Deviations**: files with fewer than 40 trials are read too (the first `n` experiment ids), as long as the csv has
+    as many rows for the subject.
 
     Args:
         root: folder with `data_preprocessed_python/sNN.dat`, `data_preprocessed_matlab/sNN.mat` or
-            `data_original/sNN.bdf`, and beside it `metadata_csv/` and `face_video/`.
-        file_format: which of the three is read; by default the first that is there, in this order.
-        preprocess: original recordings only: reduce to 128 Hz, band-pass and re-reference as the preprocessed files
-            (`keras_emotion.datasets.deap_original.preprocess`).
+            `data_original/sNN.bdf`, and with `metadata_csv/` and `face_video/`.
+        file_format: the format to read; by default the first of the three that exists, in this order.
+        preprocess: original recordings only: downsample to 128 Hz, band-pass filter and re-reference as in the
+            preprocessed files (`keras_emotion.datasets.deap_original.preprocess`).
 
     Raises:
-        InputError: `root` is no folder of DEAP, or does not hold `file_format`.
-        ValueError: `file_format` is none of the three, or `preprocess` is asked of preprocessed files.
+        InputError: `root` is not a DEAP folder, or does not contain `file_format`.
+        ValueError: `file_format` is invalid, or `preprocess` is given for preprocessed files.
 
     Example:
         >>> from keras_emotion.datasets import DEAP
@@ -112,7 +114,10 @@ class DEAP(Reader):
                 break
         else:
             tried = [f"{folder}/sNN{suffix}" for key, (folder, suffix) in _PLACES.items() if file_format in (None, key)]
-            raise InputError(f"{self.root}: holds no {', '.join(tried)}; give the folder that DEAP was unpacked into")
+            raise InputError(
+                f"{self.root}: none of {', '.join(tried)} found; expected the folder that DEAP was unpacked into; "
+                "check the path"
+            )
         self.file_format = candidate
         if preprocess and candidate != "original":
             raise ValueError(f"`preprocess` is True but the files are of format {candidate!r}; expected 'original'")
@@ -123,27 +128,27 @@ class DEAP(Reader):
         self.video_folder = self.root / "face_video"
 
     @property
+    @override
     def options(self) -> dict[str, Any]:
-        """See `Reader`."""
         return {"preprocess": True} if self.preprocess else {}
 
     @property
     def subjects(self) -> tuple[int, ...]:
-        """Ids of the subjects of whom there is a file in the format read, sorted."""
+        """Ids of the subjects with a file in the selected format, sorted."""
         return tuple(sorted(self._files))
 
     def source_files(self, subject: int) -> tuple[Path, ...]:
-        """The subject's data file, and the csv of the ratings where there is one."""
+        """Return the subject's data file, and the ratings csv if it exists."""
         (subject,) = self.select([subject])
         return (self._files[subject], *([self.ratings_file] if self.ratings_file.is_file() else []))
 
+    @override
     def video_files(self, subject: int) -> tuple[Path, ...]:
-        """See `Reader.video_files`."""
         (subject,) = self.select([subject])
         return tuple(self._videos(subject).values())
 
     def trials(self, subjects: Sequence[int] | None = None) -> Iterator[Trial]:
-        """The trials of some subjects (default: all), in the order of their experiment ids; see `Reader.trials`."""
+        """Yield the trials of some subjects (default: all), by experiment id; see `Reader.trials`."""
         for subject in self.select(subjects):
             file = self._open(subject)
             rows, problems = self._rows(subject, file)
@@ -155,7 +160,7 @@ class DEAP(Reader):
                 yield trial
 
     def inspect(self, subject: int) -> SubjectReport:
-        """Reads all of one subject; see `Reader.inspect`."""
+        """Check all data of one subject; see `Reader.inspect`."""
         (subject,) = self.select([subject])
         path = self._files[subject]
         description: dict[str, Any] = {"subject": subject, "file": str(path), "trials": []}
@@ -167,7 +172,7 @@ class DEAP(Reader):
             rows, problems = self._rows(subject, file)
         except InputError as error:
             rows, problems = [], [as_problem(error, subject, path, self.ratings_file)]
-        # Without usable ratings the signals are looked at all the same, in the order of the file.
+        # Without usable ratings, the signals are still checked, in file order.
         signal_rows = rows or [_Row(index, index, {}, None) for index in range(1, file.n_trials + 1)]
         faults, trials = {}, []
         for row in signal_rows:
@@ -184,7 +189,7 @@ class DEAP(Reader):
         return SubjectReport(description, tuple(problems))
 
     def stimulus_starts(self) -> dict[str, float]:
-        """See `Reader`; `Highlight_start` of `video_list.csv`, as far as both are there."""
+        """See `Reader.stimulus_starts`; from `Highlight_start` of `video_list.csv`, if available."""
         path = self.video_list_file
         if not path.is_file():
             return {}
@@ -197,10 +202,10 @@ class DEAP(Reader):
         return {str(int(stimulus)): float(start) for stimulus, start in numbers.itertuples(index=False)}
 
     def genders(self) -> dict[int, Gender]:
-        """See `Reader`; of `participant_questionnaire.csv`, as far as it is there.
+        """See `Reader.genders`; from `participant_questionnaire.csv`, if available.
 
-        No copy was at hand: the column is the one whose name has the word gender or sex, and answers are told by their
-        first letter. Others are left out.
+        The format of this file is not verified: the column is the one whose name contains the word gender or sex, and
+        answers are identified by their first letter. Other answers are left out.
         """
         path = self.questionnaire_file
         if not path.is_file():
@@ -217,7 +222,7 @@ class DEAP(Reader):
         return found
 
     def missing_files(self) -> tuple[Problem, ...]:
-        """Subjects with ratings but without a data file."""
+        """Return subjects with ratings but without a data file."""
         try:
             table = self._rating_table
         except InputError:
@@ -225,7 +230,12 @@ class DEAP(Reader):
         rated = [] if table is None else sorted(set(table["Participant_id"]) - set(self._files))
         folder, suffix = _PLACES[self.file_format]
         return tuple(
-            Problem(self.root / folder / f"s{subject:02d}{suffix}", "missing: the subject has ratings", subject, False)
+            Problem(
+                self.root / folder / f"s{subject:02d}{suffix}",
+                "missing file of a subject with ratings; copy it",
+                subject,
+                False,
+            )
             for subject in rated
         )
 
@@ -261,13 +271,13 @@ class DEAP(Reader):
         )
 
     def _rows(self, subject: int, file: PreprocessedFile | OriginalFile) -> tuple[list[_Row], list[Problem]]:
-        """The trials of a subject by experiment id, from the csv or else from `labels`, and what does not fit."""
+        """Return a subject's trials by experiment id, from the csv or else from `labels`, and inconsistencies."""
         table = self._rating_table
         labels = getattr(file, "labels", None)
         if table is None:
             missing = Problem(
                 self.ratings_file,
-                "missing: presentation order and face videos are unknown; copy metadata_csv",
+                "missing file; presentation order and face videos are unknown; copy metadata_csv",
                 is_blocking=labels is None,
             )
             if labels is None:
@@ -279,7 +289,7 @@ class DEAP(Reader):
         wrong = []
         for column in ("Experiment_id", "Trial"):
             found = Counter(table[column].tolist())
-            for what, ids in (("missing", expected - found), ("too much", found - expected)):
+            for what, ids in (("missing", expected - found), ("unexpected", found - expected)):
                 wrong += [f"{column} {', '.join(map(str, sorted(ids.elements())))} {what}"] if ids else []
         if wrong:
             message = (
@@ -301,13 +311,13 @@ class DEAP(Reader):
     def _label_mismatch(self, subject: int, ratings: np.ndarray, labels: np.ndarray) -> str:
         places = np.argwhere(np.abs(ratings - labels) > RATING_TOLERANCE)
         shown = [
-            f"trial {row + 1} {FACTS['ratings'][column]} {labels[row, column]:g} against {ratings[row, column]:g}"
+            f"trial {row + 1} {FACTS['ratings'][column]} {labels[row, column]:g} instead of {ratings[row, column]:g}"
             for row, column in places[:3]
         ]
         more = f" and {len(places) - 3} more" if len(places) > 3 else ""
         return (
             f"subject {subject}: `labels` differ from {self.ratings_file.name}: {', '.join(shown)}{more}; "
-            "file and csv do not belong together: copy both from one source"
+            "data file and csv do not belong together; copy both from one source"
         )
 
     # --- metadata and videos
@@ -321,7 +331,10 @@ class DEAP(Reader):
             table = pd.read_csv(path, encoding="utf-8-sig")
         missing = [column for column in _RATING_COLUMNS if column not in table.columns]
         if missing:
-            raise InputError(f"{path}: no column {', '.join(missing)}; it has {', '.join(map(str, table.columns))}")
+            raise InputError(
+                f"{path}: missing column {', '.join(missing)}; found "
+                f"{', '.join(map(str, table.columns))}; copy it again"
+            )
         low, high = FACTS["rating_range"]
         table = table[list(_RATING_COLUMNS)].copy()
         for column in _RATING_COLUMNS:
@@ -330,7 +343,7 @@ class DEAP(Reader):
             good = numbers.between(1, np.inf) & (numbers % 1 == 0) if is_id else numbers.between(low, high)
             if not good.all():
                 line = int(np.flatnonzero(~good)[0])
-                wanted = "a whole number from 1 on" if is_id else f"a number from {low} to {high}"
+                wanted = "an integer of 1 or more" if is_id else f"a number from {low} to {high}"
                 found = str(table[column].iloc[line])
                 raise InputError(f"{path}: line {line + 2}, {column} is {found!r}; expected {wanted}")
             table[column] = numbers.astype(int if is_id else float)
@@ -338,7 +351,7 @@ class DEAP(Reader):
 
     @functools.cached_property
     def _titles(self) -> dict[int, str]:
-        """Artist and title by experiment id, as far as `video_list.csv` is there and names them."""
+        """Artist and title by experiment id, as far as `video_list.csv` gives them."""
         columns = ["Experiment_id", "Artist", "Title"]
         try:
             with reading_csv(self.video_list_file):
@@ -355,7 +368,7 @@ class DEAP(Reader):
         }
 
     def _videos(self, subject: int) -> dict[int, Path]:
-        """Face videos of a subject by the place of their trial in the order of presentation."""
+        """Return a subject's face videos by the trial's position in the order of presentation."""
         folder = self.video_folder / f"s{subject:02d}"
         pattern = re.compile(rf"s{subject:02d}_trial(\d\d)\.avi")
         found = sorted(folder.iterdir()) if folder.is_dir() else ()
@@ -376,8 +389,8 @@ class DEAP(Reader):
                 continue
             if seconds and abs(seconds - FACTS["trial_seconds"]) > VIDEO_TOLERANCE_SECONDS:
                 message = (
-                    f"lasts {seconds:.1f} s by its header; expected {FACTS['trial_seconds']} s: "
-                    "a wrong frame rate in it, or a cut"
+                    f"duration of {seconds:.1f} s by its header; expected {FACTS['trial_seconds']} s; check for a "
+                    "wrong frame rate or a truncated file"
                 )
                 problems.append(Problem(path, message, subject, False))
         expected = (
@@ -387,19 +400,19 @@ class DEAP(Reader):
             problems.append(Problem(folder, f"{len(videos)} face videos; expected {expected}", subject, False))
         shown = {row.presentation for row in rows}
         if surplus := sorted(set(videos) - shown) if shown != {-1} else []:
-            problems.append(Problem(folder, f"videos of trials that were not shown: {surplus}", subject, False))
+            problems.append(Problem(folder, f"face videos without a trial: {surplus}", subject, False))
         return problems
 
 
 class PreprocessedFile:
-    """One subject's preprocessed trials: `data` `(trials, 40, 8064)` and `labels` `(trials, 4)`.
+    """Preprocessed trials of one subject: `data` `(trials, 40, 8064)` and `labels` `(trials, 4)`.
 
     Args:
-        path: where they were read.
-        variables: what was read.
+        path: the source file, for messages.
+        variables: its variables.
 
     Raises:
-        InputError: a variable is missing, or not an array of numbers of that shape.
+        InputError: a variable is missing, or is not a numeric array of that shape.
     """
 
     def __init__(self, path: Path, variables: Any):
@@ -426,7 +439,9 @@ class PreprocessedFile:
     def _array(self, variables: Any, name: str, tail: tuple[int, ...]) -> np.ndarray:
         if not isinstance(variables, dict) or name not in variables:
             found = ", ".join(variables) if isinstance(variables, dict) else type(variables).__name__
-            raise InputError(f"{self.path}: no variable `{name}`; found {found}; expected `data` and `labels`")
+            raise InputError(
+                f"{self.path}: missing variable `{name}`; found {found}; expected `data` and `labels`; copy it again"
+            )
         array = variables[name]
         if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu" or array.shape[1:] != tail:
             found = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
@@ -435,5 +450,5 @@ class PreprocessedFile:
         return array
 
     def signal(self, trial: int) -> np.ndarray:
-        """`(channels, samples)` float64 of the trial with that experiment id: a copy, that keeps no file alive."""
+        """Return the `(channels, samples)` float64 signal of an experiment id, as a copy that keeps no file open."""
         return np.array(self.data[trial - 1], dtype=np.float64, order="C")

@@ -1,7 +1,7 @@
-"""DEAP's original recordings: one BioSemi file a subject, 512 Hz, trials marked by words in a status channel.
+"""Read DEAP's original recordings: one BioSemi file per subject, 512 Hz, with trial codes in a status channel.
 
-MNE reads the samples, a trial at a time; the fixed-size header is looked at first, so that a half-copied file is told
-from a whole one in a millisecond and the names, units and the status channel are known before anything is opened.
+MNE reads the samples, one trial at a time. The fixed-size header is read first, to detect truncated files within a
+millisecond and to get names, units and the status channel before the file is opened.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _UNITS_OF_MNE = dict.fromkeys(_MICROVOLT, 1e6) | {"mV": 1e3}
 _ORIGINAL = FACTS["original"]
 
 FILTER_MARGIN_SECONDS = 5.0
-"""Signal read on either side of a trial before it is filtered, and cut off afterwards."""
+"""Seconds read before and after a trial, to be filtered and then removed."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,8 +35,8 @@ class BDFHeader:
     Args:
         labels: name of each signal, as in the file (not unique).
         dimensions: unit of each signal, as in the file.
-        sampling_rate_hz: samples a second of each signal (all have the same).
-        n_samples: samples of each signal.
+        sampling_rate_hz: samples per second, the same for all signals.
+        n_samples: samples per signal.
     """
 
     labels: tuple[str, ...]
@@ -46,32 +46,32 @@ class BDFHeader:
 
     @classmethod
     def read(cls, path: Path) -> BDFHeader:
-        """The header of a file, compared with the size of the file.
+        """Read the header of a file, and compare it with the file size.
 
         Raises:
-            InputError: it cannot be read, is no such file, or is shorter than its header says.
+            InputError: the file cannot be read, is not a BioSemi file, or is shorter than its header declares.
         """
         try:
             with path.open("rb") as file:
                 fixed = file.read(256)
                 if len(fixed) < 256 or fixed[:8] != b"\xffBIOSEMI":
-                    raise InputError(f"{path}: no header of a BioSemi recording; expected a .bdf file; copy it again")
+                    raise InputError(f"{path}: invalid header; expected a BioSemi .bdf file; copy it again")
                 numbers = [fixed[start:stop] for start, stop in ((236, 244), (244, 252), (252, 256))]
                 try:
                     n_records, record_seconds, n_signals = int(numbers[0]), float(numbers[1]), int(numbers[2])
                     fields = [[file.read(size) for _ in range(n_signals)] for size in _SIGNAL_FIELDS]
                     samples = {int(text) for text in fields[_SAMPLES_PER_RECORD]}
                 except ValueError:
-                    raise InputError(f"{path}: the header is damaged (a number is unreadable); copy it again") from None
+                    raise InputError(f"{path}: damaged header (unreadable number); copy it again") from None
             size = path.stat().st_size
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error.strerror})") from None
         header_bytes, record_bytes = 256 * (n_signals + 1), 3 * n_signals * max(samples, default=0)
         if n_records == -1 and record_bytes:
-            # The amplifier's software writes the number when a recording is stopped properly.
+            # The amplifier's software writes the number of records only if a recording is stopped properly.
             n_records = (size - header_bytes) // record_bytes
         if len(samples) != 1 or min(samples) < 1 or n_records < 1 or record_seconds <= 0:
-            raise InputError(f"{path}: the header names {n_records} records of {samples} samples; copy it again")
+            raise InputError(f"{path}: the header declares {n_records} records of {samples} samples; copy it again")
         if size < header_bytes + n_records * record_bytes:
             expected = header_bytes + n_records * record_bytes
             raise InputError(f"{path}: truncated: {size} of {expected} bytes; copy it again")
@@ -85,19 +85,19 @@ class BDFHeader:
 
 
 class OriginalFile:
-    """The trials of one subject's original recording, in the order of presentation.
+    """Trials of one subject's original recording, in the order of presentation.
 
-    Channels are picked by name (their order differs between the two sites) and joined to DEAP's 40: a bipolar channel
-    is the difference of two electrodes, and the skin conductance of the Twente subjects (nanosiemens) becomes the
-    resistance `1e9 / conductance` in ohm that the Geneva files hold.
+    Channels are picked by name (their order differs between the two sites) and combined into DEAP's 40: a bipolar
+    channel is the difference of two electrodes, and the skin conductance of the Twente subjects (nanosiemens) is
+    converted to the resistance `1e9 / conductance` in ohm, as in the Geneva files.
 
     Args:
         path: the file.
-        subject: id of the subject: it decides the unit of the skin response.
-        preprocess: gives 128 Hz, band-passed and average-referenced EEG instead of the recording as it is.
+        subject: id of the subject, which determines the unit of the skin response.
+        preprocess: return 128 Hz, band-passed and average-referenced EEG instead of the unprocessed recording.
 
     Raises:
-        InputError: the file is damaged, lacks a channel, or holds no trial.
+        InputError: the file is damaged, lacks a channel, or contains no trial.
     """
 
     def __init__(self, path: Path, subject: int, preprocess: bool):
@@ -107,25 +107,27 @@ class OriginalFile:
         self.preprocess = preprocess
         self.header = header = BDFHeader.read(path)
         if header.sampling_rate_hz != _ORIGINAL["sampling_rate_hz"]:
-            raise InputError(f"{path}: {header.sampling_rate_hz} Hz; expected {_ORIGINAL['sampling_rate_hz']} Hz")
+            raise InputError(
+                f"{path}: {header.sampling_rate_hz} Hz; expected {_ORIGINAL['sampling_rate_hz']} Hz; copy it again"
+            )
         terms = [source.split("-") for source in ORIGINAL_CHANNELS]
         self.electrodes = sorted({electrode for term in terms for electrode in term})
         missing = [electrode for electrode in self.electrodes if electrode not in header.labels]
         if missing:
-            raise InputError(f"{path}: no channel named {', '.join(missing)}; it has {', '.join(header.labels)}")
+            raise InputError(f"{path}: missing channel {', '.join(missing)}; found {', '.join(header.labels)}")
         self.mixing = np.array([[_sign(term, electrode) for electrode in self.electrodes] for term in terms])
         dimensions = [header.dimensions[header.labels.index(electrode)] for electrode in self.electrodes]
-        # MNE turns uV and mV into V and leaves every other unit as it is.
+        # MNE converts uV and mV to V and leaves every other unit unchanged.
         self.scale = np.array([_UNITS_OF_MNE.get(dimension, 1.0) for dimension in dimensions])
         is_voltage = self.mixing[np.isin(CHANNEL_KINDS, ("eeg", "eog", "emg"))].any(axis=0)
         for electrode, dimension, expected in zip(self.electrodes, dimensions, is_voltage, strict=True):
             if expected and dimension not in _MICROVOLT:
-                raise InputError(f"{path}: unit of {electrode} is {dimension!r}; expected uV")
+                raise InputError(f"{path}: unit of {electrode} is {dimension!r}; expected uV; copy it again")
         is_conductance = subject <= _ORIGINAL["last_twente_subject"]
         self.conductance = np.isin(CHANNEL_KINDS, "gsr") & is_conductance
         status = [index for index, label in enumerate(header.labels) if label in ("Status", "")]
         if not status:
-            raise InputError(f"{path}: no status channel; it has {', '.join(header.labels)}")
+            raise InputError(f"{path}: no status channel; found {', '.join(header.labels)}")
         message = "{path}: damaged recording ({reason}); copy it again"
         with refusing_unreadable(path, message), warnings_of_readers(path, harmless=OF_LENGTH):
             self.raw = mne.io.read_raw_bdf(path, stim_channel=status, verbose="WARNING")
@@ -136,13 +138,13 @@ class OriginalFile:
         words = self.raw.get_data(picks=status, verbose="WARNING").astype(np.int64) & _ORIGINAL["status_mask"]
         is_video = words == _ORIGINAL["video_start_code"]
         starts = is_video & ~np.pad(is_video, ((0, 0), (1, 0)))[:, :-1]
-        # Some files have two unnamed channels, only one of which carries words.
+        # Some files have two unnamed channels, only one of which has status codes.
         onsets = np.flatnonzero(starts[starts.sum(axis=1).argmax()])
         rate_hz = self.header.sampling_rate_hz
         if not 1 <= len(onsets) <= FACTS["n_trials"]:
             raise InputError(
                 f"{self.path}: status channel has {len(onsets)} video starts (code {_ORIGINAL['video_start_code']}); "
-                f"expected 1 to {FACTS['n_trials']}; the recording is not whole: copy it again"
+                f"expected 1 to {FACTS['n_trials']}; the recording is incomplete: copy it again"
             )
         if onsets[0] < FACTS["baseline_seconds"] * rate_hz:
             raise InputError(f"{self.path}: the first video starts before {FACTS['baseline_seconds']} s of baseline")
@@ -152,11 +154,11 @@ class OriginalFile:
 
     @property
     def sampling_rate_hz(self) -> float:
-        """Samples a second of what `signal` gives."""
+        """Sampling rate of the result of `signal`."""
         return float(FACTS["preprocessed"]["sampling_rate_hz"] if self.preprocess else self.header.sampling_rate_hz)
 
     def signal(self, presentation: int) -> np.ndarray:
-        """`(channels, samples)` of the trial shown at that place (1-based): 3 s of baseline and 60 s of video."""
+        """Return `(channels, samples)` of a trial by its 1-based presentation: 3 s of baseline and 60 s of video."""
         rate_hz = self.header.sampling_rate_hz
         onset = self.onsets[presentation - 1]
         start = onset - round(FACTS["baseline_seconds"] * rate_hz)
@@ -164,7 +166,7 @@ class OriginalFile:
         if not self.preprocess:
             return self._read(start, stop)
         step = round(rate_hz / self.sampling_rate_hz)
-        # A multiple of the step, so that the samples kept are those at the trial's own times.
+        # A multiple of the step, so that the retained samples are aligned with the trial.
         before = min(round(FILTER_MARGIN_SECONDS * rate_hz), start) // step * step
         after = round(FILTER_MARGIN_SECONDS * rate_hz)
         signal = self._read(start - before, min(stop + after, self.header.n_samples))
@@ -174,32 +176,32 @@ class OriginalFile:
     def _read(self, start: int, stop: int) -> np.ndarray:
         recorded = self.raw.get_data(picks=self.electrodes, start=start, stop=stop, verbose="WARNING")
         signal = self.mixing @ (recorded * self.scale[:, None])
-        # No conductance at all is an open electrode: the infinite resistance is reported by the reader.
+        # Zero conductance means an open electrode: the reader reports the infinite resistance.
         with np.errstate(divide="ignore"):
             signal[self.conductance] = _ORIGINAL["gsr_ohm_times_nanosiemens"] / signal[self.conductance]
         return signal
 
 
 def _sign(term: list[str], electrode: str) -> int:
-    """Sign with which an electrode enters `["first"]` or `["first", "second"]`, their difference."""
+    """Return the sign of an electrode in `["first"]` or `["first", "second"]`, their difference."""
     return 0 if electrode not in term else 1 - 2 * term.index(electrode)
 
 
 def preprocess(signal: np.ndarray, is_eeg: np.ndarray, sampling_rate_hz: float, step: int) -> np.ndarray:
-    """Brings an original recording to what the preprocessed files hold, as far as their processing is known.
+    """Preprocess an original recording like the preprocessed files, as far as their processing is documented.
 
-    All channels: anti-aliased and reduced to every `step`-th sample. EEG: `band_pass` 4-45 Hz, forwards and backwards,
-    then the mean over the scalp channels is subtracted from each.
+    All channels are low-pass filtered against aliasing and reduced to every `step`-th sample. EEG is band-passed
+    (`band_pass`, 4-45 Hz, forwards and backwards) and average-referenced over the scalp channels.
 
     **Deviations**: DEAP also removed eye movements, by a method that is not described in enough detail to repeat, and
-    does not name its filters; so this agrees with the preprocessed files up to filtering details where the eyes are
-    still.
+    does not name its filters; the result therefore agrees with the preprocessed files up to filtering details where
+    there are no eye movements.
 
     Args:
         signal: `(channels, samples)`.
         is_eeg: `(channels,)` bool, the scalp channels.
-        sampling_rate_hz: samples a second of `signal`.
-        step: by how much the rate is divided.
+        sampling_rate_hz: samples per second of `signal`.
+        step: decimation factor.
 
     Returns:
         `(channels, ceil(samples / step))` float64.

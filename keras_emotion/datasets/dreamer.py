@@ -1,4 +1,4 @@
-"""DREAMER: 23 subjects, 18 film clips, 14 EEG channels and ECG, ratings from 1 to 5."""
+"""DREAMER reader: 23 subjects, 18 film clips, 14 EEG channels and ECG, ratings from 1 to 5."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
+from typing_extensions import override
 
 from keras_emotion.datasets.dreamer_files import (
     ECG_NAMES,
@@ -35,36 +36,36 @@ from keras_emotion.schema import InputError, Recording, Trial
 FileFormat = Literal["original"]
 
 _MEAN_TOLERANCE = 0.005 + 1e-9
-"""Known means of ratings have two decimals."""
+"""Tolerance of mean ratings: the known means have two decimals."""
 
 
 class DREAMER(Reader):
-    """The file `DREAMER.mat`, of MATLAB's version 5 (SciPy) or 7.3 (h5py).
+    """Reader of `DREAMER.mat`, MATLAB version 5 (SciPy) or 7.3 (h5py).
 
-    A trial is one clip. Trial ids are the numbers of the videos, 1 to 18, in the same order for everybody; in which
-    order they were shown is not in the file. `Trial.stimulus` is `"video_01"` to `"video_18"`. Ratings are `valence`,
-    `arousal` and `dominance`, whole numbers from 1 to 5: high is above 3 (`rating_scales`), the most frequent score,
-    which others count as high (`>= 3`).
+    A trial is one clip. Trial ids are the numbers of the videos, 1 to 18, in the same order for all subjects; the file
+    does not give the order of presentation. `Trial.stimulus` is `"video_01"` to `"video_18"`. Ratings are `valence`,
+    `arousal` and `dominance`, integers from 1 to 5: high is above 3 (`rating_scales`), the most frequent score, which
+    other work counts as high (`>= 3`).
 
-    **Signals**: `(16, samples)` float32 at 128 Hz. 14 channels of EEG, of which the mean over the clip is subtracted:
-    the file holds counts of the amplifier with a large constant offset. They are taken as microvolt, which no source
-    confirms. Two channels of ECG, resampled from 256 Hz to 128 Hz without aliasing, of unknown unit (`"a.u."`).
+    **Signals**: `(16, samples)` float32 at 128 Hz. 14 EEG channels, of which the mean over the clip is subtracted: the
+    file has amplifier counts with a large constant offset. They are read as microvolts, which no source confirms. Two
+    ECG channels, resampled from 256 Hz to 128 Hz without aliasing, of unknown unit (`"a.u."`).
 
-    **Baseline**: the file has 61 s of rest for each clip, recorded before it. The last seconds of it, with their own
-    mean subtracted, precede the clip in `Recording.signal`: signal is joined at the onset, and a filter that runs
-    across it sees a step.
+    **Baseline**: the file has 61 s of rest for each clip, recorded before it. Its last seconds, with their own mean
+    subtracted, precede the clip in `Recording.signal`: the signal is concatenated at stimulus onset, so a filter that
+    runs across it sees a step.
 
-    The file is read once in a process, person by person, and its signals are kept (0.9 GB): h5py reads one of version
-    7.3, SciPy the persons of a compressed one, of which everything is decompressed.
+    The file is read once per process, subject by subject, and its signals are cached (0.9 GB): h5py reads version 7.3;
+    SciPy reads the subjects of a compressed file, which is fully decompressed.
 
     Args:
-        root: folder with `DREAMER.mat`, in it or in a folder below.
-        file_format: the only one, `"original"`, or `None`.
-        baseline_seconds: seconds of the baseline that precede each clip, 0 to 61; LibEER takes the last 4.
+        root: folder with `DREAMER.mat`, which may be in a subfolder.
+        file_format: `"original"`, the only format, or `None`.
+        baseline_seconds: seconds of the baseline that precede each clip, 0 to 61; LibEER uses the last 4.
 
     Raises:
-        InputError: `root` holds no such file, or several.
-        ValueError: `baseline_seconds` is out of its range, or `file_format` is another.
+        InputError: `root` contains no such file, or several.
+        ValueError: `baseline_seconds` is out of range, or `file_format` is invalid.
 
     Example:
         >>> from keras_emotion.datasets import DREAMER
@@ -94,45 +95,46 @@ class DREAMER(Reader):
         if len(files) != 1:
             listed = f": {', '.join(map(str, files))}" if files else ""
             raise InputError(
-                f"{self.root}: holds {len(files)} files {FACTS['file']}{listed}; expected one, in it or below"
+                f"{self.root}: {len(files)} files {FACTS['file']}{listed}; expected one, in it or in a subfolder; "
+                "check the path"
             )
         self.path = files[0]
 
     @property
+    @override
     def options(self) -> dict[str, Any]:
-        """See `Reader.options`."""
         return {"baseline_seconds": self.baseline_seconds}
 
     @functools.cached_property
     def subjects(self) -> tuple[int, ...]:
-        """Numbers of the persons in the file, from 1 on."""
+        """Numbers of the subjects in the file, from 1."""
         return tuple(range(1, n_people(self.path) + 1))
 
     def source_files(self, subject: int) -> tuple[Path, ...]:
-        """The one file."""
+        """Return the one file."""
         self.select([subject])
         return (self.path,)
 
+    @override
     def genders(self) -> Mapping[int, Gender]:
-        """See `Reader.genders`."""
         people = dict(enumerate(self._contents.people, 1))
         return {subject: one.gender for subject, one in people.items() if one.gender in ("female", "male")}
 
+    @override
     def notes(self, subjects: Sequence[int] | None = None) -> list[str]:
-        """See `Reader.notes`."""
         self.select(subjects)
         joined = (
-            f"the last {self.baseline_seconds:g} s of the baseline recording precede each clip: signal is joined there"
+            f"the last {self.baseline_seconds:g} s of the baseline recording precede each clip (concatenated signals)"
         )
         return [
-            "EEG: the mean of each channel over the clip is subtracted, a large constant offset; the unit is taken as "
-            "uV, which no source confirms",
+            "EEG: the mean of each channel over the clip is subtracted, because of a large constant offset; the unit "
+            "is assumed to be uV, which no source confirms",
             f"ECG: resampled from {FACTS['ecg_sampling_rate_hz']} to {RATE_HZ:g} Hz; unit unknown",
             *([joined] if self.baseline_seconds else []),
         ]
 
     def describe(self) -> dict[str, Any]:
-        """See `Reader.describe`; and `notes`, and of a whole copy how its mean ratings differ from the known ones."""
+        """See `Reader.describe`; adds `notes` and, for a complete copy, differences from the known mean ratings."""
         description = super().describe()
         description["problems"] += [
             {"file": str(self.path), "subject": None, "message": message} for message in self._rating_differences()
@@ -142,7 +144,7 @@ class DREAMER(Reader):
     # --- trials
 
     def trials(self, subjects: Sequence[int] | None = None) -> Iterator[Trial]:
-        """The clips of some subjects (default: all), in the order of the videos; see `Reader.trials`."""
+        """Yield the clips of some subjects (default: all), by video number; see `Reader.trials`."""
         for subject in self.select(subjects):
             raise_problems(self._problems(subject))
             for video in sorted(self._person(subject).clips):
@@ -151,7 +153,7 @@ class DREAMER(Reader):
                 yield trial
 
     def inspect(self, subject: int) -> SubjectReport:
-        """Read all of one subject; see `Reader.inspect`."""
+        """Check all data of one subject; see `Reader.inspect`."""
         (subject,) = self.select([subject])
         problems, trials, unusable = self._problems(subject), [], {}
         person = self._person(subject)
@@ -171,7 +173,7 @@ class DREAMER(Reader):
 
     @property
     def _contents(self) -> Contents:
-        # Not kept here: a pickled reader holds no signals.
+        # Not stored in the reader, so that a pickled reader has no signals.
         return read_contents(self.path)
 
     def _person(self, subject: int) -> Person | None:
@@ -202,11 +204,11 @@ class DREAMER(Reader):
     # --- what is wrong
 
     def _problems(self, subject: int) -> list[Problem]:
-        """What is wrong with the file, and with what it holds of a person."""
+        """Return problems of the file, and of a subject's data in it."""
         contents, person = self._contents, self._person(subject)
         problems = [Problem(self.path, fault) for fault in contents.faults]
         if person is None:
-            missing = f"subject {subject}: missing; the file ends before"
+            missing = f"subject {subject}: missing; the file has fewer subjects"
             return problems or [Problem(self.path, missing, subject)]
         short = {
             video: [f"baseline of {clip.baseline.shape[1] / RATE_HZ:g} s; expected {self.baseline_seconds:g} or more"]
@@ -221,7 +223,7 @@ class DREAMER(Reader):
 
     def _unusable(self, trial: Trial) -> tuple[str, ...]:
         recording, names = trial.recording, trial.eeg_channel_names
-        # The clip by itself, too: what is flat there need not be so in the baseline.
+        # Also the clip alone, because a channel may be flat in the clip only.
         clip = dataclasses.replace(recording, signal=recording.signal[:, recording.n_baseline_samples :])
         return tuple(dict.fromkeys([*unusable_channels(recording, names), *unusable_channels(clip, names)]))
 
@@ -233,12 +235,12 @@ class DREAMER(Reader):
         return [f"subject {subject}, {line}" for line in group_by_trial(faults)]
 
     def _rating_differences(self) -> list[str]:
-        """How the mean ratings of the videos differ from the known ones; nothing where persons or clips are missing."""
+        """Compare the mean ratings of the videos with the known ones; empty if subjects or clips are missing."""
         people = self._contents.people
         if self._contents.faults:
             return []
         if len(people) != FACTS["n_subjects"]:
-            return [f"{len(people)} persons; expected {FACTS['n_subjects']}"] if not self.synthetic else []
+            return [f"{len(people)} subjects; expected {FACTS['n_subjects']}"] if not self.synthetic else []
         messages = []
         for name in FACTS["ratings"]:
             known = [float(row[f"mean_{name}"]) for row in VIDEOS if f"mean_{name}" in row]
@@ -247,10 +249,10 @@ class DREAMER(Reader):
             means = np.mean([[one.clips[v].ratings[name] for v in range(1, len(VIDEOS) + 1)] for one in people], axis=0)
             wrong = np.flatnonzero(np.abs(means - known) > _MEAN_TOLERANCE)
             if len(wrong):
-                listed = ", ".join(f"video {v + 1}: {means[v]:.2f}, not {known[v]:.2f}" for v in wrong[:3])
+                listed = ", ".join(f"video {v + 1}: {means[v]:.2f}, expected {known[v]:.2f}" for v in wrong[:3])
                 more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
                 messages.append(
-                    f"mean {name} differs from the one known of {len(wrong)} videos ({listed}{more}); scores in "
-                    "another order, or another version of the file?"
+                    f"mean {name} differs from the known mean in {len(wrong)} videos ({listed}{more}); check for a "
+                    "different order of scores or another version of the file"
                 )
         return messages

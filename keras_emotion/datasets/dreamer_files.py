@@ -1,4 +1,4 @@
-"""The one file of DREAMER: what it holds of each person, checked and kept in memory."""
+"""Parse DREAMER's file: the data of each subject, checked and cached in memory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from keras_emotion.signals import resample
 
 _FACTS = Path(__file__).parent / "facts"
 FACTS: dict[str, Any] = json.loads((_FACTS / "dreamer.json").read_text(encoding="utf-8"))
-"""Counts, rates, names and channels of DREAMER (`facts/dreamer.json`); `notes`: what is not verified."""
+"""Counts, rates, names and channels of DREAMER (`facts/dreamer.json`); `notes` lists what is not verified."""
 
 with (_FACTS / "dreamer_videos.csv").open(encoding="utf-8", newline="") as _file:
     VIDEOS = tuple(csv.DictReader(_file))
@@ -32,19 +32,19 @@ SIGNAL_KINDS: Mapping[str, tuple[int, float]] = {
     "EEG": (len(CHANNEL_NAMES), RATE_HZ),
     "ECG": (len(ECG_NAMES), float(FACTS["ecg_sampling_rate_hz"])),
 }
-"""Number of columns and sampling rate of the signals of a kind."""
+"""Number of columns and sampling rate by kind of signal."""
 
 LONGEST_DIFFERENCE_SECONDS = 0.5
-"""EEG and ECG of a clip may differ so much in length."""
+"""Tolerance in seconds between the durations of EEG and ECG of a clip."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Clip:
-    """Signals of a person in one clip, at 128 Hz.
+    """Signals of a subject in one clip, at 128 Hz.
 
     Args:
-        stimulus: `(16, samples)` float32: 14 EEG channels without their mean, in microvolt, and two ECG channels.
-        baseline: the same of the baseline recording that belongs to the clip.
+        stimulus: `(16, samples)` float32: 14 mean-subtracted EEG channels in microvolts, and two ECG channels.
+        baseline: the same of the clip's baseline recording.
         ratings: score by name.
     """
 
@@ -55,14 +55,14 @@ class Clip:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Person:
-    """What the file holds of a person.
+    """Data of a subject.
 
     Args:
-        age: as the file has it.
-        gender: as the file has it, lower case.
-        clips: by number of the video, those that can be read.
-        faults: what cannot be used, by number of the video; 0: not of one video.
-        flaws: what is worth knowing, likewise.
+        age: as in the file.
+        gender: as in the file, lower case.
+        clips: readable clips by video number.
+        faults: unusable data, by video number; 0: not of one video.
+        flaws: other findings, likewise.
     """
 
     age: str
@@ -74,12 +74,12 @@ class Person:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Contents:
-    """What the file holds.
+    """Content of the file.
 
     Args:
-        people: in their order.
-        channel_names: EEG channels in the order of the file.
-        faults: what is wrong with the file as a whole; nothing can be read then.
+        people: the subjects in file order.
+        channel_names: EEG channels in file order.
+        faults: problems of the whole file, which make it unreadable.
     """
 
     people: tuple[Person, ...]
@@ -88,21 +88,21 @@ class Contents:
 
 
 def n_people(path: Path) -> int:
-    """Return the number of persons in the file, by its headers.
+    """Return the number of subjects in the file, by its headers.
 
     Raises:
-        InputError: the file cannot be read, or holds nobody.
+        InputError: the file cannot be read, or has no subjects.
     """
     for part in struct_parts(path, FACTS["variable"], "Data"):
         if part.field == "Data":
             return part.n_elements
-    raise InputError(f"{path}: `{FACTS['variable']}` has no field Data with persons; copy it again")
+    raise InputError(f"{path}: `{FACTS['variable']}` has no field Data with subjects; copy it again")
 
 
 def read_contents(path: Path) -> Contents:
-    """Return what the file holds, read once in a process; a file of other size or time is read anew.
+    """Read the file once per process; it is read again if its size or modification time changes.
 
-    All signals are in memory then, as float32 at 128 Hz: 0.9 GB of the whole dataset.
+    All signals are then in memory, as float32 at 128 Hz: 0.9 GB for the whole dataset.
     """
     status = path.stat()
     return _contents(path, status.st_size, status.st_mtime_ns)
@@ -134,16 +134,16 @@ def _contents(path: Path, n_bytes: int, time: int) -> Contents:
         found = np.ravel(others.get(field, []))
         if found.tolist() != [expected]:
             listed = ", ".join(map(str, found.tolist())) or "missing"
-            faults.append(f"{field} is {listed}; expected {expected}; is it another dataset?")
+            faults.append(f"{field} is {listed}; expected {expected}; check that the file is DREAMER")
     return Contents(tuple(people), names, tuple(faults))
 
 
 def _person(value: Any) -> Person:
-    """Check what a struct of a person holds."""
+    """Check and convert the struct of a subject."""
     n_videos = FACTS["n_videos"]
     missing = [name for name in FACTS["subject_fields"] if not isinstance(value, dict) or name not in value]
     if missing:
-        return Person("", "", {}, {0: (f"no field {', '.join(missing)}; copy the file again",)}, {})
+        return Person("", "", {}, {0: (f"missing field {', '.join(missing)}; copy the file again",)}, {})
     age, gender = (str(value[name]).strip() if isinstance(value[name], str) else "" for name in ("Age", "Gender"))
     faults: dict[int, tuple[str, ...]] = {}
     cells: dict[tuple[str, str], list[Any]] = {}
@@ -151,7 +151,7 @@ def _person(value: Any) -> Person:
         for part in ("baseline", "stimuli"):
             cell = value[kind].get(part) if isinstance(value[kind], dict) else None
             if not isinstance(cell, list) or len(cell) != n_videos:
-                found = f"{len(cell)} elements" if isinstance(cell, list) else "no cell array"
+                found = f"{len(cell)} elements" if isinstance(cell, list) else "not a cell array"
                 faults[0] = (*faults.get(0, ()), f"{kind}.{part}: {found}; expected {n_videos}")
             else:
                 cells[kind, part] = cell
@@ -169,7 +169,7 @@ def _person(value: Any) -> Person:
         wrong = [_fault_of(kind, part, array) for (kind, part), array in arrays.items()]
         ratings = {name: float(found[video - 1]) for name, found in scores.items()}
         wrong += [
-            f"{FACTS['ratings'][name]} is {score:g}; expected a whole number from {low} to {high}"
+            f"{FACTS['ratings'][name]} is {score:g}; expected an integer from {low} to {high}"
             for name, score in ratings.items()
             if not (low <= score <= high and score % 1 == 0)
         ]
@@ -178,7 +178,8 @@ def _person(value: Any) -> Person:
             continue
         seconds = {key: len(array) / SIGNAL_KINDS[key[0]][1] for key, array in arrays.items()}
         differing = [
-            f"{part} of EEG last {seconds['EEG', part]:.2f} s, of ECG {seconds['ECG', part]:.2f} s: cut to the shorter"
+            f"{part} of EEG last {seconds['EEG', part]:.2f} s, of ECG "
+            f"{seconds['ECG', part]:.2f} s; truncated to the shorter"
             for part in ("baseline", "stimuli")
             if abs(seconds["EEG", part] - seconds["ECG", part]) > LONGEST_DIFFERENCE_SECONDS
         ]
@@ -189,17 +190,17 @@ def _person(value: Any) -> Person:
 
 
 def _fault_of(kind: str, part: str, array: Any) -> str:
-    """Say what is wrong with the shape of a signal; empty where nothing is."""
+    """Describe what is wrong with the shape of a signal; empty if it is valid."""
     n_columns, rate = SIGNAL_KINDS[kind]
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
-        return f"{kind}.{part} holds no numbers; expected (samples, {n_columns})"
+        return f"{kind}.{part} is not numeric; expected (samples, {n_columns})"
     if array.ndim != 2 or array.shape[1] != n_columns or len(array) < rate:
-        return f"{kind}.{part} has shape {array.shape}; expected (samples, {n_columns}), a second at least"
+        return f"{kind}.{part} has shape {array.shape}; expected (samples, {n_columns}), at least one second"
     return ""
 
 
 def _joined(arrays: Mapping[tuple[str, str], np.ndarray], part: str) -> np.ndarray:
-    """`(16, samples)` float32 of EEG without its offset, and ECG at the rate of the EEG."""
+    """Return `(16, samples)` float32: EEG without its offset, and ECG at the EEG's rate."""
     eeg = arrays["EEG", part].T.astype(np.float64)
     eeg = eeg - eeg.mean(axis=1, keepdims=True)
     ecg = resample(arrays["ECG", part].T.astype(np.float64), SIGNAL_KINDS["ECG"][1], RATE_HZ)

@@ -1,4 +1,4 @@
-"""EAV: 42 people in conversations of five emotions, with EEG, the video of their faces and, where they speak, sound."""
+"""EAV reader: EEG, face video and, while speaking, audio of 42 subjects in conversations of five emotions."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 import pandas as pd
+from typing_extensions import override
 
 from keras_emotion.datasets.matlab import read_variables, variable_shapes
 from keras_emotion.datasets.plausibility import PLAUSIBLE_UV, deviations_uv, microvolt_factor
@@ -36,11 +37,11 @@ from keras_emotion.signals import resample
 
 _FACTS = Path(__file__).parent / "facts"
 FACTS: dict[str, Any] = json.loads((_FACTS / "eav.json").read_text(encoding="utf-8"))
-"""Counts, rates, classes and order of the conversations of EAV (`facts/eav.json`); `notes`: what is not verified."""
+"""Counts, rates, classes and trial order of EAV (`facts/eav.json`); `notes` lists what is not verified."""
 
 with (_FACTS / "eav_channels.csv").open(encoding="utf-8", newline="") as _file:
     CHANNEL_NAMES = tuple(row["name"] for row in csv.DictReader(_file))
-"""The 30 channels in the order of the arrays."""
+"""The 30 channels in array order."""
 
 EMOTIONS: tuple[str, ...] = tuple(FACTS["class_names"])
 TASKS: tuple[str, ...] = tuple(FACTS["task_names"])
@@ -51,7 +52,7 @@ Task = Literal["both", "speaking", "listening"]
 Kind = Literal["voice", "video"]
 
 LENGTH_TOLERANCE_SECONDS = 0.5
-"""By how much sound and video may end before the trial: headers are not exact."""
+"""Seconds by which audio and video may end before the trial: headers are inexact."""
 
 _FOLDER = re.compile(r"subject0*(\d+)", re.IGNORECASE)
 _SIGNAL_FILE = re.compile(r"subject0*(\d+)_+eeg\.mat", re.IGNORECASE)
@@ -64,7 +65,7 @@ _SUFFIXES: Mapping[Kind, str] = {"voice": ".wav", "video": ".mp4"}
 
 @dataclasses.dataclass(frozen=True)
 class MediaFile:
-    """A file of sound or picture, and what its name says of it: number of the trial, task and emotion by index."""
+    """Audio or video file, with the trial number, task and emotion (by index) from its name."""
 
     path: Path
     trial: int
@@ -74,15 +75,15 @@ class MediaFile:
 
 @dataclasses.dataclass(frozen=True)
 class PersonFiles:
-    """The files of one person, by their names.
+    """Files of one subject, found by their names.
 
     Args:
-        folder: the person's folder.
-        signal: the EEG, where it is there.
-        label: the labels, where they are there.
-        media: sound and videos by the number of the trial.
-        faults: what makes them unusable.
-        unread: files whose names say nothing.
+        folder: the subject's folder.
+        signal: the EEG file, if it exists.
+        label: the label file, if it exists.
+        media: audio and video files by trial number.
+        faults: reasons why the files are unusable.
+        unread: files with unrecognised names.
     """
 
     folder: Path
@@ -94,7 +95,7 @@ class PersonFiles:
 
     @classmethod
     def find(cls, folder: Path, subject: int) -> PersonFiles:
-        """List the files of a person; none is opened."""
+        """List a subject's files without opening them."""
         eeg = _listed(folder / FACTS["folders"]["eeg"])
         faults = []
         found: dict[str, Path | None] = {}
@@ -117,51 +118,50 @@ class PersonFiles:
                 number = int(match[1])
                 own = MediaFile(path, number, TASKS.index(match[2].lower()), EMOTIONS.index(match[3].lower()))
                 if number in media[kind]:
-                    message = f"trial {number} has {media[kind][number].path.name} too; remove one of them"
+                    message = f"duplicate file of trial {number}: {media[kind][number].path.name}; remove one of them"
                     faults.append(Problem(path, message, subject))
                 media[kind].setdefault(number, own)
         return cls(folder, found["eeg"], found["eeg_label"], media, tuple(faults), tuple(unread))
 
 
 def _listed(folder: Path) -> list[Path]:
-    """The files of a folder, sorted; nothing where it is not there. Hidden ones are passed over."""
+    """Return the files of a folder, sorted, without hidden ones; empty if the folder is missing."""
     if not folder.is_dir():
         return []
     return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
 
 
 class EAV(Reader):
-    """A folder of EAV: EEG, sound and videos of people who talk with a recorded partner.
+    """Reader of EAV: EEG, audio and video of subjects who talk with a recorded partner.
 
-    A trial is 20 s in which the person listens or speaks. Trial ids are the numbers of the trials in their order, 1 to
-    200, which the third axis of the EEG and the names of the files have in common: sound and videos are found by them
-    and not by the order of a folder. `Trial.video` shows the face, `Trial.voice` is the person's sound, of which there
-    is none while the person listens.
+    A trial is 20 s in which the subject listens or speaks. Trial ids are the trial numbers, 1 to 200, which index the
+    third axis of the EEG and occur in the file names: audio and video are assigned by number, not by the order of
+    files. `Trial.video` shows the face; `Trial.voice` is the subject's speech, which exists for speaking trials only.
 
-    Ratings: `emotion` is the class of the cue (`class_names`), which the person was to express, and not a self-rating;
-    `task` is listening or speaking. Rows 0, 2, ... of the labels are taken for listening and rows 1, 3, ... for
-    speaking, and compared with the names of the files: the public loader of the authors calls them the other way round.
+    Ratings: `emotion` is the class of the cue (`class_names`), which the subject was instructed to express, not a
+    self-rating; `task` is listening or speaking. Rows 0, 2, ... of the labels are read as listening and rows 1, 3, ...
+    as speaking, and compared with the file names: the authors' public loader names them the other way round.
+    `Trial.split` is that of the authors: of the 20 trials of an emotion and task, the first 14 are the training set and
+    the others the test set.
 
-    `Trial.split` is that of its authors: of the 20 trials of an emotion and task the first 14 train, the others test.
+    Several consecutive trials have the same emotion, and each conversation also contains a neutral exchange. `stimulus`
+    names these blocks of consecutive trials of one emotion, `"subject01_block01"` and so on; subjects chose their
+    conversations, so that no two subjects share one. If trials of one block are in both the training and the test set,
+    a model may recognise the time instead of the emotion.
 
-    A person talks of one emotion for several trials, and each conversation has a neutral exchange besides. `stimulus`
-    names these blocks of consecutive trials of one emotion, `"subject01_block01"` and so on; people chose their
-    conversations, so that no two of them share one. Trials of a block follow each other: where they are both in
-    training and in the test set, what is recognised may be the time.
-
-    **Signals**: `(30, 10000)` float32 at 500 Hz, without baseline. The files name no channels, which are those of two
-    public loaders, and no unit: the size of the EEG decides between microvolts and volts.
+    **Signals**: `(30, 10000)` float32 at 500 Hz, without baseline. The files have no channel names and no unit: the
+    channels are those of two public loaders, and the amplitude of the EEG decides between microvolts and volts.
 
     Args:
-        root: folder that holds `subject1` (or `subject01`) and so on, each with `EEG`, `Audio` and `Video`; or that
-            folder's parent, where it is called `EAV`.
-        file_format: the only one, `"original"`, or `None`.
-        task: which trials are read: `"both"`, `"speaking"` or `"listening"`.
-        sampling_rate_hz: samples a second wanted; `None` keeps 500.
+        root: folder with `subject1` (or `subject01`) and so on, each with `EEG`, `Audio` and `Video`; or the parent of
+            that folder, if it is named `EAV`.
+        file_format: `"original"`, the only format, or `None`.
+        task: trials to read: `"both"`, `"speaking"` or `"listening"`.
+        sampling_rate_hz: target sampling rate; `None` keeps 500 Hz.
 
     Raises:
-        InputError: `root` holds no such folder.
-        ValueError: an argument is none of its choices, or the rate not above 0.
+        InputError: `root` contains no such folder.
+        ValueError: an argument is invalid, or the rate is not above 0.
 
     Example:
         >>> from keras_emotion.datasets import EAV
@@ -177,7 +177,7 @@ class EAV(Reader):
     usual_protocols: ClassVar[tuple[str, ...]] = ("predefined_split",)
     class_names: ClassVar[Mapping[str, tuple[str, ...]]] = {"emotion": EMOTIONS, "task": TASKS}
     meaning_of_stimulus = (
-        "a block of consecutive trials of one emotion of a person: where stimuli are kept apart, training has other "
+        "a block of consecutive trials of one emotion of a subject: a stimulus-independent split trains on other "
         "blocks, at other times"
     )
 
@@ -205,26 +205,26 @@ class EAV(Reader):
         )
         if not self._folders:
             raise InputError(
-                f"{self.root}: no folder like subject1 with EEG, Audio and Video; give the folder that EAV was "
-                "unpacked into"
+                f"{self.root}: no folder like subject1 with EEG, Audio and Video; expected the folder that EAV was "
+                "unpacked into; check the path"
             )
         self._parameters = _parameters(self._home / SYNTHETIC_MARKER)
 
     @property
+    @override
     def options(self) -> dict[str, Any]:
-        """See `Reader`."""
         return {"task": self.task, "sampling_rate_hz": self.sampling_rate_hz}
 
     # --- files
 
     @property
     def subjects(self) -> tuple[int, ...]:
-        """Numbers of the people, sorted."""
+        """Numbers of the subjects, sorted."""
         return tuple(sorted(self._folders))
 
     @property
     def synthetic(self) -> bool:
-        """Whether our own writers made the files."""
+        """Whether the files are synthetic data written by this package."""
         return (self._home / SYNTHETIC_MARKER).is_file()
 
     def _files(self, subject: int) -> PersonFiles:
@@ -236,50 +236,50 @@ class EAV(Reader):
         return {}
 
     def source_files(self, subject: int) -> tuple[Path, ...]:
-        """EEG and labels of the person."""
+        """Return the subject's EEG and label files."""
         files = self._files(subject)
         return tuple(path for path in (files.signal, files.label) if path is not None)
 
+    @override
     def video_files(self, subject: int) -> tuple[Path, ...]:
-        """See `Reader.video_files`."""
         return self._media_files(subject, "video")
 
+    @override
     def voice_files(self, subject: int) -> tuple[Path, ...]:
-        """See `Reader.voice_files`."""
         return self._media_files(subject, "voice")
 
     def _media_files(self, subject: int, kind: Kind) -> tuple[Path, ...]:
         return tuple(one.path for _, one in sorted(self._files(subject).media[kind].items()))
 
     def missing_files(self) -> tuple[Problem, ...]:
-        """People of whom there is no folder."""
+        """Return subjects without a folder."""
         expected = self._parameters.get("subjects", range(1, FACTS["n_subjects"] + 1))
         missing = [str(subject) for subject in expected if subject not in self._folders]
         if not missing:
             return ()
-        message = f"no folder of subject {', '.join(missing)}; expected {len(expected)} people"
+        message = f"no folder of subject {', '.join(missing)}; expected {len(expected)} subjects; copy the others"
         return (Problem(self.root, message, is_blocking=False),)
 
+    @override
     def notes(self, subjects: Sequence[int] | None = None) -> list[str]:
-        """See `Reader.notes`."""
         self.select(subjects)
         notes = [
-            "the files name neither channels nor units: the channels are those of public loaders, and the size of the "
-            "EEG decides between microvolts and volts"
+            "the files have neither channel names nor units: the channels are those of public loaders, and the EEG's "
+            "amplitude decides between microvolts and volts"
         ]
         if self.task != "both":
             others = TASKS[1 - TASKS.index(self.task)]
-            notes.append(f"trials of {self.task} alone are read, those of {others} are left out")
+            notes.append(f"only {self.task} trials are read; {others} trials are left out")
         return notes
 
     def describe(self) -> dict[str, Any]:
-        """See `Reader.describe`; and `notes`."""
+        """See `Reader.describe`; adds `notes`."""
         return super().describe() | {"notes": self.notes()}
 
     # --- trials
 
     def trials(self, subjects: Sequence[int] | None = None) -> Iterator[Trial]:
-        """The trials of some subjects (default: all), in their order; see `Reader.trials`."""
+        """Yield the trials of some subjects (default: all), in order; see `Reader.trials`."""
         for subject in self.select(subjects):
             raise_problems(self._blocking(subject))
             for trial in self._read(subject):
@@ -288,7 +288,7 @@ class EAV(Reader):
                 yield trial
 
     def _read(self, subject: int) -> Iterator[Trial]:
-        """The trials of a person whose files can be used."""
+        """Yield the trials of a subject with usable files."""
         files, (emotions, tasks) = self._files(subject), self._labels(subject)
         path, blocks, parts = files.signal, _blocks(emotions), _parts(emotions, tasks)
         array = self._signals(path, len(emotions))
@@ -298,8 +298,8 @@ class EAV(Reader):
         if factor is None and size > 0:
             low, high = PLAUSIBLE_UV
             raise InputError(
-                f"{path}: EEG has a standard deviation of {size:.3g} within a second (median over channels and "
-                f"seconds); expected {low:g} to {high:g} microvolts, or as many millionths; copy the file again"
+                f"{path}: EEG has a standard deviation of {size:.3g} per second (median over channels and "
+                f"seconds); expected {low:g} to {high:g} in microvolts, or the same in volts; copy the file again"
             )
         for place, (emotion, task) in enumerate(zip(emotions, tasks, strict=True)):
             if self.task not in ("both", TASKS[task]):
@@ -324,7 +324,7 @@ class EAV(Reader):
 
     def _recording(self, path: Path, signal: np.ndarray, factor: float) -> Recording:
         rate = self.sampling_rate_hz or FACTS["sampling_rate_hz"]
-        # The amplifier has 16 bits: float32 holds them all.
+        # float32 is exact for the amplifier's 16 bits.
         own = np.array(signal.T * factor, dtype=np.float32, order="C")
         if rate != FACTS["sampling_rate_hz"]:
             own = np.ascontiguousarray(resample(own, FACTS["sampling_rate_hz"], rate))
@@ -337,21 +337,23 @@ class EAV(Reader):
         )
 
     def _signals(self, path: Path, n_trials: int) -> np.ndarray:
-        """`(samples, channels, trials)` as the file has them.
+        """Read the `(samples, channels, trials)` array.
 
         Raises:
-            InputError: the file cannot be read, or holds anything else.
+            InputError: the file cannot be read, or has other content.
         """
         shapes = variable_shapes(path)
         variable = next((name for name in FACTS["signal_variables"] if name in shapes), None)
         if variable is None:
             wanted = " or ".join(FACTS["signal_variables"])
-            raise InputError(f"{path}: no variable {wanted}; found {', '.join(shapes) or 'none'}; copy the file again")
+            raise InputError(
+                f"{path}: missing variable {wanted}; found {', '.join(shapes) or 'none'}; copy the file again"
+            )
         seconds = self._parameters.get("trial_seconds", FACTS["trial_seconds"])
         shape = (seconds * FACTS["sampling_rate_hz"], FACTS["n_channels"], n_trials)
         if shapes[variable] != shape:
             raise InputError(
-                f"{path}: `{variable}` is of shape {shapes[variable]}; expected {shape}, samples by channels by "
+                f"{path}: `{variable}` has shape {shapes[variable]}; expected {shape}, samples by channels by "
                 "trials; copy the file again"
             )
         array = read_variables(path, (variable,))[variable]
@@ -362,17 +364,17 @@ class EAV(Reader):
     # --- labels
 
     def _labels(self, subject: int) -> tuple[list[int], list[int]]:
-        """Emotion and task of each trial, by index.
+        """Read emotion and task of each trial, by index.
 
         Raises:
-            InputError: the file cannot be read, or holds anything else.
+            InputError: the file cannot be read, or has other content.
         """
         path, variable = self._files(subject).label, FACTS["label_variable"]
         array = read_variables(path, (variable,)).get(variable)
         n_trials = self._parameters.get("n_trials", FACTS["n_trials"])
         shape = (len(EMOTIONS) * len(TASKS), n_trials)
         if array is None or array.dtype.kind not in "fiub" or array.shape != shape:
-            found = "not there" if array is None else f"{array.dtype} {array.shape}"
+            found = "missing" if array is None else f"{array.dtype} {array.shape}"
             raise InputError(f"{path}: `{variable}` is {found}; expected numbers of shape {shape}; copy the file again")
         is_one_hot = ((array == 0) | (array == 1)).all(axis=0) & (array.sum(axis=0) == 1)
         if not is_one_hot.all():
@@ -382,7 +384,7 @@ class EAV(Reader):
         return (rows // len(TASKS)).tolist(), (rows % len(TASKS)).tolist()
 
     def _blocking(self, subject: int) -> list[Problem]:
-        """What keeps a person's trials from being read, but for the signal itself."""
+        """Return problems that block a subject's trials, except those of the signal."""
         files = self._files(subject)
         problems = list(files.faults)
         if files.label is None:
@@ -394,7 +396,11 @@ class EAV(Reader):
         named = [one for of_kind in files.media.values() for one in of_kind.values()]
         beyond = [one for one in named if not 1 <= one.trial <= len(emotions)]
         problems += [
-            Problem(one.path, f"trial {one.trial}; expected 1 to {len(emotions)}; is it another person's?", subject)
+            Problem(
+                one.path,
+                f"trial {one.trial}; expected 1 to {len(emotions)}; check that the file is of this subject",
+                subject,
+            )
             for one in beyond
         ]
         different = [
@@ -410,8 +416,8 @@ class EAV(Reader):
             )
             reason = "the rows of listening and speaking are swapped" if swapped else "the files do not belong together"
             message = (
-                f"{len(different)} of {len(named)} names of files differ, first trial {one.trial}: {labelled}, but "
-                f"{one.path.name}; {reason}: copy the folder again"
+                f"{len(different)} of {len(named)} file names contradict the labels, first trial {one.trial}: "
+                f"{labelled}, but {one.path.name}; {reason}: copy the folder again"
             )
             problems.append(Problem(files.label, message, subject))
         return problems
@@ -419,7 +425,7 @@ class EAV(Reader):
     # --- what is wrong
 
     def inspect(self, subject: int) -> SubjectReport:
-        """Read all of one subject; see `Reader.inspect`."""
+        """Check all data of one subject; see `Reader.inspect`."""
         files = self._files(subject)
         problems, trials, rate = self._blocking(subject), [], None
         faults: dict[int, Sequence[str]] = {}
@@ -443,7 +449,7 @@ class EAV(Reader):
         return SubjectReport(description, tuple(problems))
 
     def _gaps(self, subject: int, files: PersonFiles) -> list[Problem]:
-        """What is missing beside the EEG or differs from what is known, which does not block."""
+        """Return missing media and deviations from known facts, which do not block."""
         emotions, tasks = self._labels(subject)
         numbers = range(1, len(emotions) + 1)
         expected: dict[Kind, list[int]] = {
@@ -455,12 +461,14 @@ class EAV(Reader):
             folder = files.folder / FACTS["folders"][kind]
             missing = [number for number in wanted if number not in files.media[kind]]
             if len(missing) == len(wanted):
-                problems.append(Problem(folder, f"no {_SUFFIXES[kind]} files; expected {len(wanted)}", subject, False))
+                problems.append(
+                    Problem(folder, f"missing {_SUFFIXES[kind]} files; expected {len(wanted)}", subject, False)
+                )
             elif missing:
-                message = f"no {_SUFFIXES[kind]} of trial {', '.join(map(str, missing))}"
+                message = f"missing {_SUFFIXES[kind]} of trial {', '.join(map(str, missing))}"
                 problems.append(Problem(folder, message, subject, False))
         if not any(files.media.values()):
-            message = "no file of sound or picture says which rows of the labels are speaking: not verified"
+            message = "no audio or video file to verify which rows of the labels are speaking"
             problems.append(Problem(files.label, message, subject, False))
         problems += [
             Problem(path, "not read; expected a name like 002_Trial_02_Speaking_Neutral.mp4", subject, False)
@@ -472,8 +480,8 @@ class EAV(Reader):
         return problems
 
     def _short_media(self, subject: int, files: PersonFiles) -> Iterator[Problem]:
-        """Sound and videos that cannot be read or end before their trial, by their headers."""
-        # Not before: it brings along what decodes sound.
+        """Yield unreadable audio and video files, and those whose header declares less than their trial's duration."""
+        # Imported here, because it imports the audio decoder.
         from keras_emotion.audio import audio_facts
 
         seconds = self._parameters.get("trial_seconds", FACTS["trial_seconds"])
@@ -485,10 +493,10 @@ class EAV(Reader):
                     yield Problem(one.path, str(error).removeprefix(f"{one.path}: "), subject, False)
                     continue
                 if lasts and lasts < seconds - LENGTH_TOLERANCE_SECONDS:
-                    yield Problem(one.path, f"lasts {lasts:.1f} s; expected {seconds} s", subject, False)
+                    yield Problem(one.path, f"duration of {lasts:.1f} s; expected {seconds} s", subject, False)
 
     def _order_fault(self, emotions: Sequence[int], tasks: Sequence[int]) -> str:
-        """How the trials differ from the order of the experiment; empty where they do not."""
+        """Describe how the trials deviate from the experiment's order; empty if they do not."""
         pairs = list(zip(emotions, tasks, strict=True))
         listened, spoken = pairs[::2], pairs[1::2]
         is_exchange = all(
@@ -496,7 +504,10 @@ class EAV(Reader):
             for one, other in itertools.zip_longest(listened, spoken, fillvalue=(-1, -1))
         )
         if not is_exchange:
-            return "trials are not exchanges of listening and speaking of one emotion; is it another version?"
+            return (
+                "trials do not alternate between listening and speaking of one emotion; "
+                "check the version of the dataset"
+            )
         neutral = EMOTIONS.index("neutral")
         n_own = FACTS["n_exchanges_of_conversation"] - FACTS["n_neutral_exchanges_of_conversation"]
         emotional = [emotion for emotion, _ in listened if emotion != neutral]
@@ -504,12 +515,12 @@ class EAV(Reader):
         if emotional != [EMOTIONS.index(name) for name in expected for _ in range(n_own)]:
             counts = collections.Counter(EMOTIONS[emotion] for emotion in emotional)
             found = ", ".join(f"{count} of {name}" for name, count in counts.items())
-            return f"exchanges ({found}) are not in the order of the conversations of EAV; is it another version?"
+            return f"exchanges ({found}) are not in EAV's order of conversations; check the version of the dataset"
         return ""
 
 
 def _blocks(emotions: Sequence[int]) -> list[int]:
-    """The number of the block of each trial: consecutive trials of one emotion.
+    """Number the blocks of consecutive trials of one emotion.
 
     Example:
         >>> _blocks([0, 0, 2, 2, 0])
@@ -520,7 +531,7 @@ def _blocks(emotions: Sequence[int]) -> list[int]:
 
 
 def _parts(emotions: Sequence[int], tasks: Sequence[int]) -> list[str]:
-    """The part of the authors' split that each trial belongs to: of each emotion and task the first 14 of 20 train.
+    """Assign trials to the authors' split: of each emotion and task, the first 14 of 20 are the training set.
 
     Example:
         >>> _parts([3] * 10, [0, 1] * 5)[-4:]
@@ -532,10 +543,10 @@ def _parts(emotions: Sequence[int], tasks: Sequence[int]) -> list[str]:
 
 
 def _subject_folders(home: Path) -> dict[int, Path]:
-    """The folders of the people, by number.
+    """Return the subjects' folders, by number.
 
     Raises:
-        InputError: two folders are of one person.
+        InputError: two folders belong to one subject.
     """
     found: dict[int, Path] = {}
     for path in sorted(home.iterdir()) if home.is_dir() else ():
@@ -544,21 +555,24 @@ def _subject_folders(home: Path) -> dict[int, Path]:
             continue
         number = int(match[1])
         if number in found:
-            raise InputError(f"{home}: {found[number].name} and {path.name} are of one person; remove one of them")
+            raise InputError(
+                f"{home}: {found[number].name} and {path.name} belong to one subject; expected one folder; remove the "
+                "other"
+            )
         found[number] = path
     return found
 
 
 def _parameters(path: Path) -> dict[str, Any]:
-    """What a synthetic copy states of itself; empty where there is no file, or that of another dataset.
+    """Read the parameters of a synthetic copy; empty if there is no file, or that of another dataset.
 
     Raises:
-        InputError: the file does not state them.
+        InputError: the file lacks parameters.
     """
     parameters = read_marker(path, "eav")
     if not parameters:
         return {}
     kinds = {"subjects": list, "conversations": list, "n_trials": int, "trial_seconds": int}
     if not all(type(parameters.get(name)) is kind for name, kind in kinds.items()):
-        raise InputError(f"{path}: lacks some of {', '.join(kinds)}; write the synthetic data again")
+        raise InputError(f"{path}: missing parameters; expected {', '.join(kinds)}; write the synthetic data again")
     return parameters

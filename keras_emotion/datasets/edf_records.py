@@ -1,4 +1,4 @@
-"""Time in EDF+ and BDF+ files: when each record begins, and what is marked, from the annotation channels."""
+"""Read time information from EDF+ and BDF+ files: record start times and annotations."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from keras_emotion.schema import InputError
 EDF_SUFFIXES = (".edf", ".bdf")
 
 Mark = tuple[float, float | None, str]
-"""Start in seconds on the file's time axis, duration in seconds (`None` where the file gives none), and text."""
+"""Onset in seconds on the file's time axis, duration in seconds (`None` if missing), and text."""
 
 ROUNDING_SECONDS = 0.002
-"""By how much the times of two records may miss their distance: writers round them to a millisecond."""
+"""Tolerance in seconds of the distance between two records: writers round times to a millisecond."""
 
 _MAIN_BYTES = 256
 _BYTES_OF_A_CHANNEL = 256
@@ -30,18 +30,18 @@ _STAMP = re.compile(r"([+-]\d+(?:\.\d*)?)(?:\x15(\d+(?:\.\d*)?))?")
 
 @dataclasses.dataclass(frozen=True)
 class EdfHeader:
-    """What the header of an EDF or BDF says of time.
+    """Header of an EDF or BDF file.
 
     Args:
         path: the file.
-        is_discontinuous: whether the file calls itself EDF+D or BDF+D.
-        header_bytes: where the records begin.
-        n_records: records in the file, by its size.
-        record_seconds: seconds in a record.
-        labels: of the channels, annotation channels included.
-        units: of the channels, as spelt.
-        samples: of each channel in a record.
-        sample_bytes: bytes of a sample.
+        is_discontinuous: whether the file declares itself EDF+D or BDF+D.
+        header_bytes: offset of the first record.
+        n_records: number of records, by the file size.
+        record_seconds: duration of a record.
+        labels: channel labels, annotation channels included.
+        units: channel units, as spelled in the file.
+        samples: samples per record of each channel.
+        sample_bytes: bytes per sample.
     """
 
     path: Path
@@ -56,10 +56,10 @@ class EdfHeader:
 
     @classmethod
     def read(cls, path: Path) -> EdfHeader:
-        """The header of a file.
+        """Read the header of a file.
 
         Raises:
-            InputError: the file has none.
+            InputError: the header is invalid.
         """
         refuse_special_file(path)
         try:
@@ -72,13 +72,13 @@ class EdfHeader:
             counts = rest[216 * n_channels : 224 * n_channels]
             samples = tuple(int(counts[8 * place : 8 * place + 8]) for place in range(n_channels))
         except (OSError, ValueError) as error:
-            raise InputError(f"{path}: no header of an EDF or BDF ({error}); copy it again") from None
+            raise InputError(f"{path}: invalid EDF or BDF header ({error}); copy it again") from None
         labels, units = (
             tuple(rest[start + width * place :][:width].decode("latin-1").strip() for place in range(n_channels))
             for start, width in ((0, 16), (96 * n_channels, 8))
         )
         sample_bytes = 3 if path.suffix.lower() == ".bdf" else 2
-        # Recorders that were not stopped leave -1 for the number of records.
+        # Recorders that were interrupted leave -1 as the number of records.
         n_records = max(size - header_bytes, 0) // max(sample_bytes * sum(samples), 1)
         is_discontinuous = main[192:197] in (b"EDF+D", b"BDF+D")
         return cls(
@@ -87,11 +87,11 @@ class EdfHeader:
 
     @property
     def has_signals(self) -> bool:
-        """Whether there is a channel besides those of annotations."""
+        """Return whether there are channels other than annotation channels."""
         return any(label not in _ANNOTATIONS for label in self.labels)
 
     def texts(self) -> Iterator[list[str]]:
-        """The texts of the annotation channels, record by record; none where there is no such channel."""
+        """Yield the texts of the annotation channels, record by record; nothing if there are no such channels."""
         places = [place for place, label in enumerate(self.labels) if label in _ANNOTATIONS]
         if not places or not self.n_records:
             return
@@ -103,13 +103,13 @@ class EdfHeader:
 
 
 def edf_times(header: EdfHeader) -> tuple[list[float], list[Mark]]:
-    """When each record begins, and everything that is marked, in seconds from the first sample.
+    """Read the start of each record and all annotations, in seconds from the first sample.
 
     Args:
-        header: of the file.
+        header: header of the file.
 
     Returns:
-        `(starts, marks)`; no starts where the records do not say when they begin, as in EDF without annotations.
+        `(starts, annotations)`; no starts if the records have no time-keeping annotation, as in plain EDF.
     """
     starts: list[float] = []
     marks: list[Mark] = []
@@ -119,7 +119,7 @@ def edf_times(header: EdfHeader) -> tuple[list[float], list[Mark]]:
             if channel == 0 and stamped and len(starts) == number:
                 starts.append(stamped[0][0])
             marks += [mark for mark in stamped if mark[2].strip()]
-    # The first sample may be a part of a second after the whole second in which the file begins.
+    # The first sample may be a fraction of a second after the start time in the header, which has whole seconds.
     first = starts[0] if starts else 0.0
     marks = sorted(((start - first, duration, text) for start, duration, text in marks), key=lambda mark: mark[0])
     return [start - first for start in starts] if len(starts) == header.n_records else [], marks
@@ -128,15 +128,15 @@ def edf_times(header: EdfHeader) -> tuple[list[float], list[Mark]]:
 def edf_gaps(
     header: EdfHeader, sampling_rate_hz: float, starts: Sequence[float] | None = None
 ) -> tuple[list[Gap], list[str]]:
-    """Where the records of a file do not follow each other, and notes on times that cannot be.
+    """Find gaps between records, and report inconsistent times.
 
     Args:
-        header: of the file.
-        sampling_rate_hz: rate that the samples of the gaps are counted in.
-        starts: when each record begins, as `edf_times` gives it, where it is known already.
+        header: header of the file.
+        sampling_rate_hz: sampling rate of the sample indices of the gaps.
+        starts: start of each record, as returned by `edf_times`, if known already.
 
     Raises:
-        InputError: records overlap in time.
+        InputError: records overlap.
     """
     starts = edf_times(header)[0] if starts is None else starts
     jumps = np.diff(starts) - header.record_seconds
@@ -146,33 +146,33 @@ def edf_gaps(
         if not len(found):
             return [], []
         return [], [
-            f"says that it is continuous, but its records give other times from record {found[0] + 1} on "
+            f"declared continuous, but its records have other times from record {found[0] + 1} on "
             f"({jumps[found[0] - 1]:+.3g} s); read as continuous"
         ]
     if not starts:
         raise InputError(
-            f"{header.path}: says that it has gaps, but not where: {header.n_records} records, not all with a time; "
-            "write it anew from the recorder's own file"
+            f"{header.path}: declared discontinuous, but not all of its {header.n_records} records have a time; "
+            "expected one per record; export it again from the recorder's own file"
         )
     if len(back := found[jumps[found - 1] < 0]):
         raise InputError(
-            f"{header.path}: record {back[0] + 1} begins at {starts[back[0]]:g} s, before the one before it ends; "
-            "write it anew from the recorder's own file"
+            f"{header.path}: record {back[0] + 1} begins at {starts[back[0]]:g} s, before the previous one ends; "
+            "expected increasing times; export it again from the recorder's own file"
         )
     per_record = header.record_seconds * sampling_rate_hz
-    reason = f"{header.path.suffix[1:].upper()}+D, records that do not follow each other"
+    reason = f"{header.path.suffix[1:].upper()}+D, discontinuous records"
     return [
         Gap(round(record * per_record), float(jumps[record - 1]), reason, float(jumps[record - 1])) for record in found
     ], []
 
 
 def read_records(path: Path, extras: Mapping[str, Any], rows: Sequence[int], start: int, stop: int) -> np.ndarray:
-    """Samples of channels of one rate of an EDF, BDF or GDF, at that rate, as MNE would scale them.
+    """Read channels of one sampling rate of an EDF, BDF or GDF at that rate, scaled as by MNE.
 
     Args:
         path: the file.
-        extras: what MNE keeps of its header.
-        rows: places of the channels in what MNE made of it.
+        extras: MNE's header information (`raw._raw_extras`).
+        rows: channel indices in MNE's object.
         start: first sample.
         stop: sample after the last.
 
@@ -181,7 +181,7 @@ def read_records(path: Path, extras: Mapping[str, Any], rows: Sequence[int], sta
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is shorter than its header says.
+        ValueError: the file is shorter than its header declares.
     """
     places, sample_bytes = np.asarray(extras["sel"])[list(rows)], int(extras["dtype_byte"])
     starts = np.cumsum([0, *extras["n_samps"]], dtype=np.int64) * sample_bytes
@@ -195,7 +195,7 @@ def read_records(path: Path, extras: Mapping[str, Any], rows: Sequence[int], sta
     for row, place, own in zip(rows, places, signal, strict=True):
         content = np.ascontiguousarray(records[:, starts[place] : starts[place + 1]])
         if sample_bytes == 3:
-            # 24 bits with a sign: the upper three bytes of 32, divided by the lowest.
+            # Signed 24 bits: the upper three bytes of 32 bits, divided by the value of the lowest byte.
             wide = np.zeros((content.size // 3, 4), np.uint8)
             wide[:, 1:] = content.reshape(-1, 3)
             numbers = wide.view("<i4").ravel() >> 8
@@ -212,15 +212,15 @@ def _decoded(content: bytes) -> str:
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError:
-        # Older writers take the characters of their own system.
+        # Older writers use the system's code page.
         return content.decode("latin-1")
 
 
 def _stamped(text: str) -> Iterator[Mark]:
-    """`(start, duration, text)` of a record's lists of annotations, one of an empty text for the record's own time.
+    """Parse `(start, duration, text)` from a record's annotation lists; an empty text is the record's own time.
 
-    A list ends with a NUL. Nihon Kohden leaves it out after the time of the record: a time that follows an empty text,
-    and has a text of its own, begins a list.
+    A list ends with a NUL. Nihon Kohden omits it after the record's time: a time that follows an empty text, and has a
+    text itself, starts a new list.
     """
     for part in text.split("\0"):
         stamp, *rest = part.split("\x14")

@@ -1,4 +1,4 @@
-"""Which channel of a recording is which electrode, what the others are, and where electrodes lie on the head."""
+"""Match channels to electrodes: channel kinds, 10-5 names and electrode directions."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from keras_emotion.signals import electrode_directions, standard_name
 from keras_emotion.tables import read_cells
 
 CHANNEL_FILE = "channels.csv"
-"""File beside the table of trials that says what the recordings themselves do not say of their channels."""
+"""Optional file in the folder of the trial table with channel information that the recordings lack."""
 
 KINDS = ("eeg", "eog", "ecg", "emg", "gsr", "resp", "temperature", "ppg", "bio", "misc")
-"""What a channel can be."""
+"""Valid channel kinds."""
 
 LEFT_OUT = "none"
-"""Kind, in `channels.csv`, of a channel that is not used."""
+"""Kind, in `channels.csv`, of a channel that is left out."""
 
 FEWEST_COORDINATES = 8
-"""Electrodes with coordinates that a file needs, for the centre of the head to be found from them."""
+"""Smallest number of electrodes with coordinates from which the head centre is estimated."""
 
 COLUMNS = ("name", "kind", "electrode", "factor", "x", "y", "z", "file")
-"""Columns of `channels.csv`; all but the first may be missing."""
+"""Columns of `channels.csv`; all but the first are optional."""
 
 _PREFIX = re.compile(r"^(?:EEG|RAW)[\s._:]+", re.IGNORECASE)
 _REFERENCE = re.compile(r"[\s._:/-]+(?:REF\d*|LE|RE|AR|AVG|CAR|[AM]1(?:\+?[AM]2)?|[AM]2)$", re.IGNORECASE)
@@ -43,15 +43,15 @@ _CAP_NAME = re.compile(r"[A-H][1-9]\d?")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Channel:
-    """A channel that is used.
+    """Channel that is used.
 
     Args:
-        row: its place in the file.
-        name: name in the recordings given: that of the electrode as the 10-5 system spells it, else that of the file.
+        row: its index in the file.
+        name: its name in the loaded recording: for electrodes the 10-5 spelling, else the name in the file.
         kind: one of `KINDS`.
-        factor: what its values are multiplied by, besides what the file says.
-        direction: `(3,)` from the centre of the head to the electrode, NaN where that is not known.
-        name_in_file: as the file spells it.
+        factor: scale factor of its values, in addition to that from the file.
+        direction: `(3,)` unit vector from the head centre to the electrode, NaN if unknown.
+        name_in_file: its name in the file.
     """
 
     row: int
@@ -63,20 +63,19 @@ class Channel:
 
 
 class ChannelTable:
-    """`channels.csv`: a row for each channel, or pattern of channels, of which the files say too little or wrong.
+    """`channels.csv`: additions and corrections to the files' channel information, one row per channel or pattern.
 
-    Columns, all but the first optional: `name`, as in the files, or a pattern (`EXG*`; case counts); `kind`, one of
-    `KINDS` or `none` for a channel to leave out; `electrode`, the place in the 10-5 system where it lies; `factor`,
-    what its values have to be multiplied by; `x`, `y` and `z`, its coordinates (right, front, up), in any unit and from
-    any origin that all rows share; `file`, the recordings that the row is about, by their paths from the folder or a
-    pattern (`sub-004/*`), all of them where it is empty. Of several rows that fit a channel, the first with an entry in
-    a column counts there.
+    Columns, all but the first optional: `name`, as in the files, or a pattern (`EXG*`; case-sensitive); `kind`, one of
+    `KINDS`, or `none` to leave a channel out; `electrode`, its 10-5 position; `factor`, a scale factor for its values;
+    `x`, `y` and `z`, its coordinates (right, front, up), in any unit and origin that all rows share; `file`, the
+    recordings that the row applies to, as paths relative to the folder or a pattern (`sub-004/*`), all of them if
+    empty. Of several rows that match a channel, the first with an entry in a column is used.
 
     Args:
-        path: the file; where there is none, nothing is said of any channel.
+        path: the file; if it does not exist, the table is empty.
 
     Raises:
-        InputError: the file is no such table, with a line for each thing wrong.
+        InputError: the file is invalid, with one line per error.
     """
 
     def __init__(self, path: Path):
@@ -89,8 +88,7 @@ class ChannelTable:
         unknown = [name for name in table.columns if name not in COLUMNS]
         if "name" not in table.columns or unknown:
             raise InputError(
-                f"{path}: has the columns {', '.join(table.columns)}; expected name, and any of "
-                f"{', '.join(COLUMNS[1:])}"
+                f"{path}: found columns {', '.join(table.columns)}; expected name, and any of {', '.join(COLUMNS[1:])}"
             )
         faults = []
         for line, row in enumerate(table.to_dict("records"), start=2):
@@ -103,7 +101,7 @@ class ChannelTable:
             raise InputError("\n".join(faults))
 
     def of_file(self, path: Path) -> ChannelTable:
-        """The rows that are about a recording."""
+        """Return the rows that apply to a recording."""
         if not any(row.get("file") for row in self.rows):
             return self
         folder = self.path.parent
@@ -113,7 +111,7 @@ class ChannelTable:
         return own
 
     def entry(self, name: str, column: str) -> str | None:
-        """What is said of a channel in a column, `None` where nothing is."""
+        """Return a channel's entry in a column, or `None`."""
         name = name.strip()
         fitting = (
             row.get(column) for row in self.rows if name == row["name"] or fnmatch.fnmatchcase(name, row["name"])
@@ -121,7 +119,7 @@ class ChannelTable:
         return next(filter(None, fitting), None)
 
     def positions(self, names: Sequence[str]) -> np.ndarray:
-        """Coordinates of channels, `(channels, 3)`; NaN where the table has none."""
+        """Return channel coordinates, `(channels, 3)`; NaN if missing."""
         entries = [[self.entry(name, axis) or "nan" for axis in "xyz"] for name in names]
         return np.array(entries, dtype=float).reshape(-1, 3)
 
@@ -129,7 +127,7 @@ class ChannelTable:
 def _faults_of_row(row: Mapping[str, str]) -> list[str]:
     faults = []
     if not row["name"]:
-        faults.append("name is empty; expected that of a channel")
+        faults.append("name is empty; expected a channel name")
     if row.get("kind") and row["kind"] not in (*KINDS, LEFT_OUT):
         faults.append(f"kind is {row['kind']!r}; expected one of {', '.join((*KINDS, LEFT_OUT))}")
     if row.get("electrode") and standard_name(row["electrode"]) is None:
@@ -150,13 +148,13 @@ def _is_finite(text: str) -> bool:
 
 
 def electrode_name(channel_name: str) -> str | None:
-    """The electrode that a channel is named after: without what recorders put around it.
+    """Return the electrode in a channel name, without prefixes and suffixes of recorders.
 
     Args:
-        channel_name: as in the file: `EEG Fp1-REF`, `Fc5.`, `EEG.AF3`, `RAW_TP9`, `T3-A1`.
+        channel_name: name in the file: `EEG Fp1-REF`, `Fc5.`, `EEG.AF3`, `RAW_TP9`, `T3-A1`.
 
     Returns:
-        The name as the 10-5 system spells it; `None` where it is none of it (so for a difference of two electrodes).
+        The 10-5 spelling of the electrode; `None` if there is none, or for a difference of two electrodes.
 
     Example:
         >>> electrode_name("EEG FP1-REF"), electrode_name("T3-A2"), electrode_name("RAW_TP9"), electrode_name("F3-C3")
@@ -168,7 +166,7 @@ def electrode_name(channel_name: str) -> str | None:
 
 
 def kind_by_name(channel_name: str) -> str | None:
-    """What a channel is by the word its name starts with, as EDF+ has it too; `None` where it does not say.
+    """Return the channel kind given by the prefix of a channel name, as in EDF+; `None` if there is none.
 
     Example:
         >>> kind_by_name("EOG left"), kind_by_name("HEOL"), kind_by_name("GSR1"), kind_by_name("Fp1")
@@ -182,21 +180,21 @@ def kind_by_name(channel_name: str) -> str | None:
 
 
 def directions_from(positions_m: np.ndarray) -> np.ndarray:
-    """Directions of electrodes from their coordinates, seen from the centre of the sphere that fits them best.
+    """Estimate electrode directions from coordinates, relative to the centre of the best-fitting sphere.
 
     Args:
-        positions_m: `(channels, 3)` coordinates (right, front, up), NaN or all zero where there are none.
+        positions_m: `(channels, 3)` coordinates (right, front, up), NaN or all zero if missing.
 
     Returns:
-        `(channels, 3)` unit vectors; NaN where there are no coordinates, and everywhere with fewer than
-        `FEWEST_COORDINATES` of them.
+        `(channels, 3)` unit vectors; NaN for missing coordinates, and for all channels if fewer than
+            `FEWEST_COORDINATES` are given.
     """
     is_known = np.isfinite(positions_m).all(axis=1) & (positions_m != 0).any(axis=1)
     directions = np.full(positions_m.shape, np.nan)
     if is_known.sum() < FEWEST_COORDINATES:
         return directions
     known = positions_m[is_known]
-    # |p|^2 = 2 p c + (r^2 - |c|^2) is linear in the centre c and the bracket.
+    # |p|^2 = 2 p c + (r^2 - |c|^2) is linear in the centre c and the term in brackets.
     centre = np.linalg.lstsq(np.column_stack([2 * known, np.ones(len(known))]), (known**2).sum(axis=1), rcond=None)[0]
     away = known - centre[:3]
     directions[is_known] = away / np.linalg.norm(away, axis=1, keepdims=True)
@@ -205,7 +203,7 @@ def directions_from(positions_m: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def _cap(n_electrodes: int) -> tuple[dict[str, str], dict[str, np.ndarray]]:
-    """Of a BioSemi cap: electrodes by name of the socket (A1, ...), and directions of those that are in no 10-5."""
+    """Return a BioSemi cap's electrodes by socket name (A1, ...), and directions of those outside the 10-5 system."""
     import mne
 
     with warnings.catch_warnings():
@@ -220,11 +218,11 @@ def _cap(n_electrodes: int) -> tuple[dict[str, str], dict[str, np.ndarray]]:
 
 
 def biosemi_cap(names: Sequence[str]) -> tuple[dict[str, str], dict[str, np.ndarray]] | None:
-    """The BioSemi cap whose sockets (A1, A2, ..., B1, ...) the channels are named after, if all of one are there.
+    """Identify the BioSemi cap by its socket names (A1, A2, ..., B1, ...), if all of a cap are present.
 
     Returns:
-        Electrode by name of the socket, and directions by electrode where these names are no places of the 10-5 system
-        (caps of 128 electrodes and more); `None` where the names do not say which cap it is.
+        Electrodes by socket name, and directions of electrodes outside the 10-5 system (caps of 128 electrodes and
+            more); `None` if the names identify no cap.
     """
     sockets = {name for name in names if _CAP_NAME.fullmatch(name)}
     if len(sockets) not in (16, 32, 64, 128, 160, 256):
@@ -235,7 +233,7 @@ def biosemi_cap(names: Sequence[str]) -> tuple[dict[str, str], dict[str, np.ndar
 
 @functools.cache
 def _net(n_electrodes: int) -> dict[str, np.ndarray]:
-    """Directions of the electrodes of a HydroCel net of EGI's by name (E1, ...), and of its reference, Cz."""
+    """Return electrode directions of an EGI HydroCel net by name (E1, ...), and of its reference, Cz."""
     import mne
 
     name = {64: "GSN-HydroCel-65_1.0", 32: "GSN-HydroCel-32"}.get(n_electrodes, f"GSN-HydroCel-{n_electrodes + 1}")
@@ -244,13 +242,13 @@ def _net(n_electrodes: int) -> dict[str, np.ndarray]:
 
 
 def egi_net(names: Sequence[str]) -> dict[str, np.ndarray] | None:
-    """Directions of EGI's HydroCel net whose electrodes (E1, E2, ...) the channels are named after.
+    """Identify EGI's HydroCel net by its electrode names (E1, E2, ...), and return their directions.
 
     Args:
-        names: of the channels; all of a net of 32, 64, 128 or 256 have to be there.
+        names: channel names; all of a net of 32, 64, 128 or 256 have to be present.
 
     Returns:
-        Directions by name; `None` where the names do not say which net it is.
+        Directions by name; `None` if the names identify no net.
     """
     numbers = sorted(int(name[1:]) for name in names if re.fullmatch(r"E[1-9]\d{0,2}", name))
     if len(numbers) not in (32, 64, 128, 256) or numbers != list(range(1, len(numbers) + 1)):
@@ -259,7 +257,7 @@ def egi_net(names: Sequence[str]) -> dict[str, np.ndarray] | None:
 
 
 def comparable_names(channel_names: Sequence[str]) -> list[str]:
-    """Names by which channels of one file are found in another: their electrodes', else as they are, in lower case.
+    """Normalise channel names for comparison between files: electrode names, else the name in lower case.
 
     Example:
         >>> comparable_names(["EEG FP1-REF", "Fcz.", "t3", "Fp1-F7", "EOG  left"])
@@ -271,17 +269,17 @@ def comparable_names(channel_names: Sequence[str]) -> list[str]:
 
 
 def match_channels(wanted: Sequence[str], available: Sequence[str]) -> dict[str, int]:
-    """Where the wanted channels are among those that there are, by `comparable_names`.
+    """Match channels by `comparable_names`.
 
     Args:
-        wanted: names, no two of the same channel.
-        available: names, in the order of the channels axis.
+        wanted: distinct channel names.
+        available: channel names, in the order of the channels axis.
 
     Returns:
-        `{wanted name: index in available}`, in the order of `wanted`, without those that are missing.
+        `{wanted name: index in available}`, in the order of `wanted`, without missing channels.
 
     Raises:
-        InputError: two of the available channels have the name of a wanted one.
+        InputError: two available channels match one wanted channel.
 
     Example:
         >>> match_channels(["T7", "Oz", "Cz"], ["EEG CZ-REF", "EEG T3-REF"])
@@ -294,7 +292,8 @@ def match_channels(wanted: Sequence[str], available: Sequence[str]) -> dict[str,
     for name, indices in found.items():
         if len(indices) > 1:
             raise InputError(
-                f"channels {' and '.join(available[index] for index in indices)} are both {name}; leave one out"
+                f"channels {' and '.join(available[index] for index in indices)} are both {name}; expected one; leave "
+                "one out"
             )
     return {name: indices[0] for name, indices in found.items()}
 
@@ -307,17 +306,17 @@ def channels_of(
     any_names: bool = False,
     undecided: Sequence[bool] | None = None,
 ) -> tuple[tuple[Channel, ...], list[str], list[str]]:
-    """The channels of a file that are used, what is wrong with them, and what was concluded.
+    """Select the usable channels of a file, and report faults and assumptions.
 
     Args:
-        names: as in the file.
-        kinds: as the file types them: `"eeg"` where it says nothing better, `None` for what is no signal (a trigger).
-        positions_m: `(channels, 3)` coordinates in the file, NaN where there are none.
-        table: what the user says.
-        any_names: whether channels may have any name, also twice, and none need be EEG: for those who ask for certain
-            channels and let the others be.
-        undecided: which channels the file itself does not type, so that the word their name starts with counts; a
-            channel of which nothing says what it is is not used. By default none.
+        names: channel names in the file.
+        kinds: channel kinds in the file: `"eeg"` if unspecific, `None` for non-signals (triggers).
+        positions_m: `(channels, 3)` coordinates in the file, NaN if missing.
+        table: the user's channel information.
+        any_names: allow any names, also duplicates, and recordings without EEG: for callers that select channels by
+            name and ignore the others.
+        undecided: which channels have no kind in the file, so that the prefix of their name is used; a channel of
+            unknown kind is left out. By default none.
 
     Returns:
         `(channels, faults, notes)`.
@@ -334,21 +333,21 @@ def channels_of(
     is_eeg = np.array([kind == "eeg" for kind in found], dtype=bool)
     cap = biosemi_cap([name for name, wanted in zip(names, is_eeg, strict=True) if wanted])
     sockets, cap_directions = cap or ({}, {})
-    # Never both: they may have other units, and other origins.
+    # Never both: their units and origins may differ.
     seen = directions_from(np.where(is_eeg[:, np.newaxis], of_table if has_own_positions else of_file, np.nan))
     channels, unknown, sources = [], [], {}
     faults, notes = [], []
     if has_own_positions and np.isnan(seen).all():
         faults.append(
-            f"{table.path.name} gives coordinates of {int(np.isfinite(of_table[is_eeg]).all(axis=1).sum())} of its EEG "
-            f"channels; expected at least {FEWEST_COORDINATES}, from which the centre of the head is found"
+            f"{table.path.name} gives coordinates for {int(np.isfinite(of_table[is_eeg]).all(axis=1).sum())} of its "
+            f"EEG channels; expected at least {FEWEST_COORDINATES} to estimate the head centre"
         )
-    # Some of a net may be left out; it is one by all of its names.
+    # All names of the file are used to identify the net, although some channels may be left out.
     if np.isnan(seen).all() and (net := egi_net(names)):
         seen = np.array([net.get(name, np.full(3, np.nan)) for name in names])
         notes.append(
-            f"E1, E2, ... read as EGI's HydroCel net of {sum(name.startswith('E') for name in net)} electrodes; give "
-            f"coordinates in {table.path.name} where it is another"
+            f"E1, E2, ... read as EGI's HydroCel net of {sum(name.startswith('E') for name in net)} electrodes; if it "
+            f"is another net, give coordinates in {table.path.name}"
         )
     for row, (name, kind) in enumerate(zip(names, found, strict=True)):
         if kind is None or kind == LEFT_OUT:
@@ -363,27 +362,28 @@ def channels_of(
             if electrode is None and np.isnan(direction).any():
                 unknown.append(name)
         if called in sources and not any_names:
-            faults.append(f"channels {sources[called]} and {name} are both {called}; leave one out")
+            faults.append(f"channels {sources[called]} and {name} are both {called}; expected one; leave one out")
         sources.setdefault(called, name)
         channels.append(Channel(row, called, kind, float(table.entry(name, "factor") or 1), direction, name))
     if unknown and not any_names:
         of_cap = sum(bool(_CAP_NAME.fullmatch(name)) for name in unknown) > 1
-        hint = "; A1, B1, ... are read as those of a BioSemi cap only where all of a cap are there" if of_cap else ""
+        hint = "; A1, B1, ... are read as BioSemi sockets only if all of a cap are present" if of_cap else ""
         faults.append(
-            f"channel {', '.join(unknown)}: no electrode of the 10-5 system, and without coordinates{hint}; give "
-            f"electrode, coordinates, or kind (none leaves it out), in {table.path.name}, which keras-emotion "
-            "init-channels writes"
+            f"channel {', '.join(unknown)}: not in the 10-5 system and without coordinates{hint}; expected an "
+            f"electrode; give electrode, coordinates or kind (none: leave out) in {table.path.name}; "
+            "keras-emotion init-channels writes that file"
         )
     if not is_eeg.any() and not any_names:
-        faults.append(f"no EEG channel; it has {', '.join(names)}")
+        faults.append(f"no EEG channel; found {', '.join(names)}")
     if cap is not None:
         notes.append(f"A1, A2, ... read as the sockets of BioSemi's cap of {len(sockets)} electrodes")
     unused = [name for name, kind in zip(names, found, strict=True) if kind is None]
     if unused:
         notes.append(
-            f"not used, of no kind that is known here: {', '.join(unused)} (kind in {table.path.name} makes them so)"
+            f"channels of unknown kind left out: {', '.join(unused)} (to use them, give their kind in "
+            f"{table.path.name})"
         )
     left_out = [name for name, kind in zip(names, said, strict=True) if kind == LEFT_OUT]
     if left_out:
-        notes.append(f"left out as {table.path.name} says: {', '.join(left_out)}")
+        notes.append(f"left out according to {table.path.name}: {', '.join(left_out)}")
     return tuple(channels), faults, notes

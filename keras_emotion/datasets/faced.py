@@ -1,4 +1,4 @@
-"""FACED: 123 subjects, 28 videos that aim at nine emotions, 32 channels, twelve self-ratings of each video."""
+"""FACED reader: 123 subjects, 28 videos of nine target emotions, 32 channels, twelve self-ratings per video."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from typing_extensions import override
 
 from keras_emotion.datasets.faced_files import (
     CHANNEL_ORDERS,
@@ -53,51 +54,49 @@ EMOTION, VALENCE = "emotion", "targeted_valence"
 _FORMAT_OF_SOURCE: Mapping[str, FileFormat] = {"recording": "processed", "released_features": "features"}
 _FOLDER_NAMES = {name for names in FACTS["folders"].values() for name in names}
 LENGTH_TOLERANCE_SECONDS = 0.6
-"""By how much a clip of a recording may last longer or shorter than the video; real ones differ by up to 0.5 s."""
+"""Tolerance in seconds between the durations of a clip and its video; real ones differ by up to 0.5 s."""
 
 
 class FACED(Reader):
-    """A folder of FACED: the preprocessed signals, the recordings, or the features that its authors distribute.
+    """Reader of FACED: preprocessed signals, raw recordings, or the features that its authors distribute.
 
     A trial is one video; trial ids are the indices of the videos, 1 to 28, and `Trial.stimulus` is `"video_01"` to
-    `"video_28"`: everybody saw the same videos, so that training and test on different people share all stimuli.
-    `Trial.presentation` is the place of the video in `After_remarks.mat`, or in the events of the recording; -1 without
-    either.
+    `"video_28"`: all subjects saw the same videos, so the training and test sets of a subject-independent split share
+    all stimuli. `Trial.presentation` is the position of the video in `After_remarks.mat`, or in the events of the
+    recording; -1 without either.
 
-    `Trial.split` is the usual one of public benchmarks: people 0 to 79 train, 80 to 99 validate, 100 to 122 test.
-
-    Ratings: `emotion` (nine classes) and `targeted_valence` (negative, neutral, positive) are what the video aims at,
-    labels of the stimulus and not of what the person felt. Joy, tenderness, inspiration, amusement, anger, disgust,
-    fear, sadness, arousal, valence, familiarity and liking are the person's own, 0 to 7, from `After_remarks.mat`. Its
-    rows are in the order of presentation, the preprocessed signals in that of the videos: they are joined by the index
-    of the video. Without the file these ratings are left out, which `describe` reports.
+    `Trial.split` is the usual one of public benchmarks: training subjects 0 to 79, validation subjects 80 to 99, test
+    subjects 100 to 122. Ratings: `emotion` (nine classes) and `targeted_valence` (negative, neutral, positive) are the
+    targets of the video, labels of the stimulus rather than self-ratings. Joy, tenderness, inspiration, amusement,
+    anger, disgust, fear, sadness, arousal, valence, familiarity and liking are self-ratings, 0 to 7, from
+    `After_remarks.mat`. Its rows are in the order of presentation, the preprocessed signals in that of the videos: they
+    are joined by the index of the video. If the file is missing, these ratings are left out, which `describe` reports.
 
     **Preprocessed** (`"processed"`): the last 30 s of each video, stored at 250 Hz, float32, in the order of the videos
-    (three public loaders have it so). The pickles do not name the channels: loaders in use take either of two orders,
-    which agree in the first 16 rows (`channel_order`; not verified). Volts become microvolts where their size tells
-    them.
+    (as in three public loaders). The pickles have no channel names: existing loaders use one of two orders, which agree
+    in the first 16 rows (`channel_order`; not verified). Signals whose amplitude indicates volts are converted to
+    microvolts.
 
-    **Recordings** (`"raw"`): whole videos between their marks, by the names of the channels, resampled to
-    `sampling_rate_hz`: 68 were recorded at 1000 Hz and 55 at 250 Hz. 33 give no unit: the size of the EEG decides
+    **Recordings** (`"raw"`): complete videos between their start and stop events, with channels by name, resampled to
+    `sampling_rate_hz`: 68 were recorded at 1000 Hz and 55 at 250 Hz. 33 have no unit: the amplitude of the EEG decides
     between volts and microvolts, which `notes` lists.
 
-    **Features** (`"features"`): `Trial.recording` is `None`, and `Trial.released_features` reads `DE` and `PSD` when
-    asked for, `(30, 30, 5)`: windows of 1 s, channels, bands. Their channels are in the order of the preprocessed
-    signals.
+    **Features** (`"features"`): `Trial.recording` is `None`, and `Trial.released_features` reads `DE` and `PSD` on
+    demand, `(30, 30, 5)`: windows of 1 s, channels, bands. Their channels are in the order of the preprocessed signals.
 
-    The 30 scalp channels are the EEG. A1 and A2 (the ears) and, in recordings of the second half of the people, HEOR
-    and HEOL (eye movements) are recorded beside them; their rows of the features are not read.
+    The 30 scalp channels are the EEG. A1 and A2 (ears) and, in the second half of the subjects, HEOR and HEOL (EOG)
+    were also recorded; their rows of the features are not read.
 
     Args:
-        root: folder that holds `Processed_data`, `Data` or `EEG_Features`, or one of these itself.
-        file_format: `"processed"`, `"raw"` or `"features"`; by default the first that is there.
+        root: folder with `Processed_data`, `Data` or `EEG_Features`, or one of these itself.
+        file_format: `"processed"`, `"raw"` or `"features"`; by default the first that exists.
         channel_order: order of the channels of the preprocessed signals and the features: `"second_batch"` (A2 and A1
             last; TorchEEG, REVE) or `"first_batch"` (A1 and A2 in rows 17 and 18).
-        sampling_rate_hz: samples a second wanted of signals, without aliasing; `None` keeps each file's own.
+        sampling_rate_hz: target sampling rate of signals, without aliasing; `None` keeps each file's own.
 
     Raises:
-        InputError: `root` holds no such files.
-        ValueError: an argument is none of its choices, or the rate not above 0.
+        InputError: `root` contains no such files.
+        ValueError: an argument is invalid, or the rate is not above 0.
 
     Example:
         >>> from keras_emotion.datasets import FACED
@@ -132,7 +131,7 @@ class FACED(Reader):
         if sampling_rate_hz is not None and not 0 < sampling_rate_hz < np.inf:
             raise ValueError(f"`sampling_rate_hz` is {sampling_rate_hz}; expected a number above 0, or None")
         self.channel_order, self.sampling_rate_hz = channel_order, sampling_rate_hz
-        # Where the tables are: the root, or around it where it is the folder of a format.
+        # Folders of the tables: the root, or its parent if the root is the folder of a format.
         self._home = self.root.resolve().parent if self.root.resolve().name in _FOLDER_NAMES else self.root
         for candidate in FILE_FORMATS if file_format is None else (file_format,):
             self._files = find_files(self.root, candidate)
@@ -146,57 +145,60 @@ class FACED(Reader):
                 "features": "EEG_Features/DE/sub000.pkl.pkl",
             }
             raise InputError(
-                f"{self.root}: holds no files of FACED; expected {' or '.join(examples[kind] for kind in kinds)}; give "
-                "the folder that FACED was unpacked into"
+                f"{self.root}: FACED not found; expected {' or '.join(examples[kind] for kind in kinds)}; give the "
+                "folder that FACED was unpacked into"
             )
         self.file_format = candidate
         self._parameters = read_parameters(self._home / SYNTHETIC_MARKER)
 
     @property
+    @override
     def options(self) -> dict[str, Any]:
-        """See `Reader`."""
         return {"channel_order": self.channel_order, "sampling_rate_hz": self.sampling_rate_hz}
 
     # --- files
 
     @property
     def subjects(self) -> tuple[int, ...]:
-        """Numbers of the subjects, from 0 on, sorted."""
+        """Numbers of the subjects, from 0, sorted."""
         return tuple(self._files)
 
     @property
     def synthetic(self) -> bool:
-        """Whether our own writers made the files."""
+        """Whether the files are synthetic data written by this package."""
         return (self._home / SYNTHETIC_MARKER).is_file()
 
     @functools.cached_property
     def stimuli_file(self) -> Path | None:
-        """The table of videos, `None` where there is none."""
+        """Path of the table of videos, or `None`."""
         return self._table(FACTS["stimuli_file"])
 
     @functools.cached_property
     def info_file(self) -> Path | None:
-        """The table of recordings, `None` where there is none."""
+        """Path of the table of recordings, or `None`."""
         return self._table(FACTS["recording_info_file"])
 
     def _table(self, name: str) -> Path | None:
         return next((path for path in sorted(self._home.iterdir()) if path.name.lower() == name.lower()), None)
 
     def source_files(self, subject: int) -> tuple[Path, ...]:
-        """The subject's files, its self-ratings, and the tables of videos and recordings, as far as they are there."""
+        """Return the subject's files, its self-ratings, and the tables of videos and recordings, if available."""
         (subject,) = self.select([subject])
         beside = (remarks_file(self._home, subject), self.stimuli_file, self.info_file)
         return (*(path for path in self._files[subject] if path.is_file()), *filter(None, beside))
 
     def for_sources(self, sources: Sequence[str]) -> FACED:
-        """The reader of the signals or that of the features; see `Reader.for_sources`.
+        """Return the reader of the signals or of the features; see `Reader.for_sources`.
 
         Raises:
-            InputError: the copy lacks the files, or both are asked for.
+            InputError: the files are missing, or both are requested.
         """
         wanted = {_FORMAT_OF_SOURCE[source] for source in sources if source in _FORMAT_OF_SOURCE}
         if len(wanted) > 1:
-            raise InputError(f"{self.root}: signals and released features cannot be read together; choose one of them")
+            raise InputError(
+                f"{self.root}: signals and released features cannot be read together; expected one of them; choose "
+                "features of one kind"
+            )
         has_signals = self.file_format != "features"
         if not wanted or wanted == {"processed" if has_signals else "features"}:
             return self
@@ -213,12 +215,12 @@ class FACED(Reader):
         return {} if self.info_file is None else read_recording_info(self.info_file)
 
     def missing_files(self) -> tuple[Problem, ...]:
-        """People of whom there are no files, and what is wrong with the tables."""
+        """Return subjects without files, and problems of the tables."""
         problems = list(self._table_problems)
         expected = self._parameters.get("subjects", range(FACTS["n_subjects"]))
         if missing := [f"sub{subject:03d}" for subject in expected if subject not in self._files]:
             more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
-            message = f"no files of {', '.join(missing[:5])}{more}; expected {len(expected)} people"
+            message = f"no files of {', '.join(missing[:5])}{more}; expected {len(expected)} subjects; copy the others"
             problems.append(Problem(self.root, message, is_blocking=False))
         return tuple(problems)
 
@@ -231,7 +233,7 @@ class FACED(Reader):
             except InputError as error:
                 lines = [str(error).removeprefix(f"{self.stimuli_file}: ")]
             if lines and not self.synthetic:
-                lines = [f"{line}; is it another version of the dataset?" for line in lines]
+                lines = [f"{line}; check the version of the dataset" for line in lines]
             problems += [Problem(self.stimuli_file, line, is_blocking=False) for line in lines]
         try:
             _ = self._info
@@ -240,11 +242,11 @@ class FACED(Reader):
         return tuple(problems)
 
     def notes(self, subjects: Sequence[int] | None = None) -> list[str]:
-        """See `Reader.notes`: the order of the channels, or the units and rates of the recordings."""
+        """See `Reader.notes`; adds the channel order, or the units and rates of the recordings."""
         chosen = self.select(subjects)
         if self.file_format != "raw":
             return [
-                f"the pickles do not name their channels: taken in the order {self.channel_order} "
+                f"the pickles have no channel names: read in the order {self.channel_order} "
                 "(--reader.channel-order; public loaders differ)"
             ]
         by_note: dict[str, list[str]] = {}
@@ -255,7 +257,7 @@ class FACED(Reader):
                 continue
             found = list(recording.notes)
             if not recording.has_unit:
-                found.append(f"no unit in the file, by its size in {recording.unit}")
+                found.append(f"no unit in the file; read as {recording.unit} because of its amplitude")
             if self.sampling_rate_hz not in (None, recording.sampling_rate_hz):
                 found.append(f"resampled from {recording.sampling_rate_hz:g} Hz to {self.sampling_rate_hz:g} Hz")
             for note in found:
@@ -263,13 +265,13 @@ class FACED(Reader):
         return [f"{note}: {', '.join(names)}" for note, names in by_note.items()]
 
     def describe(self) -> dict[str, Any]:
-        """See `Reader.describe`; and `notes`."""
+        """See `Reader.describe`; adds `notes`."""
         return super().describe() | {"notes": self.notes()}
 
     # --- trials
 
     def trials(self, subjects: Sequence[int] | None = None) -> Iterator[Trial]:
-        """The trials of some subjects (default: all), in the order of the videos; see `Reader.trials`."""
+        """Yield the trials of some subjects (default: all), in the order of the videos; see `Reader.trials`."""
         for subject in self.select(subjects):
             remarks = self._remarks(subject)
             for video, recording in self._recordings(subject, remarks):
@@ -279,7 +281,7 @@ class FACED(Reader):
                 yield self._trial(subject, video, recording, remarks)
 
     def _recordings(self, subject: int, remarks: Mapping[int, Remark]) -> Iterator[tuple[int, Recording | None]]:
-        """The signal of each video, in the order of the videos; `None` of features."""
+        """Yield the signal of each video, in the order of the videos; `None` for features."""
         if self.file_format == "raw":
             clips = self._clips(subject)
             self._compare_orders(subject, clips, remarks)
@@ -294,7 +296,7 @@ class FACED(Reader):
             own_rate = FACTS["processed"]["sampling_rate_hz"]
             rate = self.sampling_rate_hz or own_rate
             for video in VIDEOS:
-                # Recorded with 24 bits, some of them noise: float32 holds them all.
+                # float32 is sufficient for the amplifier's 24 bits, some of which are noise.
                 signal = np.array(array[video - 1] * factor, dtype=np.float32, order="C")
                 if rate != own_rate:
                     signal = np.ascontiguousarray(resample(signal, own_rate, rate))
@@ -342,7 +344,7 @@ class FACED(Reader):
         )
 
     def _remarks(self, subject: int) -> dict[int, Remark]:
-        """Self-ratings; in recordings without them the places of the videos alone are known."""
+        """Read self-ratings; for raw recordings without them, only the order of the videos."""
         path = remarks_file(self._home, subject)
         return {} if path is None else read_remarks(path)
 
@@ -353,18 +355,18 @@ class FACED(Reader):
         return open_recording(self._files[subject][0], clips)
 
     def _compare_orders(self, subject: int, clips: Sequence[ShownClip], remarks: Mapping[int, Remark]) -> None:
-        """Refuse events whose videos are not in the order of the self-ratings."""
+        """Refuse events that contradict the order of the self-ratings."""
         shown = [clip.video for clip in clips if clip.video in remarks]
         if shown != sorted(shown, key=lambda video: remarks[video].presentation):
             raise InputError(
-                f"{self._files[subject][1]}: videos in another order than in {FACTS['raw']['remarks']}; the files do "
+                f"{self._files[subject][1]}: order of videos differs from {FACTS['raw']['remarks']}; the files do "
                 "not belong together: copy both again"
             )
 
     # --- what is wrong
 
     def inspect(self, subject: int) -> SubjectReport:
-        """Read all of one subject; see `Reader.inspect`."""
+        """Check all data of one subject; see `Reader.inspect`."""
         (subject,) = self.select([subject])
         path = self._files[subject][0]
         beside = [*self._files[subject], *filter(None, [remarks_file(self._home, subject)])]
@@ -407,26 +409,26 @@ class FACED(Reader):
         return SubjectReport(report, tuple(own))
 
     def _gaps(self, subject: int, remarks: Mapping[int, Remark], videos: Sequence[int]) -> list[Problem]:
-        """What there is not, which does not block: self-ratings, videos, features."""
+        """Return missing self-ratings, videos and features, which do not block."""
         folder = self._files[subject][0].parent
         problems = []
         if remarks_file(self._home, subject) is None:
-            message = f"no {FACTS['raw']['remarks']} of sub{subject:03d}: self-ratings are left out"
+            message = f"missing {FACTS['raw']['remarks']} of sub{subject:03d}; self-ratings are left out"
             problems.append(Problem(folder, message, subject, False))
         elif missing := [str(video) for video in VIDEOS if remarks and video not in remarks]:
-            message = f"no self-ratings of video {', '.join(missing)}"
+            message = f"missing self-ratings of video {', '.join(missing)}"
             problems.append(Problem(remarks_file(self._home, subject), message, subject, False))
         if videos and (missing := [str(video) for video in VIDEOS if video not in videos]):
-            problems.append(Problem(folder, f"sub{subject:03d}: no video {', '.join(missing)}", subject, False))
+            problems.append(Problem(folder, f"sub{subject:03d}: missing video {', '.join(missing)}", subject, False))
         if self.file_format == "features":
             names = {path.parent.name for path in self._files[subject]}
             if missing := [name for name in FACTS["features"]["names"] if name not in names]:
-                message = f"sub{subject:03d}: no {', '.join(missing)}"
+                message = f"sub{subject:03d}: missing {', '.join(missing)}"
                 problems.append(Problem(folder.parent, message, subject, False))
         return problems
 
     def _differences(self, subject: int) -> list[Problem]:
-        """How a recording differs from what is known of it and from the table of recordings, which does not block."""
+        """Return differences between a recording and its known or tabulated properties, which do not block."""
         try:
             clips = self._clips(subject)
             recording = self._recording(subject, clips)
@@ -438,7 +440,7 @@ class FACED(Reader):
         problems = [
             Problem(
                 events,
-                f"video {clip.video} lasts {clip.stop_seconds - clip.start_seconds:.2f} s; expected "
+                f"video {clip.video}: duration of {clip.stop_seconds - clip.start_seconds:.2f} s; expected "
                 f"{expected[clip.video]:g} s",
                 subject,
                 False,
@@ -452,15 +454,15 @@ class FACED(Reader):
             for where, expected in known.items():
                 found = recording.unit if where == FACTS["recording_info_file"] and what == "unit" else own[what]
                 if found != expected:
-                    message = f"{found}; expected {expected} by {where}; is it another person's file?"
+                    message = f"{found}; expected {expected} by {where}; check that the file is of this subject"
                     problems.append(Problem(recording.path, f"sub{subject:03d}: {message}", subject, False))
         return problems
 
     def _known_of_recording(self, subject: int) -> dict[str, dict[str, str]]:
-        """Rate and unit that a recording should have, by where it is said."""
+        """Return the expected rate and unit of a recording, by source."""
         if subject >= FACTS["n_subjects"]:
             return {}
-        facts, table, known = FACTS["raw"], FACTS["recording_info_file"], "the facts known of FACED"
+        facts, table, known = FACTS["raw"], FACTS["recording_info_file"], "the known facts of FACED"
         rates = {known: f"{next(one[2] for one in facts['rates_hz'] if one[0] <= subject <= one[1]):g} Hz"}
         units = {known: "no unit" if in_ranges(subject, facts["subjects_without_unit"]) else "uV"}
         row = self._info.get(subject, {}) if not self._table_problems else {}
@@ -473,29 +475,31 @@ class FACED(Reader):
 
 
 def _part_of(subject: int) -> str:
-    """The part of the usual split that a person belongs to; nothing for one who is not of the dataset."""
+    """Return a subject's part of the usual split; empty if the subject is not of the dataset."""
     spans = FACTS["usual_split"].items()
     return next((part for part, (first, last) in spans if first <= subject <= last), "")
 
 
 def _read_named(files: Mapping[str, Path], video: int, rows: Sequence[int], name: str) -> np.ndarray:
     if name not in files:
-        raise InputError(f"{next(iter(files.values())).parent.parent}: no feature {name}; expected {', '.join(files)}")
+        raise InputError(
+            f"{next(iter(files.values())).parent.parent}: missing feature {name}; found {', '.join(files)}; copy it"
+        )
     return read_feature(files[name], video, rows)
 
 
 def _factor_of(path: Path, array: np.ndarray) -> float:
-    """What preprocessed signals have to be multiplied by to be microvolts: 1, or a million of volts.
+    """Return the factor from preprocessed signals to microvolts: 1, or a million for volts.
 
     Raises:
-        InputError: they are EEG in neither unit.
+        InputError: the amplitude is not that of EEG in either unit.
     """
     size = float(np.median(deviations_uv(array[0], FACTS["processed"]["sampling_rate_hz"])))
     factor = microvolt_factor(size)
     if factor is None and np.isfinite(size) and size > 0:
         low, high = PLAUSIBLE_UV
         raise InputError(
-            f"{path}: EEG has a standard deviation of {size:.3g} within a second (median over channels and seconds); "
-            f"expected {low:g} to {high:g} microvolts, or as many millionths; copy the file again"
+            f"{path}: EEG has a standard deviation of {size:.3g} per second (median over channels and seconds); "
+            f"expected {low:g} to {high:g} in microvolts, or the same in volts; copy the file again"
         )
     return factor or 1.0

@@ -1,4 +1,4 @@
-"""Files of FACED one by one: names, preprocessed signals, released features, self-ratings, and tables beside them."""
+"""Parse single files of FACED: names, preprocessed signals, released features, self-ratings and tables."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from keras_emotion.schema import InputError
 
 _FACTS = Path(__file__).parent / "facts"
 FACTS: dict[str, Any] = json.loads((_FACTS / "faced.json").read_text(encoding="utf-8"))
-"""Counts, rates, orders and names of files of FACED (`facts/faced.json`); `notes`: what is not verified."""
+"""Counts, rates, orders and file names of FACED (`facts/faced.json`); `notes` lists what is not verified."""
 
 
 def _rows(name: str) -> list[dict[str, str]]:
@@ -31,10 +31,10 @@ def _rows(name: str) -> list[dict[str, str]]:
 
 
 CHANNELS = _rows("faced_channels.csv")
-"""Rows of the table of channels: name, kind, unit, and the label in the recordings of either batch."""
+"""Rows of the channel table: name, kind, unit, and the label in the recordings of both batches."""
 
 SCALP: tuple[str, ...] = tuple(row["name"] for row in CHANNELS if row["kind"] == "eeg")
-"""The 30 scalp channels that all recordings have, in their order."""
+"""The 30 scalp channels that all recordings have, in order."""
 
 FileFormat = Literal["processed", "raw", "features"]
 FILE_FORMATS: tuple[FileFormat, ...] = get_args(FileFormat)
@@ -43,7 +43,7 @@ ChannelOrder = Literal["second_batch", "first_batch"]
 CHANNEL_ORDERS: tuple[ChannelOrder, ...] = get_args(ChannelOrder)
 
 ITEMS: tuple[str, ...] = tuple(FACTS["remarks"]["items"])
-"""Items of the self-rating, in the order of the files."""
+"""Items of the self-rating, in file order."""
 
 VIDEOS = range(1, FACTS["n_videos"] + 1)
 FEATURE_NAMES: tuple[str, ...] = tuple(FACTS["features"]["names"])
@@ -54,7 +54,7 @@ _FOLDER = re.compile(r"sub(\d{3})")
 
 @dataclasses.dataclass(frozen=True)
 class Video:
-    """A video that everybody was shown: class of the emotion that it aims at, sign of its valence, and length."""
+    """Video stimulus: target emotion class, valence sign and duration."""
 
     emotion: str
     valence: str
@@ -65,19 +65,19 @@ VIDEO_FACTS: Mapping[int, Video] = {
     int(row["video"]): Video(row["emotion"], row["targeted_valence"], float(row["seconds"]))
     for row in _rows("faced_videos.csv")
 }
-"""What is known of each video, by its index."""
+"""Known properties of each video, by index."""
 
 
-# --- names of files
+# --- file names
 
 
 def find_files(root: Path, file_format: FileFormat) -> dict[int, tuple[Path, ...]]:
-    """Return the files of each subject in a format; empty where there is none.
+    """Return the files of each subject in a format; empty if there are none.
 
     Args:
-        root: folder of the data, or the folder of the format in it.
-        file_format: `"processed"`: the pickle; `"features"`: the pickles in the order of `FEATURE_NAMES`, those that
-            are there; `"raw"`: recording and events, whether they are there or not.
+        root: folder of the data, or its subfolder of the format.
+        file_format: `"processed"`: the pickle; `"features"`: the existing pickles in the order of `FEATURE_NAMES`;
+            `"raw"`: recording and events, existing or not.
     """
     name = FACTS["folders"][file_format][0]
     folder = root / name if (root / name).is_dir() else root
@@ -103,10 +103,10 @@ def _pickles(folder: Path) -> dict[int, Path]:
 
 
 def read_processed(path: Path) -> np.ndarray:
-    """Read the preprocessed signals of a subject: `(videos, channels, samples)`, a view of the bytes of the file.
+    """Read the preprocessed signals of a subject: `(videos, channels, samples)`, a view of the file's bytes.
 
     Raises:
-        InputError: the file cannot be read, or holds anything else.
+        InputError: the file cannot be read, or has other content.
     """
     facts = FACTS["processed"]
     return _array(path, (len(VIDEOS), facts["n_channels"], facts["n_samples"]))
@@ -118,10 +118,10 @@ def read_feature(path: Path, video: int, rows: Sequence[int]) -> np.ndarray:
     Args:
         path: the file.
         video: index of the video.
-        rows: rows of the channels wanted, in their order.
+        rows: rows of the wanted channels, in order.
 
     Raises:
-        InputError: the file cannot be read, or they are not finite.
+        InputError: the file cannot be read, or has values that are not finite.
     """
     array = read_features(path)[video - 1][list(rows)]
     if not np.isfinite(array).all():
@@ -133,7 +133,7 @@ def read_features(path: Path) -> np.ndarray:
     """Read the released features of a subject: `(videos, channels, windows, bands)`.
 
     Raises:
-        InputError: the file cannot be read, or holds anything else.
+        InputError: the file cannot be read, or has other content.
     """
     facts = FACTS["features"]
     return _array(path, (len(VIDEOS), FACTS["processed"]["n_channels"], facts["n_windows"], len(facts["bands"])))
@@ -144,7 +144,7 @@ def _array(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     is_array = isinstance(array, np.ndarray)
     if not is_array or array.dtype.kind != "f" or array.shape != shape:
         found = f"{array.dtype} {array.shape}" if is_array else f"a {type(array).__name__}"
-        raise InputError(f"{path}: holds {found}; expected an array of numbers of shape {shape}; copy the file again")
+        raise InputError(f"{path}: found {found}; expected an array of numbers of shape {shape}; copy the file again")
     return array
 
 
@@ -153,14 +153,14 @@ def _array(path: Path, shape: tuple[int, ...]) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class Remark:
-    """What a person said after a video: when it was shown, 1 for the first, and the scores of `ITEMS`."""
+    """Self-rating of a video: position of presentation (1 for the first), and the scores of `ITEMS`."""
 
     presentation: int
     scores: tuple[float, ...]
 
 
 def remarks_file(root: Path, subject: int) -> Path | None:
-    """Return the file of a subject's self-ratings, `None` where there is none: beside the recording, or alone."""
+    """Return the file of a subject's self-ratings, in the recording's folder or elsewhere; `None` if missing."""
     name, own = FACTS["raw"]["remarks"], f"sub{subject:03d}"
     folders = [root / folder for kind in ("raw", "remarks") for folder in FACTS["folders"][kind]]
     return next((path for folder in (*folders, root) if (path := folder / own / name).is_file()), None)
@@ -170,14 +170,14 @@ def read_remarks(path: Path) -> dict[int, Remark]:
     """Read a subject's self-ratings by the index of the video; rows are in the order of presentation.
 
     Raises:
-        InputError: the file cannot be read, or holds anything else.
+        InputError: the file cannot be read, or has other content.
     """
     facts, (low, high) = FACTS["remarks"], FACTS["rating_range"]
     rows = read_variables(path, (facts["variable"],)).get(facts["variable"])
     fields = ("score", "trial", "vid")
     if rows is None or rows.dtype.names is None or not set(fields) <= set(rows.dtype.names):
         raise InputError(
-            f"{path}: no struct `{facts['variable']}` with the fields {', '.join(fields)}; copy the file again"
+            f"{path}: missing struct `{facts['variable']}` with the fields {', '.join(fields)}; copy the file again"
         )
     found: dict[int, Remark] = {}
     for place, row in enumerate(rows.ravel(), 1):
@@ -199,27 +199,27 @@ def read_remarks(path: Path) -> dict[int, Remark]:
     return found
 
 
-# --- tables beside the files
+# --- tables
 
 
 def stimuli_differences(path: Path) -> list[str]:
-    """Say how the table of videos differs from `VIDEO_FACTS`; empty where it does not.
+    """Compare the table of videos with `VIDEO_FACTS`; empty if there are no differences.
 
     Raises:
         InputError: the file cannot be read, or lacks a column.
     """
     columns = FACTS["stimuli_columns"]
     rows = read_first_sheet(path)
-    # Brackets are full-width characters in the file; others are accepted.
+    # Brackets are full-width characters in the file; ASCII brackets are also accepted.
     header = [str(cell or "").strip().replace("(", "（").replace(")", "）") for cell in (rows[0] if rows else ())]
     if missing := [name for name in columns if name not in header]:
-        raise InputError(f"{path}: no column {', '.join(missing)}; copy it again")
+        raise InputError(f"{path}: missing column {', '.join(missing)}; copy it again")
     index, seconds, emotion = (header.index(columns[place]) for place in (0, 1, 5))
     found: dict[int, str] = {}
     for row in rows[1:]:
         cells = [*row, *[None] * (len(header) - len(row))]
         if not str(cells[index] or "").strip().isdigit():
-            # What follows the videos are notes.
+            # The rows after the videos are notes.
             break
         video = int(cells[index])
         if video not in VIDEO_FACTS:
@@ -227,13 +227,13 @@ def stimuli_differences(path: Path) -> list[str]:
         known = VIDEO_FACTS[video]
         named = str(cells[emotion] or "").strip().lower().replace("\\", "neutral")
         lasts = cells[seconds]
-        differs = [f"aims at {named!r}, not {known.emotion}"] if named != known.emotion else []
+        differs = [f"target emotion {named!r}, expected {known.emotion}"] if named != known.emotion else []
         if isinstance(lasts, (int, float)) and abs(lasts - known.seconds) > 1.5:
-            differs.append(f"lasts {lasts:g} s, not {known.seconds:g}")
+            differs.append(f"duration of {lasts:g} s, expected {known.seconds:g} s")
         found[video] = " and ".join(differs)
-    lines = [f"video {video} {differs}" for video, differs in found.items() if differs]
+    lines = [f"video {video}: {differs}" for video, differs in found.items() if differs]
     if missing_videos := sorted(set(VIDEO_FACTS) - set(found)):
-        lines.append(f"no video {', '.join(map(str, missing_videos))}")
+        lines.append(f"missing video {', '.join(map(str, missing_videos))}")
     return lines
 
 
@@ -247,7 +247,7 @@ def read_recording_info(path: Path) -> dict[int, dict[str, str]]:
     with refusing_unreadable(path, f"{{path}}: expected a csv with the columns {', '.join(columns)} ({{reason}})"):
         table = pd.read_csv(path, encoding="utf-8-sig", dtype=str, keep_default_na=False)
     if missing := [name for name in columns if name not in table]:
-        raise InputError(f"{path}: no column {', '.join(missing)}; copy it again")
+        raise InputError(f"{path}: missing column {', '.join(missing)}; copy it again")
     matches = table["sub"].str.strip().str.fullmatch(_FOLDER)
     if not matches.all():
         line = int(np.flatnonzero(~matches)[0])
@@ -257,25 +257,28 @@ def read_recording_info(path: Path) -> dict[int, dict[str, str]]:
 
 
 def read_parameters(path: Path) -> dict[str, Any]:
-    """Read what a synthetic copy states of itself; empty where there is no file, or that of another dataset.
+    """Read the parameters of a synthetic copy; empty if there is no file, or that of another dataset.
 
     Returns:
-        Among others `subjects`, and `clip_seconds`, the length of every clip of a recording.
+        Among others `subjects`, and `clip_seconds`, the duration of every clip of a recording.
 
     Raises:
-        InputError: the file does not state them.
+        InputError: the file lacks parameters.
     """
     parameters = read_marker(path, "faced")
     if not parameters:
         return {}
     subjects, seconds = parameters.get("subjects"), parameters.get("clip_seconds")
     if not isinstance(subjects, list) or type(seconds) is not int or not all(type(one) is int for one in subjects):
-        raise InputError(f"{path}: `subjects` is {subjects!r} and `clip_seconds` {seconds!r}; write the data again")
+        raise InputError(
+            f"{path}: `subjects` is {subjects!r} and `clip_seconds` {seconds!r}; expected a list and a number; write "
+            "the data again"
+        )
     return parameters
 
 
 def in_ranges(subject: int, ranges: Sequence[Sequence[int]]) -> bool:
-    """Whether a subject is in one of some ranges, ends included.
+    """Return whether a subject is in any of the ranges, ends included.
 
     Example:
         >>> in_ranges(5, [[0, 3], [5, 5]])

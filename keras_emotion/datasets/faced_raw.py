@@ -1,4 +1,4 @@
-"""Recordings of FACED: signals by the names of their channels, in either unit and at either rate, and their events."""
+"""Read FACED's raw recordings (by channel name, in either unit and sampling rate) and their events."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from keras_emotion.signals import ResampledSignal
 _NAME_OF_LABEL: Mapping[str, str] = {
     row[batch].upper(): row["name"] for row in CHANNELS for batch in ("first_batch", "second_batch") if row[batch]
 }
-"""Name of a channel by its label in a recording, in capitals: the first batch has the older names T3 to T6."""
+"""Channel name by its upper-case label in a recording: the first batch has the older names T3 to T6."""
 
 _KIND = {row["name"]: row["kind"] for row in CHANNELS}
 
 
 @dataclasses.dataclass(frozen=True)
 class ShownClip:
-    """When a video was shown, in seconds from the first sample of the recording."""
+    """Presentation of a video, in seconds from the first sample of the recording."""
 
     video: int
     start_seconds: float
@@ -36,16 +36,18 @@ class ShownClip:
 
 
 def read_events(path: Path) -> tuple[ShownClip, ...]:
-    """Read which videos were shown when, in their order.
+    """Read the presentation times of the videos, in order.
 
-    A video is announced by its index; the next start mark and stop mark (101 and 102, or 240 and 241 as in the edition
-    of the BCI competition of 2022) enclose it. Other marks are passed over.
+    A video is announced by its index; the next start and stop events (101 and 102, or 240 and 241 as in the 2022
+    edition for the BCI competition) enclose it. Other events are ignored.
 
     Raises:
-        InputError: the file cannot be read, a mark lacks its partner, or a video was shown twice or not at all.
+        InputError: the file cannot be read, an event is unpaired, or a video was shown twice or not at all.
     """
     if not path.is_file():
-        raise InputError(f"{path}: missing; expected the events of the recording; copy it beside the recording")
+        raise InputError(
+            f"{path}: missing file; expected the events of the recording; copy it to the recording's folder"
+        )
     facts, clips = FACTS["raw"], list[ShownClip]()
     video: int | None = None
     start: float | None = None
@@ -57,32 +59,34 @@ def read_events(path: Path) -> tuple[ShownClip, ...]:
             start = seconds
         elif code in facts["stop_codes"]:
             if video is None or start is None:
-                what = "no index of a video" if video is None else "no start mark"
-                raise InputError(f"{path}: {what} before the stop mark at {seconds:g} s; copy the file again")
+                what = "no video index" if video is None else "no start event"
+                raise InputError(f"{path}: {what} before the stop event at {seconds:g} s; copy the file again")
             clips.append(ShownClip(video, start, seconds))
             video = start = None
     shown = [clip.video for clip in clips]
     if twice := sorted({one for one in shown if shown.count(one) > 1}):
-        raise InputError(f"{path}: video {', '.join(map(str, twice))} was shown twice; expected each once")
+        raise InputError(
+            f"{path}: video {', '.join(map(str, twice))} was shown twice; expected each once; copy the file again"
+        )
     if not shown:
         codes = ", ".join(map(str, (*facts["start_codes"], *facts["stop_codes"])))
-        raise InputError(f"{path}: no video between marks (codes {codes}); copy the file again")
+        raise InputError(f"{path}: no video between start and stop events (codes {codes}); copy the file again")
     return tuple(clips)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RawRecording:
-    """A recording of which the header is read and the samples are not.
+    """Raw recording with its header read, and its samples unread.
 
     Args:
         path: the file.
-        sampling_rate_hz: samples a second as recorded.
-        n_samples: samples of a channel.
-        channel_names: of the channels, in the order of the file.
-        factor: what MNE reads has to be multiplied by to be microvolts.
-        unit: unit of the numbers in the file, `"uV"`, `"mV"` or `"V"`.
-        has_unit: whether the file gives it; otherwise it follows from the size of the EEG.
-        notes: what MNE warned of.
+        sampling_rate_hz: sampling rate of the file.
+        n_samples: samples per channel.
+        channel_names: channel names, in file order.
+        factor: factor from MNE's values to microvolts.
+        unit: unit of the values in the file, `"uV"`, `"mV"` or `"V"`.
+        has_unit: whether the file declares the unit; otherwise it is inferred from the amplitude of the EEG.
+        notes: MNE's warnings.
     """
 
     path: Path
@@ -95,11 +99,11 @@ class RawRecording:
     notes: tuple[str, ...]
 
     def clip(self, clip: ShownClip, sampling_rate_hz: float | None) -> Recording:
-        """Read the signal of a clip: float32, in microvolt.
+        """Read the signal of a clip as float32, in microvolts.
 
         Args:
-            clip: when it was shown.
-            sampling_rate_hz: samples a second wanted, without aliasing; `None`: as recorded.
+            clip: the presentation.
+            sampling_rate_hz: target sampling rate, without aliasing; `None` keeps the file's.
 
         Raises:
             InputError: the clip ends after the recording, or the signal cannot be read.
@@ -108,14 +112,14 @@ class RawRecording:
         if clip.stop_seconds > last + 0.5 / self.sampling_rate_hz:
             raise InputError(
                 f"{self.path}: ends after {last:g} s, but video {clip.video} was shown until {clip.stop_seconds:g} s; "
-                "a truncated recording, or the events of another one: copy both again"
+                "the recording is truncated, or the events belong to another one; copy both again"
             )
         rate = sampling_rate_hz or self.sampling_rate_hz
         signal = ResampledSignal(self._read, self.n_samples, self.sampling_rate_hz, rate)
         start = round(clip.start_seconds * rate)
         stop = min(start + round((clip.stop_seconds - clip.start_seconds) * rate), signal.n_samples)
         return Recording(
-            # The amplifier has 24 bits, of which noise takes some: float32 holds them all.
+            # float32 is sufficient for the amplifier's 24 bits, some of which are noise.
             signal=np.ascontiguousarray(signal.read(start, stop) * self.factor, dtype=np.float32),
             channel_names=self.channel_names,
             units=("uV",) * len(self.channel_names),
@@ -125,7 +129,7 @@ class RawRecording:
 
     @property
     def scalp(self) -> tuple[str, ...]:
-        """Names of the scalp channels, in order."""
+        """Names of the scalp channels, in file order."""
         return tuple(name for name in self.channel_names if _KIND[name] == "eeg")
 
     def _read(self, start: int, stop: int) -> np.ndarray:
@@ -133,25 +137,25 @@ class RawRecording:
 
 
 def open_recording(path: Path, clips: Sequence[ShownClip]) -> RawRecording:
-    """Open a recording.
+    """Open a raw recording.
 
-    Where its header gives no unit, the size of the EEG decides between volts and microvolts, which are a million times
-    apart.
+    If its header gives no unit, the amplitude of the EEG decides between volts and microvolts, which are a factor of a
+    million apart.
 
     Args:
         path: the file.
-        clips: what was shown; the size of the EEG is that during the first of them.
+        clips: the presentations; the amplitude is measured during the first of them.
 
     Raises:
-        InputError: the file cannot be read, lacks a channel, or holds no EEG in either unit.
+        InputError: the file cannot be read, lacks a channel, or has no EEG in either unit.
     """
     if not path.is_file():
-        raise InputError(f"{path}: missing; expected the recording; copy it beside its events")
+        raise InputError(f"{path}: missing file; expected the recording; copy it to the folder of its events")
     status = path.stat()
     return _opened(path, clips[0], status.st_size, status.st_mtime_ns)
 
 
-# Each trial asks for it; size and time of change are arguments so that a file that changed is opened again.
+# Called for each trial; size and modification time are arguments so that a changed file is opened again.
 @functools.lru_cache(maxsize=4)
 def _opened(path: Path, first: ShownClip, size: int, modified: int) -> RawRecording:
     notes: list[str] = []
@@ -161,7 +165,7 @@ def _opened(path: Path, first: ShownClip, size: int, modified: int) -> RawRecord
         raise InputError(f"{path}: unknown channel {', '.join(unknown)}; expected those of FACED; copy the file again")
     missing = [name for name, kind in _KIND.items() if kind == "eeg" and name not in names]
     if missing or len(set(names)) < len(names):
-        what = f"no channel {', '.join(missing)}" if missing else "a channel occurs twice"
+        what = f"missing channel {', '.join(missing)}" if missing else "duplicate channel"
         raise InputError(f"{path}: {what}; expected {FACTS['raw']['n_channels']} channels; copy the file again")
     units = units_of(raw, path, ["eeg"] * len(names), {})
     if len(set(units)) > 1:
@@ -177,7 +181,7 @@ def _opened(path: Path, first: ShownClip, size: int, modified: int) -> RawRecord
     low, high = PLAUSIBLE_UV
     if size_uv and not low <= size_uv <= high:
         raise InputError(
-            f"{path}: EEG has a standard deviation of {size_uv:.3g} uV within a second (median over channels and "
+            f"{path}: EEG has a standard deviation of {size_uv:.3g} uV per second (median over channels and "
             f"seconds); expected {low:g} to {high:g}; copy the file again"
         )
     return recording

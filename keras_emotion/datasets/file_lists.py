@@ -1,4 +1,4 @@
-"""Which files a recording is read from: what a fingerprint of it has to cover."""
+"""List the files that a recording is read from, which its fingerprint has to cover."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from keras_emotion.refusals import refusing_unreadable
 BIDS_MARKER = "dataset_description.json"
 
 _TABLES_OF_BIDS = ("channels", "coordsystem", "eeg", "electrodes", "events", "participants", "scans", "sessions")
-"""What mne-bids reads beside a recording, by the last word of the name."""
+"""Sidecar files of a recording that mne-bids reads, by the last word of their names."""
 
 
 def is_in_bids(path: Path, root: Path) -> bool:
-    """Whether a file is one of a BIDS tree."""
+    """Return whether a file is in a BIDS tree."""
     return (root / BIDS_MARKER).is_file() and path.name.startswith("sub-")
 
 
 def bids_tables(path: Path, root: Path) -> list[Path]:
-    """Tables in the folder of a recording and those above it that speak of it, as BIDS has them inherited.
+    """Return the tables that apply to a recording by BIDS inheritance, in its folder and the folders above.
 
-    Those whose names contradict that of the recording in nothing: not in subject, session, task or run. The case of a
-    task does not count: DENS (OpenNeuro ds003751) has `task-Emotion` in the names of recordings and `task-emotion` in
+    A table applies unless its name contradicts that of the recording in subject, session, task or run. The task is
+    case-insensitive: DENS (OpenNeuro ds003751) has `task-Emotion` in the names of recordings and `task-emotion` in
     those of their tables.
     """
     own = _entities(path)
@@ -38,26 +38,26 @@ def bids_tables(path: Path, root: Path) -> list[Path]:
 
 
 def events_in_bids(path: Path, root: Path) -> tuple[Path, bool] | None:
-    """The table of events of a recording in a BIDS tree, `None` where there is none.
+    """Return the event table of a recording in a BIDS tree, `None` if there is none.
 
     Returns:
-        `(file, is_found)`; mne-bids does not find it where its task is spelt in another case.
+        `(file, is_found)`; mne-bids does not find a file whose task differs in case.
     """
     tables = [file for file in bids_tables(path, root) if file.name.endswith("_events.tsv")]
     if not tables:
         return None
     task = _task(path)
-    # The one that says most of which recording it is of; of two that say as much, the one spelt alike.
+    # The most specific table; of two equally specific ones, that with the same spelling.
     best = max(sorted(tables), key=lambda file: (len(_entities(file)), _task(file) == task))
     return best, _task(best) in ("", task)
 
 
 def units_in_bids(path: Path, root: Path) -> dict[str, str]:
-    """Units by name of the channel in the table of channels of a recording in a BIDS tree, as spelt."""
+    """Return the units in the channel table of a recording in a BIDS tree, by channel name, as spelled."""
     tables = [file for file in bids_tables(path, root) if file.name.endswith("channels.tsv")]
     if not tables:
         return {}
-    # The one that says most of which recording it is of.
+    # The most specific table.
     table = max(tables, key=lambda file: len(_entities(file)))
     with refusing_unreadable(table), table.open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
@@ -65,7 +65,7 @@ def units_in_bids(path: Path, root: Path) -> dict[str, str]:
 
 
 def _task(path: Path) -> str:
-    """The task in a name, as spelt."""
+    """Return the task in a file name, as spelled."""
     return next((part.removeprefix("task-") for part in path.name.split("_") if part.startswith("task-")), "")
 
 

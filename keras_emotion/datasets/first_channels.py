@@ -1,4 +1,4 @@
-"""A first `channels.csv`, from the channels in the recordings, for the user to go on with."""
+"""Generate an initial `channels.csv` from the channels of recordings, for the user to edit."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ from keras_emotion.tables import csv_bytes
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FirstChannel:
-    """A row of the first table.
+    """Row of the initial channel table.
 
     Args:
-        name: as in the files.
+        name: channel name in the files.
         kind: one of `electrodes.KINDS`, or `none`.
-        electrode: its place in the 10-5 system, where its name tells and is not that place itself; else empty.
-        position: coordinates from a montage, `None` without.
-        n_files: recordings that have it.
-        direction: `(3,)` from the centre of the head, by its electrode or its coordinates, here or in the file; `None`
-            where none of them is known, and for other kinds.
+        electrode: its 10-5 position, if its name contains but does not equal it; else empty.
+        position: coordinates from a montage, or `None`.
+        n_files: number of recordings with this channel.
+        direction: `(3,)` unit vector from the head centre, from its electrode or its coordinates, here or in the file;
+            `None` if these are unknown, and for other kinds.
     """
 
     name: str
@@ -55,14 +55,14 @@ class FirstChannel:
 
 @dataclasses.dataclass(frozen=True)
 class FirstChannelTable:
-    """What was written, and why.
+    """Result of `write_first_channels`.
 
     Args:
-        path: the table.
-        channels: its rows, in the order of the files.
-        n_recordings: recordings that were read.
-        notes: what to check.
-        faults: what could not be read, one line each.
+        path: the written table.
+        channels: its rows, in file order.
+        n_recordings: number of recordings that were read.
+        notes: points to check.
+        faults: unreadable recordings, one line each.
     """
 
     path: Path
@@ -73,29 +73,29 @@ class FirstChannelTable:
 
 
 def write_first_channels(root: Path, montage: str | None = None, grid: str | None = None) -> FirstChannelTable:
-    """Write a first `channels.csv` for a folder of recordings, with a row for each channel in any of them.
+    """Write an initial `channels.csv` for a folder of recordings, with one row per channel in any of them.
 
-    Its kind is what the file or its name says; channels by which makers say something of the recording
-    (`is_status_channel`), triggers and channels of no known kind get `none`, which leaves them out.
+    The kind is taken from the file or the channel's name; status channels of manufacturers (`is_status_channel`),
+    triggers and channels of unknown kind get `none`, which leaves them out.
 
     Args:
-        root: folder with recordings, in it or below.
+        root: folder of the recordings, which may be in subfolders.
         montage: coordinates of the electrodes: a file that MNE reads (`.elc`, `.sfp`, `.locs`, ...), or the name of one
             of MNE's montages (`GSN-HydroCel-128`).
-        grid: keep one EEG channel for each cell of this layout (`signals.GRID_SHAPES`), the nearest by angle; the
+        grid: keep only the nearest EEG channel (by angle) for each cell of this layout (`signals.GRID_SHAPES`); the
             others get `none`. For nets with more electrodes than a grid has cells.
 
     Returns:
-        What was found and written. Recordings that cannot be read are among its faults.
+        What was found and written. Unreadable recordings are listed in its `faults`.
 
     Raises:
-        InputError: there is a table already, no recording, none that can be read, or no such montage.
+        InputError: the table exists, there is no readable recording, or the montage is unknown.
     """
     path = root / CHANNEL_FILE
     if not root.is_dir():
-        raise InputError(f"{root}: no such folder; expected one with recordings")
+        raise InputError(f"{root}: no such folder; expected a folder with recordings; check the path")
     if path.exists():
-        raise InputError(f"{path}: is there already; move it elsewhere to have a new one written")
+        raise InputError(f"{path}: file exists; move or delete it to write a new one")
     places = {} if montage is None else _montage_places(montage)
     search = find_recordings(root)
     read: dict[str, FileChannels] = {}
@@ -107,16 +107,16 @@ def write_first_channels(root: Path, montage: str | None = None, grid: str | Non
             faults.append(str(error))
     if not read:
         endings = f"{', '.join(RECORDING_SUFFIXES)} (arrays with their sidecars)"
-        raise InputError("\n".join(faults or [f"{root}: holds no recordings; expected {endings}", *search.notes]))
+        raise InputError("\n".join(faults or [f"{root}: no recordings found; expected {endings}", *search.notes]))
     channels, notes = _first_channels(read, places)
     if grid is not None:
         channels, note = _one_for_each_cell(channels, grid)
         notes.append(note)
     if places and not any(channel.position for channel in channels):
-        raise InputError(f"--montage {montage}: has none of the EEG channels; it names {some(list(places))}")
+        raise InputError(f"--montage {montage}: contains none of the EEG channels; it has {some(list(places))}")
     table = pd.DataFrame([_row(channel, bool(places)) for channel in channels])
     try:
-        # Never over one that somebody wrote in the meantime.
+        # Exclusive: never overwrites a file that was written in the meantime.
         with path.open("xb") as out:
             out.write(csv_bytes(table))
     except OSError as error:
@@ -181,7 +181,7 @@ def _position(name: str, places: Mapping[str, np.ndarray]) -> np.ndarray | None:
 
 
 def _one_for_each_cell(channels: Sequence[FirstChannel], grid: str) -> tuple[list[FirstChannel], str]:
-    """The channels, with those EEG channels left out that are not the nearest to a cell of a grid; and a note of it."""
+    """Keep only the EEG channel nearest to each cell of a grid, and return the channels and a note."""
     best: dict[tuple[int, int], tuple[float, int]] = {}
     placed = [place for place, channel in enumerate(channels) if channel.direction is not None]
     for place in placed:
@@ -204,12 +204,12 @@ def _kind(name: str, of_file: str | None, is_undecided: bool) -> str:
 
 
 def _electrode(name: str) -> str | None:
-    # Where several streams hold EEG, the stream stands before the channel.
+    # If several streams have EEG, channel names start with the stream's name.
     return electrode_name(name) or electrode_name(name.rpartition(":")[2])
 
 
 def _montage_places(montage: str) -> dict[str, np.ndarray]:
-    """Coordinates in metres by name, in lower case, of a file or of one of MNE's montages."""
+    """Return coordinates in metres by lower-case name, from a file or one of MNE's montages."""
     import mne
 
     file = Path(montage)
@@ -220,16 +220,16 @@ def _montage_places(montage: str) -> dict[str, np.ndarray]:
             found = mne.channels.make_standard_montage(montage)
         else:
             known = ", ".join(mne.channels.get_builtin_montages())
-            raise InputError(f"--montage {montage}: no such file, and none of MNE's montages ({known})")
+            raise InputError(f"--montage {montage}: no such file or MNE montage; expected a file or one of {known}")
     except InputError:
         raise
-    except Exception as error:  # each format has its own ways to fail
+    except Exception as error:  # each format raises its own exceptions
         raise InputError(f"--montage {montage}: cannot be read ({error})") from None
     return {name.lower(): place for name, place in found.get_positions()["ch_pos"].items()}
 
 
 def some(names: Sequence[str]) -> str:
-    """Names in short: the first ten, and how many more there are.
+    """List the first ten names, and count the others.
 
     Example:
         >>> some(["Fp1", "Fp2"]), some([f"E{number}" for number in range(1, 13)])

@@ -1,4 +1,4 @@
-"""A first `trials.csv`, from the marks in the recordings, for the user to go on with."""
+"""Generate an initial `trials.csv` from the annotations and triggers of recordings, for the user to edit."""
 
 from __future__ import annotations
 
@@ -24,37 +24,38 @@ from keras_emotion.schema import InputError
 from keras_emotion.tables import csv_bytes
 
 RATINGS = ("valence", "arousal")
-"""Columns that are left to be filled in."""
+"""Columns for the user to fill in."""
 
 ROUNDING_SECONDS = 0.1
-"""By how much a mark may reach into the next, or beyond the end of the file, to be taken to end there."""
+"""Seconds by which an event may overlap the next, or the end of the file, and still be taken to end there."""
 
-# Control characters, and the halves of characters that stand for bytes that are no UTF-8.
+# Control characters, and lone surrogates, which stand for bytes that are not UTF-8.
 _NOT_FOR_A_TABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 
-TO_NEXT, TO_GAP, TO_END, OWN = "to the next mark", "to a gap", "to the end of the file", "its own duration"
+TO_NEXT, TO_GAP, TO_END, OWN = "to the next event", "to a gap", "to the end of the file", "its own duration"
 WHOLE_FILE = "the whole file"
 
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """Which marks become trials, and where these end.
+    """Selection of the events that become trials, and of their ends.
 
-    A pattern is a text, or has `*`, `?` and `[...]` as file names have; `S  1` fits BrainVision's `Stimulus/S  1` too.
+    A pattern is a text, possibly with the wildcards `*`, `?` and `[...]`; `S  1` also matches BrainVision's
+    `Stimulus/S  1`.
 
     Args:
-        annotations: patterns of the annotations or trigger words at which a trial starts; empty for all but those
+        annotations: patterns of the annotations or trigger words at which a trial starts; if empty, all except those
             about the signal (`marks.ABOUT_SIGNAL`).
-        seconds: length of the trials, whatever the marks say; `None`: a mark with a duration is as long as its trial,
-            one without lasts to the next that is chosen.
-        begin: pattern of the marks at which a trial starts, in place of `annotations`.
-        end: pattern of those at which it then ends.
-        stimulus_column: column of the tables of events of a BIDS tree that names the stimulus; events that say nothing
-            there start no trial.
+        seconds: duration of the trials, whatever the events give; `None`: a trial is as long as its event; if the event
+            has no duration, it ends at the next selected event.
+        begin: pattern of the events at which a trial starts, instead of `annotations`.
+        end: pattern of the events at which it ends.
+        stimulus_column: column of the BIDS event tables that names the stimulus; events without an entry there start
+            no trial.
         rating_columns: columns of these tables that are ratings.
 
     Raises:
-        InputError: options that do not go together, or a length that is none.
+        InputError: incompatible options, or an invalid duration.
     """
 
     annotations: tuple[str, ...] = ()
@@ -68,36 +69,39 @@ class Choice:
         if (self.begin is None) != (self.end is None):
             raise InputError("--begin and --end: expected both, or neither")
         if self.begin is not None and (self.annotations or self.seconds is not None):
-            raise InputError("--begin and --end: say where trials are; leave out --annotations and --seconds")
+            raise InputError(
+                "--begin and --end: conflict with --annotations and --seconds; expected one way to select trials; "
+                "leave out the other"
+            )
         if self.seconds is not None and not 0 < self.seconds < math.inf:
             raise InputError(f"--seconds {self.seconds:g}: expected a number above 0")
         if self.seconds is not None and not self.annotations:
-            raise InputError("--seconds: needs --annotations, which say what lasts so long")
+            raise InputError("--seconds: requires --annotations; expected both; add --annotations")
 
     @property
     def patterns(self) -> tuple[str, ...]:
-        """All that is asked for by name."""
+        """All patterns of events that the user gave."""
         return (self.begin, self.end) if self.begin is not None and self.end is not None else self.annotations
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns of tables of events that are asked for."""
+        """The requested columns of the event tables."""
         return (*([self.stimulus_column] if self.stimulus_column else []), *self.rating_columns)
 
 
 @dataclasses.dataclass(frozen=True)
 class KindOfMark:
-    """All marks of one text, over all recordings.
+    """Statistics of all events of one text, over all recordings.
 
     Args:
         name: the text.
         source: `"annotation"` or `"trigger word"`.
-        n_marks: how many there are.
-        n_files: recordings in which it is.
-        durations_seconds: of the marks that have one.
-        spacings_seconds: from each mark to the next of the kind in the same recording.
-        trials: how many became trials, by how these end.
-        left_out: how many did not, by why.
+        n_marks: number of events.
+        n_files: number of recordings with such events.
+        durations_seconds: durations of the events that have one.
+        spacings_seconds: distances from each event to the next of its kind in the same recording.
+        trials: number of events that became trials, by how the trials end.
+        left_out: number of events that did not, by reason.
     """
 
     name: str
@@ -112,15 +116,15 @@ class KindOfMark:
 
 @dataclasses.dataclass(frozen=True)
 class FirstTable:
-    """What was written, and why.
+    """Result of `write_first_trials`.
 
     Args:
-        path: the table.
-        n_trials: lines of it.
-        recordings: `(file, what became of it)`.
-        kinds: of marks, the most frequent first.
-        notes: what to check.
-        faults: what could not be read, one line each.
+        path: the written table.
+        n_trials: number of its rows.
+        recordings: `(file, summary)`.
+        kinds: kinds of events, the most frequent first.
+        notes: points to check.
+        faults: unreadable recordings, one line each.
     """
 
     path: Path
@@ -133,14 +137,14 @@ class FirstTable:
 
 @dataclasses.dataclass(frozen=True)
 class MarkedTrial:
-    """A trial as a recording marks it.
+    """Trial defined by the events of a recording.
 
     Args:
-        start_seconds: on the recording's own time axis.
-        stop_seconds: likewise.
-        stimulus: texts of its marks.
-        how: how its end was found.
-        marks: what it begins with; several of one moment are one.
+        start_seconds: start on the recording's own time axis.
+        stop_seconds: end on the same axis.
+        stimulus: texts of its events.
+        how: how its end was determined.
+        marks: the events at its start; simultaneous ones are merged.
     """
 
     start_seconds: float
@@ -150,43 +154,42 @@ class MarkedTrial:
     marks: tuple[Mark, ...]
 
     def column(self, name: str) -> str:
-        """What a column of the table of events says of the trial; empty where it says nothing."""
+        """Return the trial's entry in a column of the event table; empty if missing."""
         return next((mark.columns[name] for mark in self.marks if name in mark.columns), "")
 
 
 def write_first_trials(root: Path, choice: Choice | None = None, subject_pattern: str | None = None) -> FirstTable:
-    """Write a first `trials.csv` for a folder of recordings, from their annotations and trigger words.
+    """Write an initial `trials.csv` for a folder of recordings, from their annotations and trigger words.
 
-    Without a choice each kind of mark becomes trials, except those about the signal (`marks.ABOUT_SIGNAL`). A trial
-    lasts as long as its mark; without a duration, to the next mark, to a gap in the recording or to the end of the
-    file. A mark without a duration within another trial is left out, as is a trial whose given duration spans a gap. A
-    recording in which nothing is marked is one trial. Times are on the recording's own time axis. Subjects are derived
-    from the file names (`people_of`); the ratings are left empty.
+    Without a choice, every kind of event becomes trials, except those about the signal (`marks.ABOUT_SIGNAL`). A trial
+    lasts as long as its event; without a duration, until the next event, a gap in the recording or the end of the file.
+    An event without a duration within another trial is left out, as is a trial whose given duration spans a gap. A
+    recording without events is one trial. Times are on the recording's own time axis. Subjects are derived from the
+    file names (`people_of`); the ratings are left empty.
 
     Args:
-        root: folder with recordings, in it or below.
-        choice: which marks become trials.
+        root: folder of the recordings, which may be in subfolders.
+        choice: selection of the events that become trials.
         subject_pattern: see `people_of`.
 
     Returns:
-        What was found and written. Recordings that cannot be read are among its faults.
+        What was found and written. Unreadable recordings are listed in its `faults`.
 
     Raises:
-        InputError: there is a table already, no recording, none that can be read, no trial, or a choice that is not
-            there.
+        InputError: the table exists, there is no readable recording or no trial, or the choice matches nothing.
     """
     choice = choice or Choice()
     path = root / TRIAL_FILE
     if not root.is_dir():
-        raise InputError(f"{root}: no such folder; expected one with recordings")
+        raise InputError(f"{root}: no such folder; expected a folder with recordings; check the path")
     if path.exists():
-        raise InputError(f"{path}: is there already; move it elsewhere to have a new one written")
+        raise InputError(f"{path}: file exists; move or delete it to write a new one")
     search = find_recordings(root)
     read, faults = _read_all(search.recordings, root)
     faults = [*search.faults, *faults]
     if not read:
         endings = f"{', '.join(RECORDING_SUFFIXES)} (arrays with their sidecars)"
-        raise InputError("\n".join(faults or [f"{root}: holds no recordings; expected {endings}", *search.notes]))
+        raise InputError("\n".join(faults or [f"{root}: no recordings found; expected {endings}", *search.notes]))
     recordings, notes = without_parts(read, root)
     marks = [mark for recording in recordings for mark in recording.marks]
     _check_patterns(choice, marks)
@@ -195,12 +198,14 @@ def write_first_trials(root: Path, choice: Choice | None = None, subject_pattern
     with_trials = [place for place, (trials, _) in enumerate(found) if trials]
     lines = [_line(recording, trials) for recording, (trials, _) in zip(recordings, found, strict=True)]
     if not with_trials:
-        raise InputError("\n".join([f"{root}: no trial", *(map(": ".join, zip(files, lines, strict=True))), *faults]))
+        raise InputError(
+            "\n".join([f"{root}: no trials found", *(map(": ".join, zip(files, lines, strict=True))), *faults])
+        )
     people = people_of([files[place] for place in with_trials], (root / BIDS_MARKER).is_file(), subject_pattern)
     trials = [found[place][0] for place in with_trials]
     table = _table([files[place] for place in with_trials], trials, people.subjects, people.sessions, choice)
     try:
-        # Never over one that somebody wrote in the meantime.
+        # Exclusive: never overwrites a file that was written in the meantime.
         with path.open("xb") as file:
             file.write(csv_bytes(table))
     except OSError as error:
@@ -220,7 +225,9 @@ def _read_all(paths: Sequence[Path], root: Path) -> tuple[list[MarkedRecording],
     for path in paths:
         name = path.relative_to(root).as_posix()
         if name != name.strip() or _NOT_FOR_A_TABLE.search(name):
-            faults.append(f"{root}/{name!a}: a table cannot name it; rename it without blanks at its ends")
+            faults.append(
+                f"{root}/{name!a}: a table cannot contain this name; expected no blanks at its ends; rename the file"
+            )
             continue
         try:
             read.append(read_marks(path, root))
@@ -256,11 +263,11 @@ def _table(
     return pd.DataFrame(rows)
 
 
-# --- what is chosen
+# --- selection of events
 
 
 def fits(pattern: str, kind: str) -> bool:
-    """Whether a pattern of the user's fits a kind of mark; runs of blanks count as one.
+    """Return whether a pattern matches a kind of event; consecutive blanks count as one.
 
     Example:
         >>> fits("S  1", "Stimulus/S  1"), fits("clip*", "clip 12"), fits("S  1", "S 11")
@@ -277,16 +284,16 @@ def _check_patterns(choice: Choice, marks: Sequence[Mark]) -> None:
     if missing:
         there = ", ".join(f"{kind!r} ({count})" for kind, count in counts.most_common()) or "none"
         raise InputError(
-            f"{', '.join(map(repr, missing))}: no annotation or trigger word of any recording; there are {there}"
+            f"{', '.join(map(repr, missing))}: no such annotation or trigger word in any recording; found {there}"
         )
     known = dict.fromkeys(name for mark in marks for name in mark.columns)
     if missing := [name for name in choice.columns if name not in known]:
-        there = ", ".join(known) or "none (no table of events of a BIDS tree)"
-        raise InputError(f"{', '.join(missing)}: no column of the events of any recording; there are {there}")
+        there = ", ".join(known) or "none (no BIDS event table)"
+        raise InputError(f"{', '.join(missing)}: no such column in any event table; found {there}")
 
 
 def _is_nameless(mark: Mark, choice: Choice) -> bool:
-    """Whether the column that names stimuli says nothing of a mark."""
+    """Return whether an event has no entry in the stimulus column."""
     return choice.stimulus_column is not None and choice.stimulus_column not in mark.columns
 
 
@@ -302,14 +309,14 @@ def _is_chosen(mark: Mark, recording: MarkedRecording, choice: Choice) -> bool:
 
 
 def trials_of(recording: MarkedRecording, choice: Choice) -> tuple[list[MarkedTrial], dict[Mark, str]]:
-    """Finds the trials of a recording by its marks.
+    """Find the trials of a recording by its events.
 
     Args:
-        recording: what it marks.
-        choice: which marks begin or end a trial.
+        recording: the recording's events.
+        choice: which events start or end a trial.
 
     Returns:
-        The trials by start, and why each of the other marks begins none.
+        The trials by start, and why each of the other events starts none.
     """
     if not recording.has_signals:
         return [], dict.fromkeys(recording.marks, "no signals")
@@ -341,29 +348,31 @@ def trials_of(recording: MarkedRecording, choice: Choice) -> tuple[list[MarkedTr
 
 
 def _pairs(marks: Sequence[Mark], begin: str, end: str) -> tuple[list[MarkedTrial], dict[Mark, str]]:
-    """From each mark that begins a trial to the next that ends one."""
+    """Pair each event that starts a trial with the next that ends one."""
     trials, left_out = [], {}
     first: Mark | None = None
     for mark in marks:
         if first is not None and fits(end, mark.kind) and mark.start_seconds > first.start_seconds:
             left_out[mark] = "end of a trial"
-            trials.append(MarkedTrial(first.start_seconds, mark.start_seconds, first.kind, "to its end mark", (first,)))
+            trials.append(
+                MarkedTrial(first.start_seconds, mark.start_seconds, first.kind, "to its end event", (first,))
+            )
             first = None
         elif fits(begin, mark.kind):
             if first is not None:
-                left_out[first] = "no end before the next begin"
+                left_out[first] = "no end before the next start"
             first = mark
         else:
-            left_out[mark] = "end without a begin" if fits(end, mark.kind) else "not chosen"
+            left_out[mark] = "end without a start" if fits(end, mark.kind) else "not chosen"
     if first is not None:
-        left_out[first] = "begin without an end"
+        left_out[first] = "start without an end"
     return trials, left_out
 
 
 def _from_marks(
     marks: Sequence[Mark], recording: MarkedRecording, seconds: float | None
 ) -> tuple[list[MarkedTrial], dict[Mark, str]]:
-    """Trials that begin with a mark, and why other marks begin none."""
+    """Return trials that start with an event, and why other events start none."""
     axis = recording.time_axis
     sample_seconds = 1 / axis.sampling_rate_hz
     left_out = {}
@@ -378,7 +387,7 @@ def _from_marks(
         stop = start + duration
         place = bisect.bisect_right(starts, start)
         later = starts[place] if place < len(starts) else axis.stop_seconds
-        # Where the next one starts, if it reaches into it by no more than rounding.
+        # Ends at the start of the next, if they overlap by no more than rounding.
         stop = later if later < stop <= later + ROUNDING_SECONDS else stop
         trials.append(MarkedTrial(start, stop, kind, OWN if seconds is None else f"{seconds:g} s", tuple(group)))
     lasting = [trial.start_seconds for trial in trials]
@@ -405,7 +414,7 @@ def _from_marks(
 
 
 def _moments(marks: Sequence[Mark], seconds: float | None, tolerance: float) -> list[tuple[list[Mark], float | None]]:
-    """Marks of one moment and one duration, which are one; with the duration."""
+    """Merge simultaneous events of the same duration, and return them with their duration."""
     groups: list[tuple[list[Mark], float | None]] = []
     for mark in marks:
         duration = mark.duration_seconds if seconds is None else seconds
@@ -420,27 +429,27 @@ def _moments(marks: Sequence[Mark], seconds: float | None, tolerance: float) -> 
 
 
 def _pauses(recording: MarkedRecording) -> list[BadSpan]:
-    """Stretches of zeros that stand for a pause of the device."""
+    """Return segments of zeros that stand for a pause of the device."""
     return [span for span in recording.bad_spans if not span.has_signal]
 
 
 def _within_file(trials: Sequence[MarkedTrial], recording: MarkedRecording) -> Iterator[MarkedTrial]:
-    """The trials with starts and stops in the file; those of which more than rounding is cut off say so."""
+    """Clip trials to the file; those clipped by more than rounding get a note."""
     end = recording.time_axis.stop_seconds
     for trial in trials:
         cut = trial.stop_seconds - end
-        how = f"{trial.how}, cut off by the end of the file" if cut > ROUNDING_SECONDS else trial.how
+        how = f"{trial.how}, truncated at the end of the file" if cut > ROUNDING_SECONDS else trial.how
         yield dataclasses.replace(
             trial, start_seconds=max(trial.start_seconds, 0.0), stop_seconds=min(trial.stop_seconds, end), how=how
         )
 
 
 def _why_no_trial(trial: MarkedTrial, recording: MarkedRecording) -> str:
-    """Why a trial is left out; empty where it is not."""
+    """Return why a trial is left out; empty if it is not."""
     axis = recording.time_axis
     first, last = axis.sample_at(trial.start_seconds), axis.sample_at(trial.stop_seconds)
     seconds = trial.stop_seconds - trial.start_seconds
-    # The second: it begins or ends while nothing was recorded.
+    # The second condition: it starts or ends while nothing was recorded.
     is_broken = any(first < gap.sample < last for gap in axis.gaps)
     if is_broken or (axis.gaps and abs((last - first) / axis.sampling_rate_hz - seconds) > 2 / axis.sampling_rate_hz):
         return "spans a gap in the recording"
@@ -451,26 +460,26 @@ def _why_no_trial(trial: MarkedTrial, recording: MarkedRecording) -> str:
     return ""
 
 
-# --- what is said of it
+# --- summaries
 
 
 def _line(recording: MarkedRecording, trials: Sequence[MarkedTrial]) -> str:
-    """What became of a recording."""
+    """Summarise the trials of a recording."""
     axis = recording.time_axis
     if not recording.has_signals:
-        return "annotations but no signals; no trial"
+        return "annotations but no signals; no trials"
     if not trials:
         is_unmarked = all(is_about_signal(recording.path, mark.kind) for mark in recording.marks)
-        parts = ["no trial: nothing is marked, and the whole file spans a gap" if is_unmarked else "no trial"]
+        parts = ["no trials: no events, and the whole file spans a gap" if is_unmarked else "no trials"]
     elif trials[0].how == WHOLE_FILE:
-        parts = ["nothing is marked: one trial, the whole file"]
+        parts = ["no events: one trial, the whole file"]
     else:
         parts = [
             f"{_count(len(trials), 'trial')} of {span([one.stop_seconds - one.start_seconds for one in trials])} s"
         ]
     overlaps = sum(later.start_seconds < before.stop_seconds - 1e-6 for before, later in itertools.pairwise(trials))
     if overlaps:
-        parts.append(f"{overlaps} of them overlap the one before")
+        parts.append(f"{overlaps} of them overlap the previous one")
     n_bad = sum(
         any(
             axis.sample_at(one.start_seconds) < bad.stop_sample and bad.start_sample < axis.sample_at(one.stop_seconds)
@@ -479,7 +488,7 @@ def _line(recording: MarkedRecording, trials: Sequence[MarkedTrial]) -> str:
         for one in trials
     )
     if n_bad:
-        parts.append(f"{n_bad} of them hold a stretch that the file calls bad")
+        parts.append(f"{n_bad} of them contain a segment annotated as bad")
     if pauses := _pauses(recording):
         parts.append(f"{_count(len(pauses), 'gap')} in the recording, filled with zeros ({pauses[0].reason})")
     if axis.gaps:
@@ -520,11 +529,11 @@ def _notes_on_stimuli(trials: Sequence[Sequence[MarkedTrial]]) -> list[str]:
     names = collections.Counter(trial.stimulus for of_file in trials for trial in of_file)
     if len(names) > 1 or names.total() < 2:
         return []
-    return [f"all trials have the stimulus {next(iter(names))!r}; empty that column if they were shown different ones"]
+    return [f"all trials have the stimulus {next(iter(names))!r}; empty that column if their stimuli differ"]
 
 
 def span(values: Sequence[float]) -> str:
-    """Numbers in short: the smallest and the largest.
+    """Format the range of some numbers.
 
     Example:
         >>> span([2.0, 6.0, 4.0]), span([6.0, 6.0])

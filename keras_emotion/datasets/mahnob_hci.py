@@ -1,4 +1,4 @@
-"""MAHNOB-HCI, the emotion experiment: 20 film clips; EEG, ECG, GSR, respiration, temperature and face videos."""
+"""MAHNOB-HCI reader (emotion experiment): 20 film clips; EEG, ECG, GSR, respiration, temperature, face videos."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
+from typing_extensions import override
 
 from keras_emotion.datasets.mahnob_hci_session import (
     CHANNEL_NAMES,
@@ -38,28 +39,28 @@ Preprocess = Literal["none", "eeg"]
 EEG_BAND_HZ = (4.0, 45.0)
 
 ICA_BAND_HZ = (1.0, 45.0)
-"""Band in which independent components are looked for: slow enough for most of a blink."""
+"""Band in Hz in which independent components are fitted: it includes most of a blink."""
 
 EYE_CHANNELS = ("Fp1", "Fp2")
-"""Scalp channels that stand for the eyes, of which there was no recording."""
+"""Scalp channels used in place of EOG, which was not recorded."""
 
 LENGTH_TOLERANCE_SECONDS = 5.0
-"""A face video, or the time between the two marks, that is so much too long or too short is reported.
+"""Tolerance in seconds of the duration of a face video, or of the time between the two triggers.
 
-The time between the marks of the real recordings is 0.8 to 3.3 s longer than the clip.
+The time between the triggers of the real recordings is 0.8 to 3.3 s longer than the clip.
 """
 
 
 @dataclasses.dataclass(frozen=True)
 class _Index:
-    """What all `session.xml` together say.
+    """Content of all `session.xml` files.
 
     Args:
-        trials: sessions with ratings and a recording, by subject, in the order of their trials.
-        presentations: place of each rated session in the order of its subject's, by session id.
-        n_rated: sessions with ratings, by subject, whether or not there is a recording.
-        skipped: sessions that are no trials.
-        problems: what is wrong with any.
+        trials: sessions with ratings and a recording, by subject, in trial order.
+        presentations: position of each rated session in its subject's order, by session id.
+        n_rated: number of sessions with ratings by subject, with or without a recording.
+        skipped: sessions that are not trials.
+        problems: problems of any session.
     """
 
     trials: dict[int, tuple[Session, ...]]
@@ -70,63 +71,62 @@ class _Index:
 
 
 class MAHNOBHCI(Reader):
-    """A folder of MAHNOB-HCI's emotion experiment, as unpacked: `Sessions/<id>/`, one clip each.
+    """Reader of MAHNOB-HCI's emotion experiment as unpacked: `Sessions/<id>/`, one clip each.
 
-    A session folder holds `session.xml`, `Part_<P>_S_Trial<k>_emotion.bdf` and the video of the colour camera,
-    `P<P>-Rec<r>-YYYY.MM.DD.HH.MM.SS_C1 trigger _C_Section_<n>.avi`. From `session.xml` come the session's id
-    (`Trial.session`), the subject, the names of the two files where it has a `<track>` for them (else they are found by
+    A session folder contains `session.xml`, `Part_<P>_S_Trial<k>_emotion.bdf` and the video of the colour camera,
+    `P<P>-Rec<r>-YYYY.MM.DD.HH.MM.SS_C1 trigger _C_Section_<n>.avi`. `session.xml` gives the session id
+    (`Trial.session`), the subject, the names of the two files if it has a `<track>` for them (else they are found by
     the patterns above), the ratings, and the clip: `Trial.stimulus` is `mediaFile` without its suffix.
 
     `Trial.trial` is the `k` in the name of the recording. It is *not* ordered by stimulus, unlike DEAP's: the video of
-    trial `k` is section `2 k` of one take, so that `k` should be the place in the order of presentation (not verified).
-    `Trial.presentation` is the place of the session among all rated ones of the subject by date, time, `cutNr` and id,
-    in this order; -1 for all trials of a subject of whom a date (year first) or time cannot be read.
+    trial `k` is section `2 k` of one take, so `k` should be the position in the order of presentation (not verified).
+    `Trial.presentation` is the position of the session among all rated ones of the subject by date, time, `cutNr` and
+    id, in this order; -1 for all trials of a subject with an unreadable date (year first) or time.
 
     Ratings: `feltVlnc` -> valence, `feltArsl` -> arousal, `feltCtrl` -> control (DEAP's dominance), `feltPred` ->
     predictability, 1 to 9; `feltEmo` -> emotion, the number of a keyword (`class_names`).
 
-    `Trial.continuous_ratings` has `continuous_valence`, 4 values a second of how others rated the face, where the file
-    `lable_continous_Mahnob.mat` [2] lies in `root` and holds the session.
+    `Trial.continuous_ratings` has `continuous_valence`, external annotations of the face at 4 Hz, if the file
+    `lable_continous_Mahnob.mat` [2] is in `root` and contains the session.
 
     Neutral clips (`_N_` in the name of the recording, or without ratings and `isStim` 0) and sessions without ratings
-    (the other experiments) are no trials: `describe` lists them as skipped. A rated session whose recording
-    `session.xml` does not name and that is not there either is an incomplete one: listed, left out. One that is named
-    and not there has to be copied before a run starts; a missing video does not keep the EEG from being used.
+    (the other experiments) are not trials: `describe` lists them as skipped. A rated session whose recording is missing
+    and not named in `session.xml` is incomplete: it is reported and left out. A missing recording that is named has to
+    be copied before a run starts; a missing video does not prevent the use of the EEG.
 
     Signals are the 38 channels of DeepVANet, by name: 32 scalp channels, ECG1-3 (EXG1-3), GSR (GSR1), Respiration
-    (Resp) and Temperature (Temp); voltages in microvolt, the others in the unit of the file's header (`"a.u."` where it
-    has none that we know). The clip lies between the two rising edges of the status channel; what follows is cut off,
-    and of what precedes `baseline_seconds` are kept. The whole recording, at the rate of its header, is resampled
-    (`keras_emotion.signals.resample`) and cleaned before it is cut.
+    (Resp) and Temperature (Temp); voltages in microvolts, the others in the unit of the file's header (`"a.u."` if it
+    is unknown). The clip lies between the two rising edges of the status channel; the signal after it is removed, and
+    `baseline_seconds` before it are kept. The whole recording is resampled from the rate in its header
+    (`keras_emotion.signals.resample`) and cleaned before it is cropped.
 
-    Video: it does not cover the 30 s before the clip, so that its first frame is taken for the onset (`offset_seconds`
-    0 of the face features; not known). It goes on after the clip for 13 to 144 s, the self-report: how long it lasts
-    altogether is `cutLenSec`, and `vidRate` its frames a second. `describe` compares the header of the video with both;
-    the face features do so before they take a video to be one with a wrong rate. `session.xml` alone says no better:
-    `vidBeginSmp` and `audBeginSmp` are where the section begins in the whole take, in samples of `vidRate` and
-    `audRate`, and the onset of the clip is in neither. It is in the gaze file: with the `AudioSampleNumber` of its
-    event MovieStart, the clip starts `(AudioSampleNumber - audBeginSmp) / audRate` seconds into the video (not
-    verified).
+    Video: it does not cover the 30 s before the clip, so its first frame is assumed to be stimulus onset
+    (`offset_seconds` 0 of the face features; not verified). It continues for 13 to 144 s after the clip, during the
+    self-report: `cutLenSec` is its total duration, and `vidRate` its frame rate. `describe` compares the header of the
+    video with both; the face features do so before they assume a wrong frame rate. `session.xml` alone is no more
+    precise: `vidBeginSmp` and `audBeginSmp` are the start of the section in the whole take, in samples of `vidRate` and
+    `audRate`, and neither gives stimulus onset. The gaze file does: with the `AudioSampleNumber` of its event
+    MovieStart, the clip starts `(AudioSampleNumber - audBeginSmp) / audRate` seconds into the video (not verified).
 
-    **Deviations** from DeepVANet: resampled by a filter that folds nothing back, where the released code takes every
-    second sample of the peripheral channels; cleaned by `clean_eeg`, where the paper names EEGLAB and no method.
+    **Deviations** from DeepVANet: resampled with an anti-aliasing filter, whereas the released code takes every second
+    sample of the peripheral channels; cleaned by `clean_eeg`, whereas the paper names EEGLAB and no method.
 
-    Attributes, ids, names of files, order, rate, marks and lengths were compared with 565 real `session.xml` and with
-    the marks of 527 real recordings. Not verified: the rest, which follows public code and documentation
-    (`facts/mahnob_hci.json`), such as whether the first frame is the onset, and the units of GSR1, Resp and Temp.
+    Attributes, ids, file names, order, rate, triggers and durations were compared with 565 real `session.xml` files and
+    with the triggers of 527 real recordings. Not verified: the rest, which follows public code and documentation
+    (`facts/mahnob_hci.json`), such as whether the first frame is stimulus onset, and the units of GSR1, Resp and Temp.
 
     Args:
-        root: folder that holds `Sessions`.
-        file_format: the only one, `"original"`, or `None`.
-        preprocess: `"eeg"`: scalp channels go through `clean_eeg`, the others stay as recorded; `"none"`: all stay.
-        sampling_rate_hz: samples a second wanted; `None` keeps each file's own.
-        baseline_seconds: seconds kept before the clip; the paper takes three segments of 1 s.
-        ica: remove eye movements by independent components too (`clean_eeg`); seconds for each trial.
-        ica_seed: seed of the components.
+        root: folder of `Sessions`.
+        file_format: `"original"`, the only format, or `None`.
+        preprocess: `"eeg"`: scalp channels are cleaned by `clean_eeg`, the others unchanged; `"none"`: all unchanged.
+        sampling_rate_hz: target sampling rate; `None` keeps each file's own.
+        baseline_seconds: seconds kept before the clip; the paper uses three segments of 1 s.
+        ica: also remove eye movements by independent components (`clean_eeg`); takes seconds per trial.
+        ica_seed: random seed of the ICA.
 
     Raises:
-        InputError: `root` holds no `Sessions/<id>`.
-        ValueError: an argument outside of its range, or `ica` without `preprocess="eeg"`.
+        InputError: `root` contains no `Sessions/<id>`.
+        ValueError: an argument is out of range, or `ica` is used without `preprocess="eeg"`.
 
     Example:
         >>> from keras_emotion.datasets import MAHNOBHCI
@@ -143,9 +143,10 @@ class MAHNOBHCI(Reader):
 
     name = "mahnob_hci"
     usual_protocols: ClassVar[tuple[str, ...]] = ("trial_disjoint", "subject_disjoint")
-    # A session of which nobody can say whose it is may be one of the subjects asked for.
+    # A session of an unknown subject may belong to any requested one.
     missing_files_block = True
-    # 2: every trial is of session 1; the session of the files is one clip. 3: trials say how long their video lasts.
+    # 2: the session of every trial is 1; a session in the files is one clip. 3: trials give the duration of their
+    # video.
     code_version: ClassVar[int] = 3
     class_names: ClassVar[Mapping[str, tuple[str, ...]]] = {"emotion": tuple(FACTS["emotion_names"])}
 
@@ -179,45 +180,46 @@ class MAHNOBHCI(Reader):
         self.session_folder = self.root / "Sessions"
         if not self._folders():
             raise InputError(
-                f"{self.root}: holds no Sessions/<id>/{SESSION_FILE}; give the folder that MAHNOB-HCI was unpacked into"
+                f"{self.root}: no Sessions/<id>/{SESSION_FILE} found; expected the folder that MAHNOB-HCI was unpacked "
+                "into; check the path"
             )
 
     @property
+    @override
     def options(self) -> dict[str, Any]:
-        """See `Reader`."""
         names = ("preprocess", "sampling_rate_hz", "baseline_seconds", "ica", "ica_seed")
         return {name: getattr(self, name) for name in names}
 
     @property
     def subjects(self) -> tuple[int, ...]:
-        """Ids of the subjects with a trial that has a recording, sorted."""
+        """Ids of the subjects with at least one recorded trial, sorted."""
         return tuple(sorted(self._index.trials))
 
     def source_files(self, subject: int) -> tuple[Path, ...]:
-        """`session.xml` and recording of every trial of the subject."""
+        """Return `session.xml` and recording of every trial of the subject."""
         (subject,) = self.select([subject])
         files = tuple(path for session in self._index.trials[subject] for path in (session.xml, session.recording))
         return (*files, self.label_file) if self.label_file.is_file() else files
 
     @property
     def label_file(self) -> Path:
-        """Where the ratings over time are, if they are there."""
+        """Path of the continuous ratings, existing or not."""
         return self.root / LABEL_FILE
 
     @functools.cached_property
     def _valence(self) -> Mapping[int, ContinuousRating]:
-        """Ratings over time by the id of the session."""
+        """Continuous ratings by session id."""
         return read_continuous_valence(self.label_file) if self.label_file.is_file() else {}
 
+    @override
     def video_files(self, subject: int) -> tuple[Path, ...]:
-        """See `Reader.video_files`."""
         (subject,) = self.select([subject])
         return tuple(session.video for session in self._index.trials[subject] if session.video is not None)
 
     def trials(self, subjects: Sequence[int] | None = None) -> Iterator[Trial]:
-        """The trials of some subjects (default: all), in the order of their trial ids; see `Reader.trials`.
+        """Yield the trials of some subjects (default: all), by trial id; see `Reader.trials`.
 
-        One session's recording is in memory at a time.
+        The recording of one session is in memory at a time.
         """
         for subject in self.select(subjects):
             raise_problems(self._problems_of(subject))
@@ -225,7 +227,7 @@ class MAHNOBHCI(Reader):
                 yield self._trial(session)
 
     def inspect(self, subject: int) -> SubjectReport:
-        """Reads all of one subject; see `Reader.inspect`. Trials have the folder of their clip beside them."""
+        """Check all data of one subject; see `Reader.inspect`. Trials also list the folder of their clip."""
         (subject,) = self.select([subject])
         problems, trials, rates = list(self._problems_of(subject)), [], set()
         expected = FACTS["n_trials_of_subject"].get(str(subject), FACTS["n_trials"])
@@ -251,16 +253,16 @@ class MAHNOBHCI(Reader):
         return SubjectReport(description, tuple(problems))
 
     def missing_files(self) -> tuple[Problem, ...]:
-        """What is wrong with sessions of no known subject, or of one who has no trial left."""
+        """Return problems of sessions of unknown subjects, or of subjects without usable trials."""
         gaps = [problem for problem in self._index.problems if problem.subject not in self._index.trials]
         if not self._index.trials:
             gaps.append(
-                Problem(self.session_folder, "no session is a trial; expected some with ratings and a recording")
+                Problem(self.session_folder, "no trials; expected sessions with ratings and a recording; copy them")
             )
         return tuple(gaps)
 
     def describe(self) -> dict[str, Any]:
-        """See `Reader.describe`; and `skipped`, the sessions that are no trials, with the reason for each."""
+        """See `Reader.describe`; adds `skipped`, the sessions that are not trials, with the reasons."""
         skipped = [
             {"session": session.id, "subject": session.subject, "file": str(session.folder), "reason": session.skipped}
             for session in self._index.skipped
@@ -270,7 +272,7 @@ class MAHNOBHCI(Reader):
     # --- all sessions
 
     def _folders(self) -> list[Path]:
-        """Folders of sessions, by number."""
+        """Return the session folders, by number."""
         try:
             found = [path for path in self.session_folder.iterdir() if path.is_dir() and path.name[0] != "."]
         except FileNotFoundError:
@@ -287,7 +289,7 @@ class MAHNOBHCI(Reader):
             try:
                 sessions.append(Session.read(folder))
             except InputError as error:
-                # Two files at most are spoken of: the description of the session, or its folder.
+                # The error can concern at most two paths: the session's description or its folder.
                 xml = folder / SESSION_FILE
                 owner = owner_by_file_names(folder)
                 file = xml if str(error).startswith(f"{xml}: ") else folder
@@ -332,7 +334,7 @@ class MAHNOBHCI(Reader):
             if physiology.sampling_rate_hz <= 2 * EEG_BAND_HZ[1]:
                 raise InputError(
                     f"{session.recording}: {physiology.sampling_rate_hz:g} Hz; expected more than "
-                    f"{2 * EEG_BAND_HZ[1]:g} Hz to clean the EEG; read it with preprocess='none'"
+                    f"{2 * EEG_BAND_HZ[1]:g} Hz to clean the EEG; use preprocess='none'"
                 )
             is_eeg = np.isin(CHANNEL_NAMES, EEG_CHANNEL_NAMES)
             physiology.signal[is_eeg] = clean_eeg(
@@ -357,13 +359,16 @@ class MAHNOBHCI(Reader):
         known = FACTS["stimulus_seconds"] | FACTS["recorded_seconds"]
         expected = None if self.synthetic else known.get(session.stimulus)
         if expected is not None and abs(duration_seconds - expected) > LENGTH_TOLERANCE_SECONDS:
-            message = f"the marks are {duration_seconds:.1f} s apart; expected {expected} s, as clip {session.stimulus}"
+            message = (
+                f"the triggers are {duration_seconds:.1f} s apart; expected {expected} s, the duration of clip "
+                f"{session.stimulus}"
+            )
             yield Problem(session.recording, message, session.subject, False)
         valence = self._valence.get(session.id)
         if valence is not None and abs(valence.times_seconds[-1] - duration_seconds) > LENGTH_TOLERANCE_SECONDS:
             message = (
                 f"{CONTINUOUS_VALENCE} of session {session.id} ends at {valence.times_seconds[-1]:.1f} s; expected "
-                f"{duration_seconds:.1f} s, as the clip: is it the file of another copy?"
+                f"{duration_seconds:.1f} s, the duration of the clip; check that the file belongs to this copy"
             )
             yield Problem(self.label_file, message, session.subject, False)
         if session.video is None:
@@ -373,31 +378,32 @@ class MAHNOBHCI(Reader):
         except InputError as error:
             yield Problem(session.video, str(error).removeprefix(f"{session.video}: "), session.subject, False)
             return
-        # The whole section, or what somebody has cut to the clip alone.
+        # The whole section, or a video cropped to the clip.
         fitting = [seconds for seconds in (session.video_seconds, duration_seconds) if seconds is not None]
         apart = [abs(facts.duration_seconds - seconds) for seconds in fitting]
         if facts.duration_seconds and min(apart) > LENGTH_TOLERANCE_SECONDS:
             message = (
-                f"lasts {facts.duration_seconds:.1f} s by its header ({facts.n_frames} frames, "
-                f"{facts.frame_rate_hz:g} a second); expected "
+                f"duration of {facts.duration_seconds:.1f} s by its header ({facts.n_frames} frames, "
+                f"{facts.frame_rate_hz:g} fps); expected "
             )
             if session.video_seconds is not None:
-                message += f"{session.video_seconds:.1f} s, the length of the section in {SESSION_FILE}, or "
-            message += f"{duration_seconds:.1f} s, the clip: "
+                message += f"{session.video_seconds:.1f} s, the duration of the section in {SESSION_FILE}, or "
+            message += f"{duration_seconds:.1f} s, that of the clip; possible cause: "
             rate_hz = session.video_frame_rate_hz
             if rate_hz is None:
-                message += "a wrong frame rate in it, a cut, or another video"
+                message += "a wrong frame rate in it, a truncated file, or another video"
             elif same_frame_rate(facts.frame_rate_hz, rate_hz):
                 message += (
-                    f"a cut, or another video; its frame rate is that of {SESSION_FILE}: it is used from its start"
+                    f"a truncated file, or another video; its frame rate agrees with {SESSION_FILE}, so it is used "
+                    "from its start"
                 )
             else:
-                message += f"a wrong frame rate in it ({SESSION_FILE} says {rate_hz:g} a second), or another video"
+                message += f"a wrong frame rate in it ({SESSION_FILE} has {rate_hz:g} fps), or another video"
             yield Problem(session.video, message, session.subject, False)
 
 
 def _doubles(sessions: Sequence[Session]) -> list[Problem]:
-    """Sessions whose id another has too, and, of those with different ids, trials that are there twice."""
+    """Return problems of duplicate session ids, and of duplicate trials with different session ids."""
     ids: dict[int, Session] = {}
     trials: dict[tuple[int, int], Session] = {}
     problems = []
@@ -408,7 +414,7 @@ def _doubles(sessions: Sequence[Session]) -> list[Problem]:
             other = trials.setdefault((session.subject, session.trial), session)
             what = f"trial {session.trial} of subject {session.subject}"
         if other is not session:
-            message = f"{what} is in {other.folder} too; expected it once; remove one of the two folders"
+            message = f"duplicate {what}, also in {other.folder}; expected one; remove one of the two folders"
             problems.append(Problem(session.xml, message, session.subject))
     return problems
 
@@ -416,29 +422,29 @@ def _doubles(sessions: Sequence[Session]) -> list[Problem]:
 def clean_eeg(
     signal: np.ndarray, channel_names: Sequence[str], sampling_rate_hz: float, ica: bool = False, seed: int = 0
 ) -> np.ndarray:
-    """Average reference and 4-45 Hz; with `ica`, without the independent components that go with the eyes.
+    """Clean EEG: average reference and 4-45 Hz; with `ica`, without the independent components of eye movements.
 
-    `band_pass` of order 4, forwards and backwards, then the mean over the channels is subtracted from each: both are
-    linear and exchange. With `ica`, before that: in 1-45 Hz and average reference, MNE's FastICA of all components
-    (down to 1e-6 of the variance) is fitted to the recording itself, and those that MNE's `find_bads_eog` finds to go
-    with Fp1 or Fp2 (a z-score above 3) are taken out.
+    `band_pass` of order 4, forwards and backwards, then average reference: both are linear and commute. With `ica`,
+    first MNE's FastICA of all components (down to 1e-6 of the variance) is fitted to the recording itself, at 1-45 Hz
+    and average reference, and components that MNE's `find_bads_eog` finds to correlate with Fp1 or Fp2 (a z-score above
+    3) are removed.
 
     **Deviations** from DeepVANet, which names EEGLAB for "artifact removal" and no method: MNE; off by default, since
-    nothing says which components the authors took out; fitted to one recording (minutes), not to a subject. The
-    frontal channels stand for the eyes, so that frontal brain activity is removed with them to some degree.
+    it is not documented which components the authors removed; fitted to one recording (minutes), not to a subject. The
+    frontal channels replace EOG, so some frontal brain activity is removed too.
 
     Args:
-        signal: `(channels, samples)` in microvolt: one whole recording, with more before and after what will be used
-            than a filter needs to settle.
-        channel_names: name of each channel; with `ica` one of them is Fp1 or Fp2.
-        sampling_rate_hz: samples a second, above 90.
-        ica: remove what goes with the eyes.
-        seed: seed of FastICA.
+        signal: `(channels, samples)` in microvolts: one whole recording, with margins before and after the segment of
+            interest that are longer than the filter's settling time.
+        channel_names: name of each channel; `ica` requires Fp1 or Fp2.
+        sampling_rate_hz: sampling rate, above 90 Hz.
+        ica: remove components of eye movements.
+        seed: random seed of FastICA.
 
     Returns:
         `(channels, samples)` float64.
 
-    Numerics: FastICA that has not converged after its 1000 steps is used as it is, without a warning.
+    Numerics: if FastICA has not converged after its 1000 steps, its result is used without a warning.
 
     Raises:
         ValueError: a rate too low for the band, or `ica` without Fp1 and Fp2.

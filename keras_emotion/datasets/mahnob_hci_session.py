@@ -1,7 +1,7 @@
-"""One session of MAHNOB-HCI: what its `session.xml` says, and its BioSemi recording.
+"""Read one session of MAHNOB-HCI: its `session.xml` and its BioSemi recording.
 
-`session.xml` is read by a parser that refuses document types, so that no entity is ever expanded; names of files in it
-count without any folder, so that nothing outside of the session is opened.
+The XML parser refuses document types, so entities are never expanded; folders in the file names of `session.xml` are
+ignored, so files outside the session are never opened.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from keras_emotion.signals import rate_ratio, resample
 _FOLDER = Path(__file__).parent / "facts"
 
 FACTS: dict[str, Any] = json.loads((_FOLDER / "mahnob_hci.json").read_text(encoding="utf-8"))
-"""Counts, rates, names and codes; `notes` says what is not verified."""
+"""Counts, rates, names and codes; `notes` lists what is not verified."""
 
 with (_FOLDER / "mahnob_hci_channels.csv").open(encoding="utf-8", newline="") as _file:
     _CHANNELS = tuple(csv.DictReader(_file))
@@ -47,19 +47,19 @@ _VIDEO_NAME = re.compile(
 )
 _OWNER = re.compile(r"(?:Part_|P)(?P<subject>\d{1,4})(?:_|-Rec)")
 _MICROVOLT = ("uV", "\N{MICRO SIGN}V", "\N{GREEK SMALL LETTER MU}V", "mV")
-# As schema calls them; every other unit of a header is no unit that we know.
+# Unit names of `schema`; all other units in a header are unknown.
 _UNITS = dict.fromkeys(_MICROVOLT, "uV") | {"Ohm": "ohm", "nS": "nS", "C": "degC", "\N{DEGREE SIGN}C": "degC"}
 _ONE_SECOND = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Fault:
-    """Something wrong with a session that does not keep the rest of it from being read.
+    """Fault of a session that does not prevent reading the rest of it.
 
     Args:
-        file: the file it is in, or the file that is missing.
-        message: field, what was expected, what to do.
-        is_blocking: the trials of the subject cannot be used before it is mended.
+        file: the faulty or missing file.
+        message: field, expected value, advice.
+        is_blocking: whether the subject's trials are unusable until it is fixed.
     """
 
     file: Path
@@ -69,25 +69,25 @@ class Fault:
 
 @dataclasses.dataclass(frozen=True)
 class Session:
-    """What a session is, without its signals.
+    """Session without its signals.
 
     Args:
         folder: its folder.
         id: `sessionId`.
         subject: id of the subject.
-        skipped: why it is no trial (`""` for one).
+        skipped: why it is not a trial (`""` if it is).
         stimulus: `mediaFile` without folder and suffix.
-        ratings: by target name.
-        order: date and time as numbers, `cutNr` and id, by which sessions of a subject are put in order; `None` where
-            the date or the time cannot be read.
-        trial: number of the trial in the name of the recording; 0 where there is none.
-        recording: the BioSemi file, `None` where it is missing.
-        video: the colour video, `None` where it is missing.
-        video_seconds: how long the videos of the session last: `cutLenSec`, or the samples of `vidBeginSmp` to
-            `vidEndSmp` over `vidRate`; `None` where neither is there. They go on for 13 to 144 s after the clip, while
-            the subject rates it.
-        video_frame_rate_hz: `vidRate`, `None` where it is missing.
-        faults: what is wrong or missing.
+        ratings: ratings by target name.
+        order: date and time as numbers, `cutNr` and id, which order a subject's sessions; `None` if the date or the
+            time is unreadable.
+        trial: trial number in the name of the recording; 0 if missing.
+        recording: the BioSemi file, `None` if missing.
+        video: the colour video, `None` if missing.
+        video_seconds: duration of the session's videos: `cutLenSec`, or the samples of `vidBeginSmp` to `vidEndSmp`
+            over `vidRate`; `None` if both are missing. Videos continue for 13 to 144 s after the clip, while the
+            subject rates it.
+        video_frame_rate_hz: `vidRate`, `None` if missing.
+        faults: faults and missing files.
     """
 
     folder: Path
@@ -106,15 +106,15 @@ class Session:
 
     @property
     def xml(self) -> Path:
-        """The file that all this is from."""
+        """Path of `session.xml`."""
         return self.folder / SESSION_FILE
 
     @classmethod
     def read(cls, folder: Path) -> Session:
-        """Reads `session.xml` and looks at the names of the files beside it.
+        """Read `session.xml`, and find the session's other files by their names.
 
         Raises:
-            InputError: the file is missing, is no session, or a field that a trial needs cannot be used.
+            InputError: the file is missing, is not a session, or a field that a trial requires is invalid.
         """
         path = folder / SESSION_FILE
         try:
@@ -122,10 +122,10 @@ class Session:
         except OSError as error:
             raise InputError(f"{folder}: cannot be read ({error.strerror})") from None
         if SESSION_FILE not in names:
-            raise InputError(f"{path}: missing: expected in every folder of a session; copy it, or remove the folder")
+            raise InputError(f"{path}: missing file; expected in every session folder; copy it, or remove the folder")
         elements = read_elements(path)
         if elements[0][0] != "session":
-            raise InputError(f"{path}: the root is <{elements[0][0]}>; expected <session>; copy it again")
+            raise InputError(f"{path}: root element is <{elements[0][0]}>; expected <session>; copy it again")
         fields = elements[0][1]
         subjects = [attributes for tag, attributes in elements[1:] if tag == "subject"]
         if len(subjects) != 1:
@@ -150,15 +150,15 @@ class Session:
             raise InputError(f"{path}: the physiological track is {named['physiological']!r}; expected {wanted}")
         if not found:
             what = named["physiological"] or wanted
-            # What session.xml names was there once; what it does not name, the data set may never have had.
-            why = "session.xml names it: copy it" if named["physiological"] else "an incomplete session, left out"
-            faults.append(Fault(folder / what, f"missing: {why}", bool(named["physiological"])))
+            # A file that session.xml names existed once; others may never have existed in the dataset.
+            why = "named in session.xml; copy it" if named["physiological"] else "incomplete session, left out"
+            faults.append(Fault(folder / what, f"missing file; {why}", bool(named["physiological"])))
         elif len(found) > 1:
             raise InputError(f"{folder}: several recordings: {', '.join(found)}; expected one; remove the others")
         videos = _found(names, named["video"], _VIDEO_NAME)
         if not videos:
             what = named["video"] or f"P{identity['subject']}-Rec<r>-<time>_C1 trigger _C_Section_<n>.avi"
-            faults.append(Fault(folder / what, "missing: the trial has no face video", False))
+            faults.append(Fault(folder / what, "missing file; the trial has no face video", False))
         elif len(videos) > 1:
             faults.append(
                 Fault(folder, f"several colour videos: {', '.join(videos)}; expected one; none is used", False)
@@ -193,15 +193,16 @@ class Session:
 
 
 def read_elements(path: Path) -> list[tuple[str, dict[str, str]]]:
-    """Every element of an XML file as `(name, attributes)`, the root first.
+    """Read every element of an XML file as `(name, attributes)`, the root first.
 
     Raises:
-        InputError: the file cannot be read, is large, is no XML, or has a document type (where entities would be).
+        InputError: the file cannot be read, is too large, is not XML, or has a document type (which could define
+            entities).
     """
     elements: list[tuple[str, dict[str, str]]] = []
 
     def refuse(*_):
-        raise InputError(f"{path}: has a document type (<!DOCTYPE ...>), which no session has; copy it again")
+        raise InputError(f"{path}: has a document type (<!DOCTYPE ...>); expected none; copy it again")
 
     parser = xml.parsers.expat.ParserCreate()
     parser.StartDoctypeDeclHandler = refuse
@@ -218,12 +219,12 @@ def read_elements(path: Path) -> list[tuple[str, dict[str, str]]]:
     except (xml.parsers.expat.ExpatError, ValueError, LookupError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path}: no readable XML ({error}); copy it again") from None
+        raise InputError(f"{path}: invalid XML ({error}); copy it again") from None
     return elements
 
 
 def owner_by_file_names(folder: Path) -> int | None:
-    """The subject that the names of the files in a folder tell, for a session whose `session.xml` does not."""
+    """Return the subject in the file names of a folder, for a session whose `session.xml` is unreadable."""
     try:
         matches = [_OWNER.match(entry.name) for entry in folder.iterdir()]
     except OSError:
@@ -233,7 +234,7 @@ def owner_by_file_names(folder: Path) -> int | None:
 
 
 def _base_name(name: str) -> str:
-    """The file name of a path of Windows or of Unix."""
+    """Return the file name in a Windows or Unix path."""
     return re.split(r"[\\/]", name.strip())[-1]
 
 
@@ -241,12 +242,12 @@ def _whole_number(path: Path, attributes: Mapping[str, str], name: str, where: s
     text = attributes.get(name, "").strip()
     if not re.fullmatch(r"[0-9]{1,9}", text):
         field = f"{name} {where}".strip()
-        raise InputError(f"{path}: {field} is {text[:40]!r}; expected a whole number; copy it again")
+        raise InputError(f"{path}: {field} is {text[:40]!r}; expected an integer; copy it again")
     return int(text)
 
 
 def _named_file(elements: Sequence[tuple[str, Mapping[str, str]]], kind: str) -> str:
-    """File name of the track of that type (of videos: in colour), `""` where there is none or more than one."""
+    """Return the file name of the track of a type (of videos: in colour), `""` if there is not exactly one."""
     names = {
         _base_name(attributes.get("filename", ""))
         for tag, attributes in elements
@@ -258,12 +259,12 @@ def _named_file(elements: Sequence[tuple[str, Mapping[str, str]]], kind: str) ->
 
 
 def _found(names: Sequence[str], named: str, pattern: re.Pattern[str]) -> list[str]:
-    """Which files there are: the one that is named, or where none is, those of the pattern."""
+    """Return the existing files: the named one, or if none is named, those that match the pattern."""
     return [name for name in names if (name == named if named else pattern.fullmatch(name))]
 
 
 def _no_trial(fields: Mapping[str, str], match: re.Match[str] | None) -> str:
-    """Why a session is no trial of the emotion experiment, `""` where it is one."""
+    """Return why a session is not a trial of the emotion experiment, `""` if it is."""
     if match is not None and match["kind"].upper() == "N":
         return "neutral clip"
     if not any(fields.get(name, "").strip() for name in FACTS["ratings"]):
@@ -277,18 +278,18 @@ def _ratings(path: Path, fields: Mapping[str, str]) -> tuple[dict[str, float], l
     low, high = FACTS["rating_range"]
     n_emotions = len(FACTS["emotion_names"])
     allowed = {name: (target, low, high, "a number") for name, target in FACTS["ratings"].items()}
-    allowed[FACTS["emotion_attribute"]] = ("emotion", 0, n_emotions - 1, "a whole number")
+    allowed[FACTS["emotion_attribute"]] = ("emotion", 0, n_emotions - 1, "an integer")
     ratings, faults = {}, []
     for name, (target, lowest, highest, kind) in allowed.items():
         text = fields.get(name, "").strip()
         if not text:
-            faults.append(Fault(path, f"{name} is missing: the trial has no rating of {target}", False))
+            faults.append(Fault(path, f"{name} is missing; the trial has no rating of {target}", False))
             continue
         try:
             value = float(text)
         except ValueError:
             value = math.nan
-        if not lowest <= value <= highest or (kind == "a whole number" and value % 1):
+        if not lowest <= value <= highest or (kind == "an integer" and value % 1):
             raise InputError(
                 f"{path}: {name} is {text[:40]!r}; expected {kind} from {lowest} to {highest}; copy it again"
             )
@@ -297,7 +298,7 @@ def _ratings(path: Path, fields: Mapping[str, str]) -> tuple[dict[str, float], l
 
 
 def _of_videos(path: Path, fields: Mapping[str, str]) -> tuple[float | None, float | None, list[Fault]]:
-    """Length and frame rate of the videos, and what is wrong with the fields that tell them."""
+    """Return duration and frame rate of the videos, and faults of the fields that give them."""
     said, faults = {}, []
     for name in ("cutLenSec", "vidRate", "vidBeginSmp", "vidEndSmp"):
         text = fields.get(name, "").strip()
@@ -305,13 +306,11 @@ def _of_videos(path: Path, fields: Mapping[str, str]) -> tuple[float | None, flo
             value = float(text)
         except ValueError:
             value = math.nan
-        # The first section of a take may begin with its first sample.
+        # The first section of a take may start at sample 0.
         if 0 < value < math.inf or (name == "vidBeginSmp" and value == 0):
             said[name] = value
         elif text:
-            what = (
-                f"{name} is {text[:40]!r}; expected a number above 0: the length of the video is not compared with it"
-            )
+            what = f"{name} is {text[:40]!r}; expected a number above 0; the duration of the video is not checked"
             faults.append(Fault(path, what, False))
     seconds, rate_hz = said.get("cutLenSec"), said.get("vidRate")
     if seconds is None and rate_hz is not None and said.get("vidEndSmp", 0) > said.get("vidBeginSmp", math.inf):
@@ -320,7 +319,7 @@ def _of_videos(path: Path, fields: Mapping[str, str]) -> tuple[float | None, flo
 
 
 def _order(fields: Mapping[str, str], session: int) -> tuple | None:
-    """Date, time, number of the cut and id, as far as date and time can be read: year first, hours first."""
+    """Return date, time, cut number and id, or `None` if date (year first) or time (hours first) is unreadable."""
     date, time = (tuple(map(int, re.findall(r"[0-9]+", fields.get(name, "")[:40]))) for name in ("date", "time"))
     if len(date) != 3 or date[0] < 1000 or len(time) < 2:
         return None
@@ -333,15 +332,15 @@ def _order(fields: Mapping[str, str], session: int) -> tuple | None:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Physiology:
-    """What a BioSemi file holds of the 38 channels, from its first sample to its last.
+    """The 38 channels of a BioSemi file, over its whole duration.
 
     Args:
         path: the file.
         signal: `(38, samples)` float64, in `units`.
-        units: unit of each channel, as far as the header says one that we know, else `"a.u."`.
-        sampling_rate_hz: as the header says.
-        onset: sample at which the clip starts.
-        end: sample at which it ends.
+        units: unit of each channel, `"a.u."` if the unit in the header is unknown.
+        sampling_rate_hz: sampling rate in the header.
+        onset: sample of stimulus onset.
+        end: sample of the end of the clip.
     """
 
     path: Path
@@ -353,20 +352,21 @@ class Physiology:
 
     @classmethod
     def read(cls, path: Path) -> Physiology:
-        """Reads a file by the names of its channels.
+        """Read a file by its channel names.
 
         Raises:
-            InputError: it is damaged, lacks a channel or a mark, or a scalp channel is constant during the clip.
+            InputError: the file is damaged, lacks a channel or a trigger, or a scalp channel is constant during the
+                clip.
         """
         import mne
 
         header = BDFHeader.read(path)
         electrodes = [row["original"] for row in _CHANNELS]
         wanted = [*electrodes, FACTS["status_channel"]]
-        for count, what in ((0, "no channel named"), (2, "more than one channel named")):
+        for count, what in ((0, "missing channel"), (2, "duplicate channel")):
             wrong = [name for name in wanted if min(header.labels.count(name), 2) == count]
             if wrong:
-                raise InputError(f"{path}: {what} {', '.join(wrong)}; it has {', '.join(header.labels)}")
+                raise InputError(f"{path}: {what} {', '.join(wrong)}; found {', '.join(header.labels)}")
         if not 0 < header.sampling_rate_hz < math.inf:
             raise InputError(f"{path}: {header.sampling_rate_hz} Hz; expected a number above 0; copy it again")
         dimensions = [header.dimensions[header.labels.index(name)] for name in electrodes]
@@ -378,26 +378,29 @@ class Physiology:
             raw = mne.io.read_raw_bdf(path, stim_channel=FACTS["status_channel"], verbose="WARNING")
             signal = raw.get_data(picks=electrodes, verbose="WARNING")
             words = raw.get_data(picks=[FACTS["status_channel"]], verbose="WARNING")[0]
-        # MNE turns voltages into volt and leaves every other unit as it is.
+        # MNE converts voltages to volts and leaves all other units unchanged.
         units = tuple(_UNITS.get(dimension, "a.u.") for dimension in dimensions)
         signal[np.isin(units, "uV")] *= 1e6
         onset, end = _marks(path, words.astype(np.int64), header.sampling_rate_hz)
         clip = Recording(signal[:, onset:end], CHANNEL_NAMES, units, header.sampling_rate_hz)
-        # Before anything is filtered or referenced: afterwards a dead electrode is no longer constant.
+        # Before filtering and referencing, after which a dead electrode is no longer constant.
         if faults := unusable_channels(clip, EEG_CHANNEL_NAMES):
             raise InputError(f"{path}: {'; '.join(faults)}; {_WITHOUT}")
         return cls(path, signal, units, header.sampling_rate_hz, onset, end)
 
     def resampled(self, sampling_rate_hz: float) -> Physiology:
-        """The whole of it at another rate, with the onset at exactly a sample.
+        """Resample the whole recording, with stimulus onset exactly at a sample.
 
-        Fewer samples than the rate is divided by are left out at the start, so that it is.
+        To align the onset, up to one decimation step of samples is dropped at the start.
 
         Raises:
-            InputError: the file's own rate is lower.
+            InputError: the file's own rate is lower than the target.
         """
         if self.sampling_rate_hz < sampling_rate_hz:
-            raise InputError(f"{self.path}: {self.sampling_rate_hz:g} Hz; expected {sampling_rate_hz:g} Hz or more")
+            raise InputError(
+                f"{self.path}: {self.sampling_rate_hz:g} Hz; expected {sampling_rate_hz:g} Hz or more; choose a lower "
+                "rate"
+            )
         ratio = rate_ratio(self.sampling_rate_hz, sampling_rate_hz)
         left_out = self.onset % ratio.denominator
         return dataclasses.replace(
@@ -409,10 +412,10 @@ class Physiology:
         )
 
     def recording(self, baseline_seconds: float) -> Recording:
-        """From so long before the clip to its end.
+        """Return the clip with its baseline.
 
         Raises:
-            InputError: the recording starts later than that.
+            InputError: the baseline is incomplete.
         """
         n_baseline = round(baseline_seconds * self.sampling_rate_hz)
         if self.onset < n_baseline:
@@ -430,14 +433,14 @@ class Physiology:
         )
 
 
-_WITHOUT = "copy it again, or move the folder of the session elsewhere to go without it"
+_WITHOUT = "copy it again, or move the session's folder elsewhere to exclude it"
 
 
 def _marks(path: Path, words: np.ndarray, sampling_rate_hz: float) -> tuple[int, int]:
-    """Samples of the two rising edges of the status words.
+    """Return the samples of the two rising edges of the status channel.
 
-    The amplifier's own bits are left out, and the resting value is the one that most samples have: the bits of an input
-    that nothing is connected to may be set.
+    The amplifier's own bits are masked, and the resting value is the most frequent one, because unconnected input bits
+    may be set.
     """
     words = words & FACTS["status_mask"]
     values, counts = np.unique(words, return_counts=True)
@@ -453,7 +456,7 @@ def _marks(path: Path, words: np.ndarray, sampling_rate_hz: float) -> tuple[int,
     onset, end = map(int, edges)
     if end - onset < _ONE_SECOND * sampling_rate_hz:
         raise InputError(
-            f"{path}: status channel: the clip lasts {(end - onset) / sampling_rate_hz:.2f} s; expected "
+            f"{path}: status channel: clip of {(end - onset) / sampling_rate_hz:.2f} s; expected "
             f"{_ONE_SECOND:g} s or more; {_WITHOUT}"
         )
     return onset, end

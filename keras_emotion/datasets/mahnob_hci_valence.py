@@ -1,4 +1,4 @@
-"""Valence of MAHNOB-HCI's clips over time, as others rated the faces: a file that was published after the data set."""
+"""Read continuous valence annotations of MAHNOB-HCI's face videos, a file published after the dataset."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from keras_emotion.datasets.matlab import read_variables
 from keras_emotion.schema import ContinuousRating, InputError
 
 CONTINUOUS_VALENCE = "continuous_valence"
-"""Name of the rating."""
+"""Name of the target."""
 
 LABEL_FILE: str = FACTS["continuous"]["file"]
 _RATE_HZ: float = FACTS["continuous"]["rate_hz"]
@@ -20,20 +20,20 @@ _VARIABLES = ("labels", "trials_included")
 
 
 def read_continuous_valence(path: Path) -> dict[int, ContinuousRating]:
-    """Read the ratings of a file by the id of the session.
+    """Read the continuous ratings by session id.
 
-    The file names a session by the subject and by what the id leaves over a multiple of 130; value `k` is taken to be
-    that of `k / 4` seconds from the start of the clip (not verified).
+    The file identifies a session by the subject and the id modulo 130; value `k` is assigned to `k / 4` seconds from
+    stimulus onset (not verified).
 
     Raises:
-        InputError: the file cannot be read, or holds anything else.
+        InputError: the file cannot be read, or has other content.
     """
     variables = read_variables(path, _VARIABLES)
     labels, included = (variables.get(name) for name in _VARIABLES)
     if labels is None or included is None or labels.dtype != object:
         found = ", ".join(variables) or "neither"
         raise InputError(
-            f"{path}: holds {found}; expected a cell `labels` and an array `trials_included`; copy it again"
+            f"{path}: found {found}; expected a cell `labels` and an array `trials_included`; copy it again"
         )
     labels = labels.ravel()
     n_ids = FACTS["session_ids_per_subject"]
@@ -54,6 +54,6 @@ def read_continuous_valence(path: Path) -> dict[int, ContinuousRating]:
             raise InputError(f"{where}: expected numbers from {_SCALE[0]:g} to {_SCALE[1]:g}; copy it again")
         session = n_ids * (subject - 1) + number
         if session in ratings:
-            raise InputError(f"{where}: is there twice; expected each trial once; copy it again")
+            raise InputError(f"{where}: duplicate trial; expected each once; copy it again")
         ratings[session] = ContinuousRating(np.arange(len(values)) / _RATE_HZ, values, _SCALE)
     return ratings

@@ -1,4 +1,4 @@
-"""What a recording marks: its annotations and the words of its trigger channel, on its own time axis."""
+"""Read the annotations and trigger words of a recording, on its own time axis."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     import mne
 
 SETTLING_SAMPLES = 2
-"""Samples for which a trigger channel may be on its way from one word to the next: the bits of a cable do not all
-change within one sample."""
+"""Samples within which a trigger channel settles: the bits of a cable do not change simultaneously."""
 
 ABOUT_SIGNAL = (
     "bad",
@@ -38,32 +37,32 @@ ABOUT_SIGNAL = (
     "lostsamples",
     "syncstatus",
 )
-"""Beginnings of annotations, in any case, by which devices and MNE say something of the signal itself."""
+"""Prefixes, case-insensitive, of annotations by which devices and MNE describe the signal itself."""
 
 _ABOUT_SIGNAL_OF_FORMAT = {".cnt": ("impedance",)}
-"""Whole annotations, in lower case, by which one format does: ANT marks where impedances were measured."""
+"""Format-specific annotations, in lower case, that do: ANT annotates impedance measurements."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 
 _MARKER_CHANNELS = ("MARKER", "MARKERS")
-"""Channels of words that no format types: Emotiv's, in EDF."""
+"""Trigger channels without a type in the file: Emotiv's, in EDF."""
 
 _WORD_BITS = 0xFFFF
 _UPPER_BITS = 0xFF00
 _ALL_IN_ONE = ("STI101", "STI 014")
-"""Channels of words beside channels of their single bits."""
+"""Combined trigger channels of systems that also have one channel per bit."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Mark:
-    """Something that a recording marks.
+    """Event of a recording: an annotation or a trigger word.
 
     Args:
-        start_seconds: on the recording's own time axis.
-        duration_seconds: `None` where the file gives none, or one sample.
-        kind: the text of the annotation, or the trigger word as a number.
-        source: what it is.
-        columns: what a table of events beside the recording says of it, by column.
+        start_seconds: onset on the recording's own time axis.
+        duration_seconds: duration; `None` if missing, or one sample.
+        kind: text of the annotation, or the trigger word as a number.
+        source: type of the event.
+        columns: entries of the event table of the recording, by column.
     """
 
     start_seconds: float
@@ -75,16 +74,16 @@ class Mark:
 
 @dataclasses.dataclass(frozen=True)
 class MarkedRecording:
-    """What can be said of a recording without its signals.
+    """Events and metadata of a recording, without its signals.
 
     Args:
         path: the file.
-        time_axis: of its samples.
-        marks: by start.
-        data_files: files that its samples are in; the first one first.
-        has_signals: whether there is anything but marks in it.
-        bad_spans: stretches that the file itself calls bad.
-        notes: what was concluded or left out.
+        time_axis: time axis of its samples.
+        marks: its events, by start.
+        data_files: files with its samples; the main file first.
+        has_signals: whether it contains channels other than annotations.
+        bad_spans: segments that the file itself annotates as bad.
+        notes: assumptions, and events that were left out.
     """
 
     path: Path
@@ -97,17 +96,17 @@ class MarkedRecording:
 
 
 def read_marks(path: Path, root: Path) -> MarkedRecording:
-    """Reads everything that a recording marks: all annotations, and all words of its trigger channels.
+    """Read all events of a recording: all annotations, and all words of its trigger channels.
 
-    A duration of one sample is none: BrainVision and others write it where there is none. A trigger word of the moment
-    of an annotation is that annotation once more, and left out.
+    A duration of one sample counts as none: BrainVision and others write it for events without a duration. A trigger
+    word at the onset of an annotation is a duplicate, and is left out.
 
     Args:
         path: the file.
         root: folder of the data.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: the file cannot be read.
     """
     if is_array(path):
         opened = open_recording(path, root, ChannelTable(root / CHANNEL_FILE))
@@ -131,7 +130,7 @@ def read_marks(path: Path, root: Path) -> MarkedRecording:
     words, of_words = _trigger_words(raw, axis)
     notes += of_words
     if n_samples := sum(0 < (duration or 0) <= 1.5 * sample_seconds for _, duration, _ in listed):
-        notes.append(f"durations of one sample, counted as none: {n_samples}")
+        notes.append(f"events with a duration of one sample, read as no duration: {n_samples}")
     moments = np.sort([mark.start_seconds for mark in annotations if not is_about_signal(path, mark.kind)])
     own = [word for word in words if not _is_near(word.start_seconds, moments, 1.5 * sample_seconds)]
     if len(own) < len(words):
@@ -139,12 +138,12 @@ def read_marks(path: Path, root: Path) -> MarkedRecording:
     marks = sorted([*annotations, *own], key=lambda mark: mark.start_seconds)
     inside = [mark for mark in marks if -sample_seconds / 2 <= mark.start_seconds < axis.stop_seconds]
     if len(inside) < len(marks):
-        notes.append(f"marks before the first or after the last sample, left out: {len(marks) - len(inside)}")
+        notes.append(f"events before the first or after the last sample, left out: {len(marks) - len(inside)}")
     return MarkedRecording(path, axis, tuple(inside), files, bad_spans=bad_spans, notes=tuple(notes))
 
 
 def _with_columns(marks: list[Mark], path: Path, root: Path, axis: TimeAxis) -> list[Mark]:
-    """The marks with what the table of events of a BIDS tree says of each: the row of its time and text."""
+    """Add the columns of the BIDS event table to the events, matched by time and text."""
     if not is_in_bids(path, root):
         return marks
     table = read_event_table(path, root, axis.n_samples / axis.sampling_rate_hz, axis.sampling_rate_hz)
@@ -157,7 +156,7 @@ def _with_columns(marks: list[Mark], path: Path, root: Path, axis: TimeAxis) -> 
     for mark in marks:
         first = bisect.bisect_left(starts, mark.start_seconds - tolerance)
         last = bisect.bisect_right(starts, mark.start_seconds + tolerance)
-        # mne-bids appends the value where one text has several.
+        # mne-bids appends the value if one text has several values.
         own = (one for one in events[first:last] if mark.kind == one.text or mark.kind.startswith(f"{one.text}/"))
         event = min(own, key=lambda one: abs(one.start_seconds - mark.start_seconds), default=None)
         found.append(mark if event is None else dataclasses.replace(mark, columns=event.columns))
@@ -165,24 +164,24 @@ def _with_columns(marks: list[Mark], path: Path, root: Path, axis: TimeAxis) -> 
 
 
 def is_about_signal(path: Path, kind: str) -> bool:
-    """Whether a mark is about the signal itself, and no event of an experiment.
+    """Return whether an event is about the signal itself, rather than about the experiment.
 
     Args:
-        path: the file; some formats have words of their own for it.
-        kind: text of the mark.
+        path: the file, whose format determines the meaning of some texts.
+        kind: text of the event.
     """
     of_format = _ABOUT_SIGNAL_OF_FORMAT.get(path.suffix.lower(), ())
     return kind.lower().startswith(ABOUT_SIGNAL) or kind.lower() in of_format or is_border(path, kind)
 
 
 def _header_without_signals(path: Path) -> EdfHeader | None:
-    """The header of an EDF+ or BDF+ that holds annotations alone; of all other files none."""
+    """Return the header of an EDF+ or BDF+ that has only annotations; `None` for all other files."""
     if path.suffix.lower() not in EDF_SUFFIXES:
         return None
     try:
         header = EdfHeader.read(path)
     except InputError:
-        return None  # what is wrong with it is said where it is opened
+        return None  # the code that opens the file raises the error
     return header if header.labels and not header.has_signals else None
 
 
@@ -195,22 +194,22 @@ def _is_near(moment: float, moments: np.ndarray, tolerance: float) -> bool:
 
 
 def _trigger_words(raw: mne.io.BaseRaw, axis: TimeAxis) -> tuple[list[Mark], list[str]]:
-    """The words of the trigger channels as marks, and what was concluded from them."""
+    """Return the words of the trigger channels as events, and notes on assumptions."""
     names = [
         name
         for name, kind in zip(raw.ch_names, raw.get_channel_types(), strict=True)
         if kind == "stim" or name in _MARKER_CHANNELS
     ]
-    # Emotiv gives the unit of its electrodes to its words, too, and MNE makes volts of them.
+    # Emotiv's trigger words have the unit of its electrodes, which MNE converts to volts.
     factors = dict(zip(raw.ch_names, raw._raw_extras[0].get("units", ()), strict=False)) if raw._raw_extras[0] else {}
     factors = {name: factor for name, factor in factors.items() if name in _MARKER_CHANNELS}
     names = next(([name] for name in _ALL_IN_ONE if name in names), names)
     marks, notes = [], []
     for name in names:
         values = raw.get_data(picks=[name], verbose="ERROR")[0] / factors.get(name, 1.0)
-        # EDF scales its numbers, and rounds.
+        # EDF scales and rounds its numbers.
         if not np.isfinite(values).all() or np.any(np.abs(values - np.round(values)) > 0.05):
-            notes.append(f"channel {name}: no whole numbers, so no trigger words")
+            notes.append(f"channel {name}: no integer values, so no trigger words")
             continue
         words = find_words(np.round(values).astype(np.int64))
         prefix = f"{name}:" if len(names) > 1 else ""
@@ -221,13 +220,13 @@ def _trigger_words(raw: mne.io.BaseRaw, axis: TimeAxis) -> tuple[list[Mark], lis
 
 @dataclasses.dataclass(frozen=True)
 class TriggerWords:
-    """What a trigger channel says.
+    """Words of a trigger channel.
 
     Args:
-        found: `(sample, word)` of each change to another word than 0.
-        n_settling: changes that lasted two samples at most on the way to the next word, and are no words.
-        first_word: the word at the first sample, whose onset is not in the file; 0 where there is none.
-        ignored_bits: bits of the upper byte that are on in every sample, as where nothing is connected.
+        found: `(sample, word)` of each change to another non-zero word.
+        n_settling: number of changes of at most two samples on the way to the next word, which are not words.
+        first_word: non-zero word at the first sample, whose onset is not in the file; else 0.
+        ignored_bits: bits of the upper byte that are set in every sample, as unconnected inputs are.
     """
 
     found: tuple[tuple[int, int], ...]
@@ -237,20 +236,20 @@ class TriggerWords:
 
     @property
     def notes(self) -> list[str]:
-        """The same in words, what there is to say."""
+        """Notes on the assumptions about the channel."""
         return [
             text
             for condition, text in (
-                (self.ignored_bits, f"bits 0x{self.ignored_bits:04X} are on throughout: ignored"),
+                (self.ignored_bits, f"bits 0x{self.ignored_bits:04X} are set throughout: ignored"),
                 (
                     self.first_word,
-                    f"begins at {self.first_word}, which is no mark; changes back to it (its idle state?): "
-                    f"{sum(word == self.first_word for _, word in self.found)}",
+                    f"starts at {self.first_word}, which is not an event; changes back to it (possibly the idle "
+                    f"state): {sum(word == self.first_word for _, word in self.found)}",
                 ),
                 (
                     self.n_settling,
-                    f"words of at most {SETTLING_SAMPLES} samples on the way to another word, merged with the next: "
-                    f"{self.n_settling}",
+                    f"words of at most {SETTLING_SAMPLES} samples in the transition to another word, merged with the "
+                    f"next: {self.n_settling}",
                 ),
             )
             if condition
@@ -258,14 +257,14 @@ class TriggerWords:
 
 
 def find_words(values: Sequence[int]) -> TriggerWords:
-    """Finds the words of a trigger channel: every change to another word than 0, whatever was there before.
+    """Find the words of a trigger channel: every change to another non-zero word, whatever preceded it.
 
-    Only the lower 16 bits count. A word of at most `SETTLING_SAMPLES` samples, of which each bit is as in the word
-    before or as in the one after, is no word, but the cable on its way between the two; the word after begins with it.
-    So a pulse of one sample is a word (`0 4 0`), and `0 16 20 20 20` is `20` alone.
+    Only the lower 16 bits are used. A word of at most `SETTLING_SAMPLES` samples, each bit of which equals that in the
+    word before or in the word after, is a transition between the two; the word after starts with it. A pulse of one
+    sample is therefore a word (`0 4 0`), and `0 16 20 20 20` is `20` alone.
 
     Args:
-        values: of the channel, sample by sample, whole numbers.
+        values: samples of the channel, integers.
 
     Example:
         >>> find_words([0, 0, 5, 5, 5, 3, 3, 3, 0, 5, 0]).found

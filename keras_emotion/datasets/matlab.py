@@ -1,4 +1,4 @@
-"""MATLAB files as datasets are distributed in: versions 5 to 7.3, numeric variables only."""
+"""Read numeric variables of MATLAB files, versions 5 to 7.3."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ _DAMAGED = "{path}: damaged or truncated MATLAB file ({reason}); copy it again"
 
 
 def read_variables(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Those of the named variables that a file holds.
+    """Read the named variables, as far as the file contains them.
 
-    Reading stops at the last of them, and variables before it are skipped over without being decompressed: the
-    variables of a file one after the other take about as long as all at once.
+    Reading stops at the last of them, and other variables before it are skipped without being decompressed: reading the
+    variables of a file one by one takes about as long as reading all at once.
 
     Args:
         path: the file.
-        names: variables to read; others are skipped over.
+        names: variables to read.
 
     Returns:
-        Arrays by name, without those that are not in the file.
+        Arrays by name, without missing variables.
 
     Raises:
         InputError: the file is missing, damaged or truncated, or declares more than `Limits.memory_gib`; or, in version
-            7.3, a variable is no array of real numbers.
+            7.3, a variable is not an array of real numbers.
     """
     import scipy.io
 
@@ -44,7 +44,7 @@ def read_variables(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
 
 
 def variable_names(path: Path) -> tuple[str, ...]:
-    """Return the names of the variables in a file, by their headers alone.
+    """Return the names of the variables in a file, from their headers.
 
     Raises:
         InputError: as `read_variables`.
@@ -53,7 +53,7 @@ def variable_names(path: Path) -> tuple[str, ...]:
 
 
 def variable_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Return the shape of each variable in a file by its name, by their headers alone.
+    """Return the shapes of the variables in a file by name, from their headers.
 
     Raises:
         InputError: as `read_variables`.
@@ -69,9 +69,9 @@ def variable_shapes(path: Path) -> dict[str, tuple[int, ...]]:
 
 
 def _refuse_other_than_hdf5(path: Path) -> None:
-    """Refuse a file that is no HDF5, as this one is not, and calls itself MATLAB 7.3."""
+    """Refuse a file that declares itself MATLAB 7.3 but is not HDF5."""
     with refusing_unreadable(path, _DAMAGED), path.open("rb") as file:
-        # Version and order of bytes.
+        # Version and byte order.
         is_version_73 = file.read(128)[124:] in (b"\x00\x02IM", b"\x02\x00MI")
     if is_version_73:
-        raise InputError(f"{path}: says that it is of MATLAB 7.3, but is no HDF5; copy it again")
+        raise InputError(f"{path}: declared as MATLAB 7.3, but not HDF5; expected an HDF5 file; copy it again")

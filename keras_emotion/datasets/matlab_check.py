@@ -1,7 +1,8 @@
 """Check the structure of a MATLAB file of version 4 to 7 before SciPy reads it.
 
-SciPy's reader trusts the sizes that a file declares: of a damaged struct it can read beyond its memory and end the
-process, and of a small compressed file it allocates what that declares. Format: "MAT-File Format", MathWorks, level 5.
+SciPy's reader trusts the sizes that a file declares: a damaged struct can make it read out of bounds and crash the
+process, and a small compressed file can make it allocate any declared size. Format: "MAT-File Format", MathWorks, level
+5.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ _HEADER_BYTES = 128
 _INT8, _INT32, _UINT32, _MATRIX, _COMPRESSED = 1, 5, 6, 14, 15
 _CELL, _STRUCT, _OBJECT, _CHAR, _SPARSE, _FIRST_NUMERIC, _LAST_NUMERIC = 1, 2, 3, 4, 5, 6, 15
 _ITEM_BYTES = {1: 1, 2: 1, 3: 2, 4: 2, 5: 4, 6: 4, 7: 4, 9: 8, 12: 8, 13: 8, 16: 1, 17: 2, 18: 4}
-"""Bytes of a number by the type of a data element."""
+"""Bytes per number by type of a data element."""
 
 _CLASS_BYTES = {6: 8, 7: 4, 8: 1, 9: 1, 10: 2, 11: 2, 12: 4, 13: 4, 14: 8, 15: 8}
-"""Bytes of a number in memory by the class of an array."""
+"""Bytes per number in memory by class of an array."""
 
 _HEADER_4_BYTES, _MOST_TYPE_4 = 20, 5000
 _BYTES_4 = {0: 8, 1: 4, 2: 4, 3: 2, 4: 2, 5: 1}
@@ -35,16 +36,16 @@ _HEAD_BYTES = 4096
 
 
 def check_matlab_file(path: Path, names: Collection[str] | None = None) -> None:
-    """Refuse a MATLAB file of version 4 to 7 whose elements do not fit each other, or that declares too much.
+    """Refuse a MATLAB file of version 4 to 7 with inconsistent elements, or that declares too much.
 
-    Files of version 7.3 pass: another reader reads them.
+    Files of version 7.3 pass, because another reader reads them.
 
     Args:
         path: the file.
-        names: variables that will be read; by default all. Of arrays of numbers the header alone is read.
+        names: variables that will be read; by default all. Of numeric arrays only the header is read.
 
     Raises:
-        InputError: it is damaged, or declares arrays of more than `Limits.memory_gib`.
+        InputError: the file is damaged, or declares arrays of more than `Limits.memory_gib`.
     """
     message = "{path}: damaged or truncated MATLAB file ({reason}); copy it again"
     with refusing_unreadable(path, message), path.open("rb") as file:
@@ -53,7 +54,7 @@ def check_matlab_file(path: Path, names: Collection[str] | None = None) -> None:
             # As SciPy tells version 4, which has no header.
             _check_version_4(path, file)
             return
-        # Version 7.3 has 2 in the place of 1, and is an HDF5 file; version 4 has no header at all.
+        # Version 7.3 has 2 instead of 1, and is an HDF5 file.
         if len(header) < _HEADER_BYTES or header[126:128] not in (b"IM", b"MI"):
             return
         order = "<" if header[126:128] == b"IM" else ">"
@@ -62,14 +63,14 @@ def check_matlab_file(path: Path, names: Collection[str] | None = None) -> None:
 
 
 def check_matrix(body: bytes, order: str) -> None:
-    """Refuse the bytes of one matrix, without its tag, whose elements do not fit each other.
+    """Refuse the bytes of one matrix, without its tag, if its elements are inconsistent.
 
     Args:
         body: the bytes.
-        order: `"<"` or `">"`.
+        order: byte order, `"<"` or `">"`.
 
     Raises:
-        ValueError: they do not.
+        ValueError: the elements are inconsistent.
     """
     _Matrix(memoryview(body), order).check(0)
 
@@ -138,13 +139,13 @@ def _elements(shape: tuple[int, ...]) -> int:
 
 
 class _Matrix:
-    """The bytes of a matrix after its tag, read element by element; every size is checked against what is left."""
+    """Parser of the bytes of a matrix after its tag; every size is checked against the remaining bytes."""
 
     def __init__(self, body: memoryview, order: str):
         self._body, self._order, self._place = body, order, 0
 
     def header(self) -> tuple[int, tuple[int, ...], str, bool]:
-        """Class, shape, name, and whether the numbers are complex."""
+        """Return class, shape, name, and whether the numbers are complex."""
         flags = self._element(_UINT32)
         if len(flags) != 8:
             raise ValueError(f"array flags of {len(flags)} bytes")
@@ -158,13 +159,13 @@ class _Matrix:
         return word & 0xFF, shape, bytes(self._element(_INT8)).decode("latin-1"), bool(word & _COMPLEX)
 
     def check(self, depth: int) -> None:
-        """Check this matrix and those within it.
+        """Check this matrix and nested ones.
 
         Raises:
-            ValueError: an element has another type or size than its place asks for.
+            ValueError: an element does not have the required type or size.
         """
         if depth > _DEEPEST:
-            raise ValueError(f"structs within each other more than {_DEEPEST} deep")
+            raise ValueError(f"structs nested more than {_DEEPEST} deep")
         matrix_class, shape, _, is_complex = self.header()
         n_elements = _elements(shape)
         if matrix_class == _CELL:
@@ -181,7 +182,7 @@ class _Matrix:
         elif matrix_class == _CHAR or _FIRST_NUMERIC <= matrix_class <= _LAST_NUMERIC:
             for _ in range(1 + is_complex):
                 self._check_numbers(n_elements, is_text=matrix_class == _CHAR)
-        # Function handles and objects of other kinds: SciPy does not go into them.
+        # Function handles and other objects: SciPy does not parse their content.
 
     def check_tag_of_numbers(self, n_numbers: int, n_bytes: int) -> None:
         """Check the tag of the numbers of an array, of which only the head is here, behind its `header`.
@@ -200,7 +201,7 @@ class _Matrix:
             raise ValueError(f"an element of {size} bytes beyond the end")
 
     def _check_matrices(self, n_matrices: int, depth: int) -> None:
-        # Each takes 8 bytes at least: what cannot be there is not looked for.
+        # Each takes at least 8 bytes, which bounds the number before they are parsed.
         if 8 * n_matrices > len(self._body) - self._place:
             raise ValueError(f"{n_matrices} matrices in {len(self._body) - self._place} bytes")
         for _ in range(n_matrices):
@@ -223,14 +224,14 @@ class _Matrix:
         if kind not in _ITEM_BYTES:
             raise ValueError(f"numbers of type {kind}")
         n_stored, rest = divmod(len(body), _ITEM_BYTES[kind])
-        # UTF-8 has several bytes for a character.
+        # UTF-8 has several bytes per character.
         if rest or (n_stored < n_numbers and not is_text) or (not is_text and n_stored != n_numbers):
             raise ValueError(f"{n_stored} numbers for an array of {n_numbers}")
 
     def _element(self, kind: int | None = None) -> memoryview:
         found, body = self._any_element()
         if kind is not None and found != kind:
-            raise ValueError(f"an element of type {found} where type {kind} belongs")
+            raise ValueError(f"an element of type {found}, expected type {kind}")
         return body
 
     def _tag(self) -> tuple[int, int, int]:
@@ -239,7 +240,7 @@ class _Matrix:
             raise ValueError("an element beyond the end")
         kind, size = struct.unpack_from(f"{self._order}II", self._body, self._place)
         if kind >> 16:
-            # A small element: its size and type in four bytes, its content in the other four.
+            # A small element: size and type in four bytes, content in the other four.
             kind, size = kind & 0xFFFF, kind >> 16
             if size > 4:
                 raise ValueError(f"a small element of {size} bytes")
@@ -248,7 +249,7 @@ class _Matrix:
 
     def _any_element(self) -> tuple[int, memoryview]:
         kind, size, start = self._tag()
-        # MATLAB pads to 8 bytes, but for matrices; the padding of the last element may be missing.
+        # MATLAB pads to 8 bytes, except for matrices; the padding of the last element may be missing.
         end = start + size + (0 if kind == _MATRIX else -start - size & 7)
         if start + size > len(self._body):
             raise ValueError(f"an element of {size} bytes beyond the end")

@@ -1,4 +1,4 @@
-"""MATLAB structs with nested cells, part by part: versions 5 to 7 (SciPy) and 7.3 (h5py)."""
+"""Read MATLAB structs with nested cells in parts: versions 5 to 7 (SciPy) and 7.3 (h5py)."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ _STRUCT_CLASS, _CELL_CLASS = 2, 1
 _NAME = "part"
 _CHUNK_BYTES, _BLOCK_BYTES = 2**12, 2**20
 
-# An HDF5 file of MATLAB has 512 bytes of its own before the signature.
+# MATLAB's HDF5 files have 512 bytes of their own before the signature.
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """A field of a struct, or an element of a field that is a cell array.
+    """Field of a struct, or an element of a field that is a cell array.
 
     Args:
         field: name of the field.
-        index: position in the cell array; -1 where the field is read as a whole.
-        n_elements: elements of the cell array; 1 where the field is read as a whole.
-        read: reads the value, before the next part is asked for: structs as dicts, cells as lists, texts as `str`,
-            numbers as arrays of the shape that they have in MATLAB.
+        index: position in the cell array; -1 if the field is read as a whole.
+        n_elements: elements of the cell array; 1 if the field is read as a whole.
+        read: function that reads the value, to be called before the next part is requested: structs as dicts, cells as
+            lists, texts as `str`, numbers as arrays of their shape in MATLAB.
     """
 
     field: str
@@ -48,10 +48,10 @@ class Part:
 
 
 def struct_parts(path: Path, variable: str, cell_field: str) -> Iterator[Part]:
-    """Iterate over the fields of a 1 x 1 struct, the elements of one of them one by one.
+    """Iterate over the fields of a 1 x 1 struct, and over the elements of one of them.
 
-    Only what is asked for is decoded, and one part at a time is in memory. Of a compressed file everything before a
-    part is decompressed, too.
+    Only requested parts are decoded, and one part at a time is in memory. In a compressed file, everything before a
+    part is decompressed too.
 
     Args:
         path: the file.
@@ -59,7 +59,7 @@ def struct_parts(path: Path, variable: str, cell_field: str) -> Iterator[Part]:
         cell_field: the field whose elements are parts.
 
     Raises:
-        InputError: the file is missing, damaged or truncated, or has no such struct.
+        InputError: the file is missing, damaged or truncated, or lacks the struct.
     """
     with _errors(path), path.open("rb") as file:
         file.seek(512)
@@ -71,7 +71,7 @@ def struct_parts(path: Path, variable: str, cell_field: str) -> Iterator[Part]:
             is_empty = False
             yield dataclasses.replace(part, read=_with_errors(path, part.read))
     if is_empty:
-        raise InputError(f"{path}: no struct `{variable}`; copy it again")
+        raise InputError(f"{path}: missing struct `{variable}`; copy it again")
 
 
 _errors = functools.partial(
@@ -91,14 +91,14 @@ def _with_errors(path: Path, read: Callable[[], Any]) -> Callable[[], Any]:
 
 
 class _Source:
-    """The bytes of a variable in their order, decompressed as they are read."""
+    """Sequential reader of the bytes of a variable, decompressed on the fly."""
 
     def __init__(self, file: BinaryIO, n_bytes: int, is_compressed: bool, order: str):
         self._file, self._left, self.order = file, n_bytes, order
         self._inflate = zlib.decompressobj() if is_compressed else None
 
     def read(self, n_bytes: int) -> bytes:
-        """Read exactly so many bytes."""
+        """Read an exact number of bytes."""
         blocks, missing = [], n_bytes
         while missing > 0:
             block = self._block(min(missing, _BLOCK_BYTES))
@@ -109,23 +109,23 @@ class _Source:
         return b"".join(blocks)
 
     def skip(self, n_bytes: int) -> None:
-        """Pass over bytes, without keeping them."""
+        """Skip bytes."""
         while n_bytes > 0:
             n_bytes -= len(self.read(min(n_bytes, _BLOCK_BYTES)))
 
     def tag(self) -> tuple[int, int, bytes]:
-        """Type and size of the next element; its bytes where they stand in the tag itself."""
+        """Return type and size of the next element, and its bytes if they are in the tag itself."""
         head = self.read(8)
         kind, size = struct.unpack(f"{self.order}II", head)
         return (kind & 0xFFFF, kind >> 16, head[4:]) if kind >> 16 else (kind, size, b"")
 
     def element(self) -> bytes:
-        """Read the next element, whatever its type, without its padding."""
+        """Read the next element of any type, without its padding."""
         _, size, inside = self.tag()
         return inside[:size] if inside else self.read(-(-size // 8) * 8)[:size]
 
     def header(self) -> tuple[int, tuple[int, ...], str]:
-        """Read class, shape and name of a matrix, which follow its tag."""
+        """Read class, shape and name of a matrix, after its tag."""
         flags = struct.unpack(f"{self.order}II", self.element())
         shape = self.element()
         return flags[0] & 0xFF, struct.unpack(f"{self.order}{len(shape) // 4}i", shape), self.element().decode("latin1")
@@ -148,7 +148,7 @@ class _Source:
 def _parts(file: BinaryIO, variable: str, cell_field: str) -> Iterator[Part]:
     header = file.read(_HEADER_BYTES)
     if len(header) < _HEADER_BYTES or header[126:128] not in (b"IM", b"MI"):
-        raise ValueError("no header of a MATLAB file")
+        raise ValueError("invalid MATLAB header")
     order = "<" if header[126:128] == b"IM" else ">"
     place = _HEADER_BYTES
     while len(head := file.read(8)) == 8:
@@ -170,14 +170,14 @@ def _struct_parts(source: _Source, header: bytes, cell_field: str) -> Iterator[P
     text = source.element()
     names = [text[start : start + length].split(b"\0")[0].decode("latin1") for start in range(0, len(text), length)]
     for name in names:
-        # As far as the elements of the cell field; the others are read whole.
+        # Streams the elements of the cell field; other fields are read whole.
         if name != cell_field:
             yield from _elements(source, header, name, 1, is_cell=False)
             continue
         kind, _, _ = source.tag()
         matrix_class, shape, _ = source.header() if kind == _MATRIX else (0, (), "")
         if matrix_class != _CELL_CLASS:
-            raise ValueError(f"field {name} is no cell array")
+            raise ValueError(f"field {name} is not a cell array")
         yield from _elements(source, header, name, int(np.prod(shape)), is_cell=True)
 
 
@@ -185,7 +185,7 @@ def _elements(source: _Source, header: bytes, field: str, n_elements: int, is_ce
     for index in range(n_elements):
         kind, size, _ = source.tag()
         if kind != _MATRIX:
-            raise ValueError(f"field {field} holds no matrix")
+            raise ValueError(f"field {field} is not a matrix")
         body: list[bytes] = []
 
         def read(size: int = size, body: list[bytes] = body) -> Any:
@@ -199,17 +199,17 @@ def _elements(source: _Source, header: bytes, field: str, n_elements: int, is_ce
 
 
 def _decoded(header: bytes, order: str, body: bytes) -> Any:
-    """The value of an element, whose bytes are made a file of one variable for SciPy."""
+    """Decode an element by wrapping its bytes as a file with one variable for SciPy."""
     import scipy.io
 
     if not body:
         return np.empty((0, 0))
-    # A part has an empty name, which SciPy takes for something else: flags (16 bytes), shape, and then the name.
+    # A part has an empty name, which SciPy misinterprets: flags (16 bytes), shape, and then the name.
     n_shape = struct.unpack(f"{order}II", body[16:24])[1]
     place = 24 + -(-n_shape // 8) * 8
     name = struct.pack(f"{order}II", 1, len(_NAME)) + _NAME.encode().ljust(8, b"\0")
     body = body[:place] + name + body[place + 8 :]
-    # SciPy's reader of structs and cells may end the process on damaged ones.
+    # SciPy's reader may crash on damaged structs and cells.
     check_matrix(body, order)
     content = header + struct.pack(f"{order}II", _MATRIX, len(body)) + body
     return _plain(scipy.io.loadmat(io.BytesIO(content), variable_names=[_NAME])[_NAME])
@@ -232,7 +232,7 @@ def _hdf5_parts(path: Path, variable: str, cell_field: str) -> Iterator[Part]:
         if variable not in file:
             return
         fields: Mapping[str, Any] = file[variable]
-        # HDF5 does not keep the order of the fields.
+        # HDF5 does not preserve the order of fields.
         for name in (cell_field, *(name for name in fields if name != cell_field)):
             if name != cell_field:
                 yield Part(name, -1, 1, lambda name=name: _plain_hdf5(file, fields[name]))

@@ -1,4 +1,4 @@
-"""Whose a recording is, by its name."""
+"""Derive the subject of a recording from its file name."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _RUN_WORDS = "session|sess|ses|run|part|block|visit|day|trial|take|rep|segment|s
 _CONDITIONS = "baseline|rest|task|pre|post|eo|ec|morning|evening"
 
 _PERSON = re.compile(rf"(?<![^\W_])(?:sub-[^\W_]+|(?:{_PERSON_WORDS})[-_ ]?\d+)", re.IGNORECASE)
-"""`sub-anna`, `subject_3`, `VP07`: names a person wherever it stands."""
+"""`sub-anna`, `subject_3`, `VP07`: identifies a subject anywhere in a name."""
 
 _SHORT_PERSON = re.compile(r"(?:^|(?<=/))(?!p300)[sp]\d+", re.IGNORECASE)
-"""`s01`, `P7`: a person at the beginning of a name, elsewhere it may be a session or a part."""
+"""`s01`, `P7`: a subject at the start of a name; elsewhere possibly a session or a part."""
 
 _SESSION = re.compile(r"(?:^|[^A-Za-z])(?:session|sess|ses|visit)(?:-([^\W_]+)|[_ ]?(\d+))", re.IGNORECASE)
 
@@ -31,19 +31,19 @@ _RUN = re.compile(
     r"|(?:^|[-_ ./])(?:19|20)\d\d-?\d\d-?\d\d(?:[-_ T]?\d\d[-:]?\d\d(?:[-:]?\d\d)?)?)$",
     re.IGNORECASE,
 )
-"""What tells the recordings of one person apart, at the end of a name: a run, a condition, a date."""
+"""Suffix that distinguishes recordings of one subject: a run, a condition, a date."""
 
 _NUMBER = re.compile(r"[-_ ./(]+(\d+)\)?$")
 
 
 @dataclasses.dataclass(frozen=True)
 class People:
-    """Whose each of some recordings is.
+    """Subjects of some recordings.
 
     Args:
-        subjects: by recording, in order.
-        sessions: by recording; empty texts where its name has none.
-        notes: how they were found, for the user to check.
+        subjects: subject by recording, in order.
+        sessions: session by recording; empty texts if the names have none.
+        notes: how they were derived, for the user to check.
     """
 
     subjects: tuple[str, ...]
@@ -52,21 +52,21 @@ class People:
 
 
 def people_of(files: Sequence[str], is_bids: bool = False, pattern: str | None = None) -> People:
-    """Concludes from names of recordings whose they are.
+    """Derive the subjects of recordings from their names.
 
-    A person is what the names call one (`sub-03`, `subject_3`, `s03_...`, `P3/...`). Where they do not, it is the name
-    without what tells recordings of one person apart at its end (`_run2`, `_20240131`, `_rest`; a number alone where
-    the name before has one too, or where the same numbers are there under several names). In doubt two recordings are
-    of the same person: taken for two, one person would be in the training and in the test set.
+    A subject is identified by the usual prefixes (`sub-03`, `subject_3`, `s03_...`, `P3/...`). Otherwise it is the name
+    without a suffix that distinguishes recordings of one subject (`_run2`, `_20240131`, `_rest`; a number alone if the
+    name before it also contains one, or if the same numbers occur with several names). In doubt, two recordings are
+    assigned to the same subject: otherwise, one person could be in both the training and the test set.
 
     Args:
-        files: paths from the folder of the data, with `/`.
-        is_bids: whether they lie in a BIDS tree; the subject is then what follows `sub-`.
-        pattern: regular expression, looked for in each path, with a group `subject` and, if wanted, a group `session`;
-            in place of all this.
+        files: paths relative to the data folder, with `/`.
+        is_bids: whether they are in a BIDS tree; the subject then follows `sub-`.
+        pattern: regular expression that is searched in each path, with a group `subject` and optionally a group
+            `session`; replaces the rules above.
 
     Raises:
-        InputError: the pattern is none, has no group `subject`, or does not fit a file.
+        InputError: the pattern is invalid, has no group `subject`, or does not match a file.
 
     Example:
         >>> people_of(["s01_1.edf", "s01_2.edf", "s02_1.edf"]).subjects
@@ -83,7 +83,7 @@ def people_of(files: Sequence[str], is_bids: bool = False, pattern: str | None =
     subjects = ["" for _ in files]
     first_spelling: dict[tuple[str, str], str] = {}
     for place, person in named.items():
-        # `S1` and `s01` are one.
+        # `S1` and `s01` are the same.
         word, number = re.fullmatch(r"(.*?)0*(\d*)", re.sub("[-_ ]", "", person.lower())).groups()
         subjects[place] = first_spelling.setdefault((word, number), person.removeprefix("sub-") if is_bids else person)
     by_name, doubtful = _without_runs([stems[place] for place in others])
@@ -91,7 +91,7 @@ def people_of(files: Sequence[str], is_bids: bool = False, pattern: str | None =
         subjects[place] = subject
     notes = list(_notes(files, subjects, "the file names"))
     if doubtful:
-        notes.append(f"{_listed(doubtful)} differ only in a number: taken as different people")
+        notes.append(f"{_listed(doubtful)} differ only in a number: read as different subjects")
     return People(tuple(subjects), tuple(sessions), tuple(notes))
 
 
@@ -105,11 +105,13 @@ def _by_pattern(file: str, pattern: str) -> tuple[str, str]:
         match = re.search(pattern, file)
         groups = re.compile(pattern).groupindex
     except re.error as error:
-        raise InputError(f"--subject-pattern {pattern!r}: is no regular expression ({error})") from None
+        raise InputError(f"--subject-pattern {pattern!r}: invalid regular expression ({error})") from None
     if "subject" not in groups:
-        raise InputError(f"--subject-pattern {pattern!r}: has no group (?P<subject>...), which names the person")
+        raise InputError(
+            f"--subject-pattern {pattern!r}: missing group (?P<subject>...); expected it around the subject's id"
+        )
     if match is None or not match["subject"]:
-        raise InputError(f"--subject-pattern {pattern!r}: finds no subject in {file}")
+        raise InputError(f"--subject-pattern {pattern!r}: no match in {file}; expected one in every file")
     return match["subject"], (match["session"] or "" if "session" in groups else "")
 
 
@@ -119,7 +121,7 @@ def _named_person(stem: str) -> str | None:
 
 
 def _without_runs(stems: Sequence[str]) -> tuple[list[str], list[str]]:
-    """A name for each person behind some stems, and the stems of which a number alone may or may not be a run."""
+    """Return a subject's name for each stem, and the stems for which a lone number may or may not be a run."""
     bare = []
     for stem in stems:
         name = _FORM.sub("", stem)
@@ -130,7 +132,7 @@ def _without_runs(stems: Sequence[str]) -> tuple[list[str], list[str]]:
     befores: dict[str, set[str]] = collections.defaultdict(set)
     for before, number in numbered:
         befores[number].add(before)
-    # The same numbers under several names, or a name with and without one, count what there is of a name.
+    # A number is a run if the same numbers occur with several names, or if a name occurs with and without one.
     counted = {
         before for before, number in numbered if len(befores[number]) > 1 or before in bare or re.search(r"\d", before)
     }
@@ -138,7 +140,7 @@ def _without_runs(stems: Sequence[str]) -> tuple[list[str], list[str]]:
     counts, of_before = collections.Counter(keys), collections.Counter(before for before, _ in numbered)
     doubtful = [key for key, (before, _) in zip(keys, numbered, strict=True) if before and before != key]
     doubtful = [key for key in doubtful if of_before[_NUMBER.sub("", key)] > 1]
-    # Where nobody has two recordings, people are called as their files, without the folder where that is not needed.
+    # If no subject has two recordings, subjects are named as their files, without the folder unless it is needed.
     last_parts = collections.Counter(PurePosixPath(stem).name for stem in stems)
     has_runs = max(counts.values(), default=0) > 1
     names = []
@@ -155,11 +157,11 @@ def _notes(files: Sequence[str], subjects: Sequence[str], source: str) -> tuple[
     of_subject: Mapping[str, list[str]] = collections.defaultdict(list)
     for file, subject in zip(files, subjects, strict=True):
         of_subject[subject].append(file)
-    people = "1 person" if len(of_subject) == 1 else f"{len(of_subject)} people"
+    people = "1 subject" if len(of_subject) == 1 else f"{len(of_subject)} subjects"
     return (
         f"{people}, by {source}: {_listed(list(of_subject))}",
         *(
-            f"{subject}: {len(own)} files taken as the same person: {_listed(own)}"
+            f"{subject}: {len(own)} files read as the same subject: {_listed(own)}"
             for subject, own in of_subject.items()
             if len(own) > 1
         ),

@@ -1,4 +1,4 @@
-"""RAVDESS: 24 actors speak and sing two sentences with eight emotions; sound and picture, no EEG."""
+"""RAVDESS reader: 24 actors speak and sing two sentences with eight emotions; audio and video, no EEG."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
+from typing_extensions import override
+
 from keras_emotion.datasets.acted_clips import ActedClips, FileFormat, MediaFile, Utterance
 from keras_emotion.datasets.reader import Gender
 
 FACTS: dict[str, Any] = json.loads((Path(__file__).parent / "facts" / "ravdess.json").read_text(encoding="utf-8"))
-"""Counts and codes of RAVDESS (`facts/ravdess.json`); `notes`: what is not read."""
+"""Counts and codes of RAVDESS (`facts/ravdess.json`); `notes` lists what is not read."""
 
 VocalChannel = Literal["both", "speech", "song"]
 
@@ -24,10 +26,10 @@ _CHANNELS: Mapping[str, str] = FACTS["vocal_channels"]
 
 
 def _codes(channel: str) -> Iterator[tuple[str, int, int, int, int]]:
-    """Channel, emotion, intensity, statement and repetition of the utterances, in their order."""
+    """Yield channel, emotion, intensity, statement and repetition of the utterances, in order."""
     emotions = range(1, (len(EMOTIONS) if channel == "01" else FACTS["n_song_emotions"]) + 1)
     for emotion in emotions:
-        # Neutral is not strong.
+        # Neutral has no strong intensity.
         for intensity in range(1, 2 if emotion == 1 else len(INTENSITIES) + 1):
             for statement in range(1, FACTS["n_statements"] + 1):
                 for repetition in range(1, FACTS["n_repetitions"] + 1):
@@ -38,25 +40,25 @@ _TRIALS = {codes: trial for trial, codes in enumerate((*_codes("01"), *_codes("0
 
 
 class RAVDESS(ActedClips):
-    """The files of the Ryerson Audio-Visual Database of Emotional Speech and Song, `03-01-06-01-02-01-12.wav`.
+    """Reader of the Ryerson Audio-Visual Database of Emotional Speech and Song (`03-01-06-01-02-01-12.wav`, ...).
 
-    Their names are codes: modality (01 sound and picture, 02 picture, 03 sound), vocal channel (01 speech, 02 song),
-    emotion, intensity, statement, repetition, actor. Files may lie in one folder, in `Actor_01` and so on, or as
+    File names are codes: modality (01 audio and video, 02 video, 03 audio), vocal channel (01 speech, 02 song),
+    emotion, intensity, statement, repetition, actor. Files may be in one folder, in `Actor_01` and so on, or as
     unpacked from the archives of Zenodo (record 1188976).
 
-    A trial is an utterance: 1 to 60 speech, 61 to 104 song, in the order of the codes. Its picture is the file with
-    sound and picture, or else the one with picture alone; its sound (`Trial.voice`) the file with sound alone, or else
-    that of the file with both. `Trial.stimulus` is its codes (`"01-06-01-02-01-12"`). Ratings are classes: `emotion`
-    (eight; songs have the first six) and `intensity` (normal, strong).
+    A trial is an utterance: 1 to 60 speech, 61 to 104 song, in the order of the codes. Its video is the audio-video
+    file, or else the video-only file; its audio (`Trial.voice`) is the audio-only file, or else that of the audio-video
+    file. `Trial.stimulus` is its codes (`"01-06-01-02-01-12"`). Ratings are classes: `emotion` (eight; songs have the
+    first six) and `intensity` (normal, strong).
 
     Args:
-        root: folder of the files, in it or in folders below.
+        root: folder of the files, which may be in subfolders.
         file_format: see `ActedClips`.
         vocal_channel: `"speech"`, `"song"` or `"both"`.
 
     Raises:
-        InputError: `root` holds no such files.
-        ValueError: an argument is none of its values.
+        InputError: `root` contains no such files.
+        ValueError: an argument is invalid.
 
     References:
         Livingstone and Russo, "The Ryerson Audio-Visual Database of Emotional Speech and Song (RAVDESS)", PLoS ONE
@@ -66,7 +68,7 @@ class RAVDESS(ActedClips):
     name = "ravdess"
     usual_protocols: ClassVar[tuple[str, ...]] = ("subject_disjoint",)
     class_names: ClassVar[Mapping[str, tuple[str, ...]]] = {"emotion": EMOTIONS, "intensity": INTENSITIES}
-    meaning_of_stimulus = "one utterance of one actor: no stimulus is there for two people"
+    meaning_of_stimulus = "one utterance of one actor: no stimulus is shared by two subjects"
     example = "03-01-06-01-02-01-12.wav"
 
     def __init__(self, root: str | Path, file_format: FileFormat | None = None, vocal_channel: VocalChannel = "both"):
@@ -76,17 +78,17 @@ class RAVDESS(ActedClips):
         super().__init__(root, file_format)
 
     @property
+    @override
     def options(self) -> dict[str, Any]:
-        """See `Reader.options`."""
         return {"vocal_channel": self.vocal_channel}
 
     def genders(self) -> Mapping[int, Gender]:
-        """Odd numbers are male."""
+        """See `Reader.genders`; odd numbers are male."""
         return {subject: "male" if subject % 2 else "female" for subject in self.subjects}
 
+    @override
     def notes(self, subjects: Sequence[int] | None = None) -> list[str]:
-        """See `Reader.notes`."""
-        left_out = [] if self.vocal_channel == "both" else [f"{self.vocal_channel} alone is read"]
+        left_out = [] if self.vocal_channel == "both" else [f"only {self.vocal_channel} is read"]
         return [*super().notes(subjects), *left_out]
 
     @property
@@ -116,7 +118,7 @@ class RAVDESS(ActedClips):
         ratings = {"emotion": float(emotion - 1), "intensity": float(intensity - 1)}
         utterance = Utterance(int(actor), _TRIALS[codes], _stimulus(codes, int(actor)), ratings)
         kind = FACTS["modalities"][modality]
-        # A file of both is the picture before that of the picture alone, and the sound after that of the sound alone.
+        # A file with both precedes video-only files as video, and follows audio-only files as audio.
         ranks = {"audio_video": {"video": 0, "audio": 1}, "video": {"video": 1}, "audio": {"audio": 0}}[kind]
         return [MediaFile(path, medium, utterance, rank) for medium, rank in ranks.items()]
 

@@ -1,4 +1,4 @@
-"""What every reader of a data set gives: its subjects, their trials one at a time, and what is wrong with the copy."""
+"""Base class of dataset readers: subjects, trials one at a time, and problems of a copy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import InputError, Recording, Trial
 
 SYNTHETIC_MARKER = "synthetic.json"
-"""File that our writers leave in the root of what they write: what wrote it and with which parameters."""
+"""Marker file that this package's writers leave in the root folder: the writer and its parameters."""
 
 SubjectId: TypeAlias = Any
 
@@ -25,13 +25,13 @@ Gender = Literal["female", "male"]
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """Something wrong with a copy of a data set.
+    """Problem of a copy of a dataset.
 
     Args:
-        file: the file it is in, or the file that is missing.
-        message: field, what was expected, what to do.
-        subject: whose file it is, `None` where it is not one subject's.
-        is_blocking: the trials cannot be used. What is only missing beside them (a face video, say) does not block.
+        file: the faulty or missing file.
+        message: what is wrong, what was expected, what to do.
+        subject: the subject whose file it is, `None` if it is not one subject's.
+        is_blocking: whether the trials are unusable. A missing optional file, such as a face video, does not block.
     """
 
     file: Path
@@ -45,12 +45,12 @@ class Problem:
 
 @dataclasses.dataclass(frozen=True)
 class SubjectReport:
-    """What a copy holds of one subject.
+    """Description and problems of one subject's data.
 
     Args:
-        description: the subject as JSON-able values: `subject`, `file`, `trials` (each at least what `describe_trial`
-            gives), and of recordings `sampling_rate_hz` and `n_channels`.
-        problems: what is wrong with it.
+        description: the subject as JSON-able values: `subject`, `file`, `trials` (each at least with the entries of
+            `describe_trial`), and for recordings `sampling_rate_hz` and `n_channels`.
+        problems: problems of the subject's data.
     """
 
     description: Mapping[str, Any]
@@ -58,53 +58,52 @@ class SubjectReport:
 
 
 class Reader(abc.ABC):
-    """Base class of the readers, and the contract that all of them keep.
+    """Base class of dataset readers, with the contract that all readers satisfy.
 
     `keras_emotion.testing.check_reader` checks it.
 
-    - **Lazy.** Making a reader and asking for `subjects` reads tables and annotations, and of signals no more than
-      headers.
-    - **Reproducible.** The same files give the same trials in the same order, a subject's ones alone as among all. So
-      does `type(reader)(root, file_format=reader.file_format, **reader.options)`: a run folder describes it so.
-    - **Picklable**, also after trials were read; signals are not pickled along.
-    - **One trial at a time.** `trials` is an iterator, and keeps no trial that it gave before.
-    - **Keys.** No two trials have the same `schema.TRIAL_KEY`; trial ids are numbers from 1 on.
-    - **Names, units, rates.** Channel names are unique; scalp channels are in `"uV"`, others in a unit that
-      `keras_emotion.testing.readers.UNITS` lists; the rate is positive, the baseline lies inside the signal, and the
-      signal is float32 or float64 without NaN or infinity. A trial whose signal is not usable raises an `InputError`.
-    - **Released features** are finite, of float64 and `(windows, channels, bands)`, all arrays of a trial alike. They
-      are read when asked for; what cannot be read, or is not finite, raises an `InputError`.
-    - **Eye movements** are finite and of float64. They are read when asked for; what cannot be read raises an
-      `InputError`, is reported by `inspect`, and blocks no run that does not read them.
-    - **Bad stretches** that the files name are in `Recording.bad_spans` as far as they touch the trial or its baseline.
-    - **Ratings** are finite floats; a target that was not rated is left out. Classes are indices of `class_names`.
-    - **Sources.** `source_files`, `video_files`, `media_files`, `voice_files` and `eye_files` name every file that the
-      trials of a subject are read from, always the same ones: features are stored under a hash of their contents. A
-      recording names its own.
-    - **Errors.** What is wrong with the data raises an `InputError` that names the file, and nothing else. A subject
-      who is not there raises one that names those who are. What `check` passes, `trials` can read.
-    - **Descriptions** are JSON and agree with the trials. A whole copy has no problems.
+    - **Lazy.** Creating a reader and accessing `subjects` reads tables and annotations, and only headers of signals.
+    - **Reproducible.** The same files give the same trials in the same order, for a subject alone as among all. So does
+      `type(reader)(root, file_format=reader.file_format, **reader.options)`, which is how a run folder stores a reader.
+    - **Picklable**, also after trials were read; signals are not pickled.
+    - **One trial at a time.** `trials` is an iterator that keeps no previous trial in memory.
+    - **Keys.** No two trials have the same `schema.TRIAL_KEY`; trial ids are 1-based numbers.
+    - **Names, units, rates.** Channel names are unique; scalp channels are in `"uV"`, others in a unit of
+      `keras_emotion.testing.readers.UNITS`; the rate is positive, the baseline is within the signal, and the signal is
+      float32 or float64 without NaN or infinity. A trial with an unusable signal raises an `InputError`.
+    - **Released features** are finite float64 arrays `(windows, channels, bands)`, with the same shape for all arrays
+      of a trial. They are read on demand; unreadable or non-finite features raise an `InputError`.
+    - **Eye movements** are finite and float64. They are read on demand; unreadable ones raise an `InputError`, are
+      reported by `inspect`, and do not block runs that do not read them.
+    - **Bad segments** that the files annotate are in `Recording.bad_spans` if they overlap the trial or its baseline.
+    - **Ratings** are finite floats; missing ratings are left out. Classes are indices into `class_names`.
+    - **Sources.** `source_files`, `video_files`, `media_files`, `voice_files` and `eye_files` list every file that the
+      trials of a subject are read from, always the same ones: cached features are keyed by a hash of their contents. A
+      recording names its own file.
+    - **Errors.** Invalid data raise an `InputError` that names the file, and no other exception. An unknown subject
+      raises one that lists the available subjects. Data that pass `check` can be read by `trials`.
+    - **Descriptions** are JSON-able and agree with the trials. A complete copy has no problems.
 
-    A reader splits nothing. It says which part of its authors' split a trial belongs to (`Trial.split`), and under
-    which protocols the data set is usually evaluated.
+    A reader splits no data. It gives each trial's part of the authors' split (`Trial.split`), and the protocols under
+    which the dataset is usually evaluated.
 
     Attributes:
-        name: name of the data set, lower case: `Trial.dataset`.
-        class_names: classes of those ratings that are the index of a class and not a scale.
-        rating_scales: lowest and highest value of those ratings that are a scale, by name, as far as it is fixed. The
-            middle is where low ends and high begins for models that are run without a label rule of their own.
-        code_version: to be raised when a reader gives other trials for the same files: stored features are then
-            computed again.
-        meaning_of_stimulus: what a stimulus is where it is no clip or picture that was shown.
-        usual_protocols: names of the protocols (`keras_emotion.evaluation.PROTOCOLS`) under which the data set is
-            usually evaluated, as far as they keep trials whole: `--protocols usual`.
-        missing_files_block: whether `check` refuses a copy with `missing_files`; elsewhere `describe` alone lists them.
+        name: name of the dataset, lower case: `Trial.dataset`.
+        class_names: classes of the ratings that are class indices.
+        rating_scales: lowest and highest value of the ratings that are scales, by name, as far as they are fixed. The
+            middle is the default threshold between low and high.
+        code_version: to be increased when a reader returns different trials for the same files: cached features are
+            then recomputed.
+        meaning_of_stimulus: description of a stimulus, if it is not a presented clip or picture.
+        usual_protocols: names of the protocols (`keras_emotion.evaluation.PROTOCOLS`) under which the dataset is
+            usually evaluated, restricted to those that keep trials whole: `--protocols usual`.
+        missing_files_block: whether `check` refuses a copy with `missing_files`; otherwise only `describe` lists them.
         root: the folder.
-        file_format: name of the format that is read, of those that the data set comes in; `None` where there is one.
-        stimuli: the stimulus folder that clips come from, `None` without (`keras_emotion.datasets.with_stimuli`).
+        file_format: name of the format that is read, of those of the dataset; `None` if there is only one.
+        stimuli: the stimulus folder that provides clips, or `None` (`keras_emotion.datasets.with_stimuli`).
 
     Raises:
-        InputError: `root` is not a folder (and, by each reader, holds nothing of the data set).
+        InputError: `root` is not a folder (or, in each reader, contains no files of the dataset).
     """
 
     name: ClassVar[str]
@@ -120,94 +119,94 @@ class Reader(abc.ABC):
     def __init__(self, root: str | Path):
         self.root = Path(root)
         if not self.root.is_dir():
-            raise InputError(f"{self.root}: no such folder; expected the root folder of the data set")
+            raise InputError(f"{self.root}: no such folder; expected the root folder of the dataset; check the path")
 
     @property
     @abc.abstractmethod
     def subjects(self) -> tuple[SubjectId, ...]:
-        """Ids of the subjects of whom there is a file: unique, sorted, all `int` or all `str`."""
+        """Ids of the subjects with files: unique, sorted, all `int` or all `str`."""
 
     @abc.abstractmethod
     def trials(self, subjects: Sequence[SubjectId] | None = None) -> Iterator[Trial]:
-        """The trials of some subjects (default: all), subject by subject as asked for, in the order of their trial ids.
+        """Yield the trials of some subjects (default: all), in the order of `subjects`, sorted by trial id.
 
-        Where trial ids start anew in each session, session by session. One trial is made at a time, and at most one
-        subject's file is in memory.
+        If trial ids restart in each session, trials are ordered by session first. One trial is created at a time, and
+        at most one subject's file is in memory.
 
         Raises:
-            InputError: a file cannot be used, with one line for each thing wrong, or a subject is not there.
+            InputError: a file is unusable, with one line per problem, or a subject is unknown.
         """
 
     @abc.abstractmethod
     def source_files(self, subject: SubjectId) -> tuple[Path, ...]:
-        """The files that the trials of a subject are read from, without videos and stimuli; all of them exist.
+        """Return the files that the trials of a subject are read from, without videos and stimuli; all of them exist.
 
         Raises:
-            InputError: the subject is not there.
+            InputError: the subject is unknown.
         """
 
     def video_files(self, subject: SubjectId) -> tuple[Path, ...]:
-        """The face videos of a subject's trials, which count only where faces are used.
+        """Return the face videos of a subject's trials, which matter only if faces are used.
 
         Raises:
-            InputError: the subject is not there.
+            InputError: the subject is unknown.
         """
         self.select([subject])
         return ()
 
     def media_files(self, subject: SubjectId) -> tuple[Path, ...]:
-        """The files of the stimuli themselves, which count only where a part reads them.
+        """Return the stimulus files, which matter only if a feature part reads them.
 
         Raises:
-            InputError: the subject is not there.
+            InputError: the subject is unknown.
         """
         self.select([subject])
         return ()
 
     def voice_files(self, subject: SubjectId) -> tuple[Path, ...]:
-        """The sound files of the person, `Trial.voice`, which count only where a part reads them.
+        """Return the sound files of the subject (`Trial.voice`), which matter only if a feature part reads them.
 
         Raises:
-            InputError: the subject is not there.
+            InputError: the subject is unknown.
         """
         self.select([subject])
         return ()
 
     def eye_files(self, subject: SubjectId) -> tuple[Path, ...]:
-        """The files of the eye movements, `Trial.eye_movements`, which count only where a part reads them.
+        """Return the files of `Trial.eye_movements`, which matter only if a feature part reads them.
 
         Raises:
-            InputError: the subject is not there.
+            InputError: the subject is unknown.
         """
         self.select([subject])
         return ()
 
     @property
     def kind(self) -> str:
-        """Class that reads the dataset, which names it in the keys of stored features."""
+        """Class name of the reader, which is part of the cache keys of features."""
         return type(self).__name__
 
     def stimulus_starts(self) -> Mapping[str, float]:
-        """Time in seconds at which each stimulus starts in the film or song it is an excerpt of, where the data say so.
+        """Return the start in seconds of each stimulus in the film or song that it is an excerpt of, if known.
 
         Raises:
-            InputError: the file that says so cannot be read.
+            InputError: the file with the times cannot be read.
         """
         return {}
 
     def genders(self) -> Mapping[SubjectId, Gender]:
-        """Gender of each subject, as far as the data say it.
+        """Return the gender of each subject, as far as the data give it.
 
         Raises:
-            InputError: the file that says so cannot be read.
+            InputError: the file with the genders cannot be read.
         """
         return {}
 
     def reopened(self, root: Path | None = None) -> Reader:
-        """Return the same reader, made anew.
+        """Return a new reader with the same arguments.
 
         Args:
-            root: the copy that it reads; by default the same one.
+            root: the copy to read; by default the same.
 
         Raises:
             InputError: the copy cannot be read.
@@ -216,24 +215,24 @@ class Reader(abc.ABC):
         return made_by(root or self.root, file_format=self.file_format, **self.options)
 
     def for_sources(self, sources: Sequence[str]) -> Reader:
-        """The reader of the same copy whose trials have what is read of them; by default this one.
+        """Return the reader of the same copy that provides the requested sources; by default this reader.
 
-        Where a copy holds signals and features of the same trials in different files, it is the reader of those files.
+        If a copy has signals and features of the same trials in different files, it is the reader of those files.
 
         Args:
-            sources: what is read of the trials, see `keras_emotion.pipelines.FeaturePart.sources`.
+            sources: parts of the trials to read, see `keras_emotion.pipelines.FeaturePart.sources`.
 
         Raises:
-            InputError: the copy has no such files.
+            InputError: the copy lacks such files.
         """
         return self
 
     def files_of(self, subject: SubjectId, sources: Sequence[str]) -> tuple[Path, ...]:
-        """The files that decide the features of a subject: what a fingerprint covers.
+        """Return the files that determine the features of a subject, which its fingerprint covers.
 
         Args:
             subject: the subject.
-            sources: what is read of its trials, see `keras_emotion.pipelines.FeaturePart.sources`.
+            sources: parts of its trials to read, see `keras_emotion.pipelines.FeaturePart.sources`.
         """
         more = {
             "video": self.video_files,
@@ -246,32 +245,32 @@ class Reader(abc.ABC):
 
     @abc.abstractmethod
     def inspect(self, subject: SubjectId) -> SubjectReport:
-        """Read all of one subject and report what is there and what is wrong, without stopping at the first.
+        """Check all data of one subject and report its content and all problems.
 
         Raises:
-            InputError: the subject is not there.
+            InputError: the subject is unknown.
         """
 
     def missing_files(self) -> tuple[Problem, ...]:
-        """What the copy as a whole lacks, beside what `inspect` finds for a subject."""
+        """Return what the copy as a whole lacks, in addition to the problems that `inspect` finds."""
         return ()
 
     def notes(self, subjects: Sequence[SubjectId] | None = None) -> list[str]:
-        """What was concluded, resampled or left out of the files, which is no problem but has to be known.
+        """Return assumptions about the files, and resampled or omitted data: not problems, but necessary to know.
 
         Args:
-            subjects: whose files; by default everybody's.
+            subjects: subjects whose files are considered; by default all.
         """
         return []
 
     @property
     def options(self) -> dict[str, Any]:
-        """Arguments of this reader, besides root and form, that change what `trials` gives; JSON-able."""
+        """JSON-able arguments of this reader, besides root and format, that change the trials."""
         return {}
 
     @classmethod
     def default_options(cls) -> dict[str, Any]:
-        """Arguments of this reader that have a default, by name, besides the form of the files."""
+        """Return the arguments of this reader that have a default, except the file format."""
         parameters = inspect.signature(cls).parameters.values()
         return {
             one.name: one.default for one in parameters if one.default is not one.empty and one.name != "file_format"
@@ -279,7 +278,7 @@ class Reader(abc.ABC):
 
     @property
     def synthetic(self) -> bool:
-        """Whether our own writers made the files."""
+        """Whether the files are synthetic data written by this package."""
         return (self.root / SYNTHETIC_MARKER).is_file()
 
     def check(
@@ -287,15 +286,15 @@ class Reader(abc.ABC):
         subjects: Sequence[SubjectId] | None = None,
         problems_of: Callable[[Sequence[SubjectId]], Iterable[Problem]] | None = None,
     ) -> None:
-        """Reads the files of some subjects (default: all) to the end, before any work starts.
+        """Read the files of some subjects (default: all) completely, before any computation starts.
 
         Args:
             subjects: ids of the subjects.
-            problems_of: gives what is wrong with the files of some subjects, where `inspect` is not to be asked here
-                for one after the other.
+            problems_of: function that returns the problems of some subjects' files, instead of calling `inspect` for
+                each.
 
         Raises:
-            InputError: one line for each thing wrong in any of the files, all of them together.
+            InputError: any file has a problem, with one line per problem.
         """
         problems = list(self.missing_files()) if self.missing_files_block else []
         try:
@@ -309,7 +308,7 @@ class Reader(abc.ABC):
         return [problem for subject in subjects for problem in self.inspect(subject).problems]
 
     def describe(self) -> dict[str, Any]:
-        """What is there, subject by subject, and everything that is wrong, as JSON-able values."""
+        """Describe the copy, subject by subject, with all problems, as JSON-able values."""
         reports = [self.inspect(subject) for subject in self.subjects]
         problems = dict.fromkeys(
             [*self.missing_files(), *(problem for report in reports for problem in report.problems)]
@@ -327,10 +326,10 @@ class Reader(abc.ABC):
         }
 
     def select(self, subjects: Sequence[SubjectId] | None) -> tuple[SubjectId, ...]:
-        """The subjects asked for, all where none are named.
+        """Return the requested subjects, or all if none are given.
 
         Raises:
-            InputError: there is no file of one of them.
+            InputError: a subject has no files.
         """
         found = self.subjects
         if subjects is None:
@@ -338,13 +337,13 @@ class Reader(abc.ABC):
         unknown = [str(subject) for subject in subjects if subject not in found]
         if unknown:
             raise InputError(
-                f"{self.root}: no file of subject {', '.join(unknown)}; there are {', '.join(map(str, found))}"
+                f"{self.root}: no files of subject {', '.join(unknown)}; available: {', '.join(map(str, found))}"
             )
         return tuple(found[found.index(subject)] for subject in subjects)
 
 
 def read_marker(path: Path, dataset: str) -> dict[str, Any]:
-    """Read what a synthetic copy states of itself; empty where there is no file, or that of another dataset.
+    """Read the marker file of a synthetic copy; empty if there is none, or that of another dataset.
 
     Raises:
         InputError: the file is damaged.
@@ -357,17 +356,17 @@ def read_marker(path: Path, dataset: str) -> dict[str, Any]:
 
 
 def raise_problems(problems: Iterator[Problem] | Sequence[Problem]) -> None:
-    """Raises an `InputError` with a line for each blocking problem, if there is one."""
+    """Raise an `InputError` with one line per blocking problem, if there is any."""
     lines = dict.fromkeys(str(problem) for problem in problems if problem.is_blocking)
     if lines:
         raise InputError("\n".join(lines))
 
 
 def problems_of_checks(*checks: tuple[Path | None, bool, Callable[[], Iterable[Problem]]]) -> tuple[Problem, ...]:
-    """What checks of shared files find, and that a file cannot be read, each once.
+    """Run checks of shared files, and return their problems and unreadable files, each once.
 
     Args:
-        checks: the file that a check is about, whether the trials cannot be used without it, and the check.
+        checks: the file that a check concerns, whether it blocks the trials, and the check.
     """
     problems: list[Problem] = []
     for path, is_needed, check in checks:
@@ -379,13 +378,13 @@ def problems_of_checks(*checks: tuple[Path | None, bool, Callable[[], Iterable[P
 
 
 def as_problem(error: InputError, subject: SubjectId, own_file: Path, *shared_files: Path) -> Problem:
-    """The problem that an `InputError` about one of these files speaks of: of the subject's own, or of a shared one."""
+    """Convert an `InputError` into a problem of the file that it names: the subject's own or a shared one."""
     file = next((path for path in shared_files if str(error).startswith(f"{path}: ")), own_file)
     return Problem(file, str(error).removeprefix(f"{file}: "), subject if file == own_file else None)
 
 
 def describe_trial(trial: Trial) -> dict[str, Any]:
-    """A trial without its signal, as JSON-able values.
+    """Describe a trial without its signal, as JSON-able values.
 
     Raises:
         InputError: see `Trial.duration_seconds`.
@@ -403,14 +402,14 @@ def describe_trial(trial: Trial) -> dict[str, Any]:
 
 
 def unusable_channels(recording: Recording, eeg_channel_names: Sequence[str]) -> tuple[str, ...]:
-    """What is wrong with the channels of one trial: one phrase each for missing numbers and for flat EEG channels.
+    """Return problems of a trial's channels: one phrase each for non-finite values and for flat EEG channels.
 
-    Peripheral channels may be flat (a sensor that came off is no reason to lose the EEG); scalp channels may not: the
-    entropy of a constant channel is no number.
+    Peripheral channels may be flat (a detached sensor should not exclude the EEG); scalp channels may not: the entropy
+    of a constant channel is undefined.
     """
     signal = recording.signal
     low, high = signal.min(axis=1), signal.max(axis=1)
-    # A NaN or an infinity anywhere in a row makes its extremes so, without a temporary of the size of the signal.
+    # NaN and infinity propagate to the extremes of a row, without a temporary array of the signal's size.
     is_broken = ~(np.isfinite(low) & np.isfinite(high))
     is_eeg = np.isin(recording.channel_names, list(eeg_channel_names))
     phrases = (
@@ -423,7 +422,7 @@ def unusable_channels(recording: Recording, eeg_channel_names: Sequence[str]) ->
 
 
 def group_by_trial(faults: Mapping[int, Sequence[str]]) -> tuple[str, ...]:
-    """Phrases by trial as lines, the trials with the same phrase on one: `trial 1, 2, 7: constant signal in ...`."""
+    """Format phrases by trial, with equal phrases merged: `trial 1, 2, 7: constant signal in ...`."""
     trials: dict[str, list[str]] = {}
     for trial, phrases in faults.items():
         for phrase in phrases:

@@ -1,4 +1,4 @@
-"""What readers of recordings warn of: dropped where it says nothing of what is read, else passed on, once."""
+"""Filter warnings of recording readers: suppress irrelevant ones, and pass the others on once."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _HARMLESS = (
-    # What is looked at here: joined pieces, and channels of which the file does not say what they are.
+    # Checked by this package: joined segments, and channels of unknown type.
     r"The data contains 'boundary' events, indicating data discontinuities",
     r"No coordinate information found for channels .* Setting channel types to misc",
     r"Not setting positions of \d+ .* channels? found in montage",
-    # Names of files, dates and filters of the recorder, which nothing here goes by.
+    # File names, dates and recorder filters, which this package does not use.
     r"This filename \(.*\) does not conform to MNE naming conventions",
     r"Invalid measurement date encountered in the header",
     r"Channels contain different (highpass|lowpass) filters",
     r"Highpass cutoff frequency .* is greater than lowpass cutoff frequency",
     r"Online software filter detected. Using software filter settings",
-    # Triggers without a name, which are found by their place.
+    # Triggers without a name, which are found by their position.
     r"Channel names are not unique, found duplicates for: \{''\}\. Applying",
-    # Units are read here.
+    # Units are read by this package.
     r"Unsupported physical dimension for channel \d+ \(assuming dimensionless\)",
-    # Of a file without signals, which is refused.
+    # A file without signals is refused.
     r"Header information is incorrect for record length. Default record length set to 1\.\nIt is possible",
 )
-"""Warnings of readers, by their fixed words, that say nothing of what is read here."""
+"""Patterns of reader warnings that do not concern the data read by this package."""
 
 OF_MARKS = (
     r"Omitted \d+ annotation\(s\) that were outside data range",
     r"Limited \d+ annotation\(s\) that were expanding outside the data range",
 )
-"""Those that are harmless where marks are read here, on the clock of the file, which MNE does not know."""
+"""Patterns that are harmless because annotations are read by this package, on the clock of the file."""
 
 OF_OTHER_CASE = (r"Did not find any events\.tsv associated with",)
-"""Those that are harmless where the table of events is found here, whatever the case of its task."""
+"""Patterns that are harmless because the event table is found by this package, whatever the case of its task."""
 
 OF_LENGTH = (r"Number of records from the header does not match the file size .* Inferring from the file size",)
-"""Those that are harmless where the length in the header is compared with that of the file here."""
+"""Patterns that are harmless because this package compares the lengths of header and file."""
 
 
 def _is_no_warning(record: logging.LogRecord) -> bool:
@@ -48,18 +48,19 @@ def _is_no_warning(record: logging.LogRecord) -> bool:
 
 @contextmanager
 def warnings_of_readers(path: Path, notes: list[str] | None = None, harmless: Sequence[str] = ()) -> Iterator[None]:
-    """Sorts the warnings that are issued within it by their words: known to be harmless, or to be passed on.
+    """Context manager that suppresses harmless warnings of readers and passes the others on.
 
-    MNE issues none at `verbose="ERROR"`: call it with `"WARNING"`.
+    MNE issues no warnings at `verbose="ERROR"`: call it with `"WARNING"`.
 
     Args:
         path: the file that is read.
-        notes: what is passed on is appended to it, once; without it, it is issued again, after the name of the file.
-        harmless: how further ones begin that are known to say nothing here, as regular expressions.
+        notes: list to which the other warnings are appended, once each; without it, they are issued again, after the
+            name of the file.
+        harmless: regular expressions of the beginnings of further harmless warnings.
     """
     known = re.compile("|".join((*_HARMLESS, *harmless)), re.DOTALL)
     logger = logging.getLogger("mne")
-    # MNE writes its warnings into the user's log file as well, where there is one: harmless ones too.
+    # MNE also writes its warnings, including harmless ones, into the user's log file, if there is one.
     logger.addFilter(_is_no_warning)
     try:
         with warnings.catch_warnings(record=True) as caught:
@@ -73,5 +74,5 @@ def warnings_of_readers(path: Path, notes: list[str] | None = None, harmless: Se
         text = " ".join(str(warning.message).split())
         if notes is None:
             warnings.warn(f"{path}: {text}", stacklevel=4)
-        elif (note := f"the reader says: {text}") not in notes:
+        elif (note := f"reader warning: {text}") not in notes:
             notes.append(note)

@@ -1,4 +1,4 @@
-"""Recordings of any format that MNE reads, and plain arrays with a sidecar: opened, and read a piece at a time."""
+"""Open recordings (any MNE format, or arrays with a sidecar) and read them in pieces."""
 
 from __future__ import annotations
 
@@ -38,33 +38,33 @@ if TYPE_CHECKING:
 
 ARRAY_SUFFIXES = (".npy", ".mat")
 RECORDING_SUFFIXES = (*SUFFIXES, *ARRAY_SUFFIXES)
-"""Endings of the files that are looked for in a folder; a table of trials may name others that MNE reads."""
+"""Suffixes of the files that are searched in a folder; a trial table may name other files that MNE reads."""
 
 COMMON_SIDECAR = "recordings.json"
-"""Sidecar of all arrays of a folder that have none of their own."""
+"""Common sidecar of all arrays of a folder that lack their own."""
 
 _ALONE = (*EDF_SUFFIXES, ".gdf", *ONE_FILE_SUFFIXES, *ARRAY_SUFFIXES)
 """Formats in which a recording is one file."""
 
 _MIXED_RATES = (*EDF_SUFFIXES, ".gdf")
-"""Formats in which each channel has a rate of its own."""
+"""Formats in which each channel has its own sampling rate."""
 
 PLAUSIBLE_RATES_HZ = (0.01, 1e7)
-"""Samples a second that a device can have; a header or sidecar of another rate is damaged."""
+"""Plausible sampling rates in Hz; a header or sidecar with another rate is damaged."""
 
 _VOLTAGES = ("V", "mV", "uV", "nV")
 _KINDS_OF_MNE = ("eeg", "eog", "ecg", "emg", "gsr", "resp", "temperature", "bio")
 
 
 class Sidecar(pydantic.BaseModel):
-    """What a plain array does not say: `<name>.json` beside it, or `recordings.json` for all of a folder.
+    """Metadata of a plain array: `<name>.json` in its folder, or `recordings.json` for the whole folder.
 
     Args:
-        sampling_rate_hz: samples a second.
+        sampling_rate_hz: samples per second.
         channel_names: name of each channel, in order.
-        unit: unit of all channels, or of each.
-        axes: what the two axes are, in order.
-        variable: name of the variable, in a `.mat`.
+        unit: unit of all channels, or a list with one per channel.
+        axes: names of the two axes, in order.
+        variable: variable name, in a `.mat`.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
@@ -77,34 +77,34 @@ class Sidecar(pydantic.BaseModel):
 
     @classmethod
     def of(cls, path: Path) -> Sidecar:
-        """The sidecar of an array.
+        """Read the sidecar of an array.
 
         Raises:
-            InputError: there is none, or it is not as it should be.
+            InputError: the sidecar is missing or invalid.
         """
         file = sidecar_file(path)
         if file is None:
             raise InputError(
-                f"{path}: an array without a sidecar; write {path.stem}.json (or {COMMON_SIDECAR} for the folder) "
-                'with "sampling_rate_hz", "channel_names", "unit" and "axes" ["channels", "samples"]'
+                f"{path}: sidecar missing; expected {path.stem}.json (or {COMMON_SIDECAR} for the folder) with "
+                '"sampling_rate_hz", "channel_names", "unit" and "axes" ["channels", "samples"]; write it'
             )
         try:
             return cls.model_validate(read_user_json(file))
         except pydantic.ValidationError as error:
-            faults = (f"{'.'.join(map(str, one['loc'])) or 'it'}: {one['msg']}" for one in error.errors())
+            faults = (f"{'.'.join(map(str, one['loc'])) or 'content'}: {one['msg']}" for one in error.errors())
             raise InputError(f"{file}: {'; '.join(faults)}") from None
 
 
 def sidecar_file(path: Path) -> Path | None:
-    """The sidecar of an array, its own before that of the folder; `None` where there is none."""
+    """Return the sidecar of an array, its own or else that of the folder; `None` if there is none."""
     return next((file for file in (path.with_suffix(".json"), path.parent / COMMON_SIDECAR) if file.is_file()), None)
 
 
 def is_array(path: Path) -> bool:
-    """Whether a file is a plain array, which a sidecar describes; a `.mat` without one may be FieldTrip's.
+    """Return whether a file is a plain array with a sidecar; a `.mat` without one may be FieldTrip's.
 
     Raises:
-        InputError: it is a `.mat` without a sidecar, and damaged.
+        InputError: the file is a damaged `.mat` without a sidecar.
     """
     suffix = path.suffix.lower()
     return suffix in ARRAY_SUFFIXES and (
@@ -113,10 +113,10 @@ def is_array(path: Path) -> bool:
 
 
 def files_of(path: Path, root: Path) -> tuple[Path, ...]:
-    """All files that a recording is read from, wherever they lie; no samples are read for it.
+    """Return all files that a recording is read from, in any folder, without reading samples.
 
-    Those that its header names, its further parts, what describes it in a BIDS tree, the sidecar of an array. Of a file
-    that cannot be opened, those beside it that are called like it.
+    These are the files that its header names, its further parts, its BIDS sidecars, and the sidecar of an array. For a
+    file that cannot be opened, they are the files in its folder with the same stem.
     """
     if path.is_dir():
         return tuple(sorted(file for file in path.rglob("*") if file.is_file()))
@@ -131,7 +131,7 @@ def files_of(path: Path, root: Path) -> tuple[Path, ...]:
 
 @functools.lru_cache(maxsize=4096)
 def _files_opened(path: Path, root: Path, size: int, modified: int) -> tuple[Path, ...]:
-    # Size and time of change are arguments so that a file that changed meanwhile is opened again.
+    # Size and modification time are arguments so that a changed file is opened again.
     suffix = path.suffix.lower()
     try:
         if suffix in BRAINVISION_SUFFIXES:
@@ -143,26 +143,26 @@ def _files_opened(path: Path, root: Path, size: int, modified: int) -> tuple[Pat
         opened = None
     beside = [] if opened and suffix in (".set", ".fif", ".gz") else path.parent.glob(f"{glob.escape(path.stem)}.*")
     files = [file for file in (*(opened or ()), *beside) if file.is_file() and not file.samefile(path)]
-    # As the path itself is given, relative or not.
+    # Paths are relative or absolute, as the given path.
     folder = path.parent.absolute()
     return tuple(path.parent / file.relative_to(folder) if file.is_relative_to(folder) else file for file in files)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RecordingFile:
-    """A recording of which the header is read and the samples are not.
+    """Recording with its header read, and its samples unread.
 
     Args:
         path: the file.
-        sampling_rate_hz: samples a second.
-        n_samples: samples of each channel.
-        channels: those that are used, in the order of the file.
-        units: unit of each of them as `read` gives it.
-        read: `(start, stop)` in samples to `(channels, samples)` float64.
-        notes: what was concluded from the names.
-        gaps: where the recording was interrupted, in order.
-        bad_spans: stretches that the file itself calls bad, by their first sample.
-        bad_channels: names, as in `channels`, of those that the file itself calls bad.
+        sampling_rate_hz: samples per second.
+        n_samples: samples per channel.
+        channels: the channels that are used, in file order.
+        units: unit of each channel as returned by `read`.
+        read: function from `(start, stop)` in samples to `(channels, samples)` float64.
+        notes: assumptions about the file.
+        gaps: interruptions of the recording, in order.
+        bad_spans: segments that the file itself annotates as bad, by their first sample.
+        bad_channels: names, as in `channels`, of channels that the file itself marks as bad.
     """
 
     path: Path
@@ -178,29 +178,29 @@ class RecordingFile:
 
     @property
     def time_axis(self) -> TimeAxis:
-        """Samples and seconds, in which trials and the file's own marks stand."""
+        """Mapping between samples and seconds, which trials and the file's own annotations use."""
         return TimeAxis(self.sampling_rate_hz, self.n_samples, self.gaps)
 
     @property
     def duration_seconds(self) -> float:
-        """Seconds from the first sample to after the last."""
+        """Seconds from the first sample to the end of the last."""
         return self.n_samples / self.sampling_rate_hz
 
 
 def open_recording(path: Path, root: Path, table: ChannelTable, any_names: bool = False) -> RecordingFile:
-    """Opens a recording; its samples stay in the file (all formats but `.mat` and the few that MNE reads whole).
+    """Open a recording without reading its samples (except `.mat` and the few formats that MNE reads as a whole).
 
     Args:
         path: the file.
-        root: folder of the data; a file of a BIDS tree (`dataset_description.json` in it) is read by mne-bids.
-        table: what the user says of channels.
-        any_names: whether channels may have any name, see `channels_of`.
+        root: folder of the data; a file in a BIDS tree (with a `dataset_description.json`) is read by mne-bids.
+        table: the user's channel information.
+        any_names: whether to allow any channel names, see `channels_of`.
 
     Raises:
-        InputError: the file cannot be read, or its channels cannot be used.
+        InputError: the file cannot be read, or its channels are unusable.
     """
     if not path.exists():
-        raise InputError(f"{path}: no such file")
+        raise InputError(f"{path}: no such file; check the path")
     refuse_special_file(path)
     table = table.of_file(path)
     is_plain = is_array(path)
@@ -208,38 +208,38 @@ def open_recording(path: Path, root: Path, table: ChannelTable, any_names: bool 
     low, high = PLAUSIBLE_RATES_HZ
     if not low <= opened.sampling_rate_hz <= high:
         raise InputError(
-            f"{path}: has {opened.sampling_rate_hz:g} samples a second; expected {low:g} to {high:g}; correct the "
+            f"{path}: sampling rate of {opened.sampling_rate_hz:g} Hz; expected {low:g} to {high:g} Hz; correct the "
             "header or sidecar"
         )
     return opened
 
 
 def open_raw(path: Path, root: Path, notes: list[str] | None = None) -> mne.io.BaseRaw:
-    """What MNE makes of a file, without its samples.
+    """Open a file with MNE, without reading its samples.
 
     Args:
         path: the file.
-        root: folder of the data; a file of a BIDS tree in it is read by mne-bids.
-        notes: warnings of the reader are appended to it; without it, they are issued as they come.
+        root: folder of the data; a file in a BIDS tree is read by mne-bids.
+        notes: list to which warnings of the reader are appended; without it, they are issued.
 
     Raises:
-        InputError: it cannot be read, or holds no signals; or it lies in a BIDS tree, and mne-bids is not installed.
+        InputError: the file cannot be read, or has no signals; or it is in a BIDS tree, and mne-bids is not installed.
     """
     in_bids = is_in_bids(path, root)
     harmless = OF_MARKS if path.suffix.lower() in EDF_SUFFIXES and not in_bids else ()
     if in_bids and events_in_bids(path, root) is not None:
         harmless = OF_OTHER_CASE
-    message = f"{{path}}: cannot be read as {path.suffix or 'a recording'} ({{reason}})"
+    message = f"{{path}}: cannot be read as {path.suffix or 'a recording'} ({{reason}}); copy it again"
     with warnings_of_readers(path, notes, harmless), refusing_unreadable(path, message):
         check_before_reading(path, root)
         raw = _read_raw(path, root)
-        # A channel of a kind that there is not is found only now.
+        # Raises if a channel has an invalid kind.
         raw.get_channel_types()
         found = attach_events(raw, path, root) if in_bids else []
     check_parts(path, root, [Path(file) for file in raw.filenames if file is not None])
     if not raw.ch_names or not raw.n_times:
         what = "annotations but no signals" if len(raw.annotations) else "no signals"
-        raise InputError(f"{path}: holds {what}; name the file with the recording itself")
+        raise InputError(f"{path}: {what}; expected a recording; give the file with the signals")
     if notes is not None:
         notes += [note for note in found if note not in notes]
     return raw
@@ -250,22 +250,22 @@ def _read_raw(path: Path, root: Path) -> mne.io.BaseRaw:
         try:
             import mne_bids
         except ImportError:
-            raise InputError(f"{path}: lies in a BIDS tree; install mne-bids to read it") from None
+            raise InputError(f"{path}: cannot read a BIDS tree without mne-bids; install mne-bids") from None
         return mne_bids.read_raw_bids(mne_bids.get_bids_path_from_fname(path, verbose="ERROR"), verbose="WARNING")
     return read_raw(path)
 
 
 def marks_of(path: Path, root: Path, raw: mne.io.BaseRaw | None = None) -> list[Mark]:
-    """Everything that a file marks: all annotations, also those that call a stretch bad or a place a boundary.
+    """Return all annotations of a file, including those of bad segments and boundaries.
 
     Args:
         path: the file.
         root: folder of the data, see `open_raw`.
-        raw: the file, where it is open already.
+        raw: the file, if it is open already.
 
     Returns:
-        `(start_seconds, duration_seconds, text)` by start, on the file's own time axis (`RecordingFile.time_axis`);
-        the duration is `None` where the file gives none. Words of a trigger channel are no annotations.
+        `(start_seconds, duration_seconds, text)` by start, on the file's own time axis (`RecordingFile.time_axis`); the
+            duration is `None` if missing. Words of a trigger channel are not annotations.
 
     Raises:
         InputError: the file cannot be read.
@@ -278,7 +278,7 @@ def marks_of(path: Path, root: Path, raw: mne.io.BaseRaw | None = None) -> list[
 
 
 def _marks_of_raw(raw: mne.io.BaseRaw) -> list[Mark]:
-    # They count from where the device began to count samples, which may be before the file begins.
+    # MNE's annotations are relative to the device's first sample, which may precede the file.
     annotations, before = raw.annotations, raw.first_time
     marks = [
         (float(onset) - before, float(duration) if duration > 0 else None, str(text))
@@ -288,7 +288,7 @@ def _marks_of_raw(raw: mne.io.BaseRaw) -> list[Mark]:
 
 
 class FileTime(NamedTuple):
-    """What a file says of time: everything that it marks, its gaps and bad stretches, and what was concluded."""
+    """Time information of a file: all annotations, gaps, bad segments, and notes on assumptions."""
 
     marks: list[Mark]
     gaps: tuple[Gap, ...]
@@ -297,17 +297,17 @@ class FileTime(NamedTuple):
 
 
 def time_of(path: Path, root: Path, raw: mne.io.BaseRaw, sampling_rate_hz: float, n_samples: int) -> FileTime:
-    """What a file says of time.
+    """Read the time information of a file.
 
     Args:
         path: the file.
         root: folder of the data, see `open_raw`.
         raw: the file, opened.
-        sampling_rate_hz: rate that samples are counted in.
-        n_samples: samples of a channel at this rate.
+        sampling_rate_hz: sampling rate of the sample indices.
+        n_samples: samples per channel at this rate.
 
     Raises:
-        InputError: its times cannot be.
+        InputError: the times are inconsistent.
     """
     marks, jumps, notes = None, [], []
     if path.suffix.lower() in EDF_SUFFIXES:
@@ -321,13 +321,13 @@ def time_of(path: Path, root: Path, raw: mne.io.BaseRaw, sampling_rate_hz: float
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FileChannels:
-    """The channels of a recording, as its file has them; one entry each.
+    """Channels of a recording as in its file; one entry each.
 
     Args:
-        names: as the file spells them.
-        kinds: as the file types them, see `channels_of`.
-        is_undecided: whether the file does not type them, so that their names may.
-        directions: `(channels, 3)` from the centre of the head by the coordinates in the file; NaN where it has none.
+        names: names as spelled in the file.
+        kinds: kinds in the file, see `channels_of`.
+        is_undecided: whether the file gives no kind, so that the name decides.
+        directions: `(channels, 3)` unit vectors from the head centre, by the coordinates in the file; NaN if missing.
     """
 
     names: tuple[str, ...]
@@ -337,7 +337,7 @@ class FileChannels:
 
 
 def channels_in(path: Path, root: Path) -> FileChannels:
-    """The channels of a recording, whether they can be used or not.
+    """Return the channels of a recording, whether or not they are usable.
 
     Args:
         path: the file.
@@ -355,10 +355,10 @@ def channels_in(path: Path, root: Path) -> FileChannels:
 
 
 def _described(raw: mne.io.BaseRaw) -> tuple[list[str | None], list[bool], np.ndarray]:
-    """What the file says of its channels: kinds, whether it leaves them to the names, and coordinates in metres."""
+    """Return kinds of channels in the file, whether they are left to the names, and coordinates in metres."""
     types = raw.get_channel_types()
     kinds = [kind if kind in _KINDS_OF_MNE else None for kind in types]
-    # Of what a reader cannot tell, the first word of the name may.
+    # If a reader cannot determine the kind, the prefix of the name may.
     undecided = [kind == "misc" for kind in types]
     return kinds, undecided, np.array([channel["loc"][:3] for channel in raw.info["chs"]], dtype=float)
 
@@ -407,10 +407,10 @@ def _open_with_mne(path: Path, root: Path, table: ChannelTable, any_names: bool)
 def _signals(
     raw: mne.io.BaseRaw, path: Path, rows: Sequence[int]
 ) -> tuple[float, int, Callable[[int, int], np.ndarray], list[str]]:
-    """Rate, number of samples and reader of some channels, and a note where they were recorded at several rates.
+    """Return rate, number of samples and reader of some channels, and a note if their rates differ.
 
-    MNE reads the slower channels of an EDF wrong where it reads a piece. Here those of each rate are read alone, and
-    brought to the highest by `ResampledSignal`, whose pieces are those of the whole.
+    MNE misreads the slower channels of an EDF when reading a piece. Here the channels of each rate are read separately,
+    and resampled to the highest rate by `ResampledSignal`, whose pieces equal those of the whole.
     """
     rate_hz, n_samples = float(raw.info["sfreq"]), int(raw.n_times)
 
@@ -434,7 +434,7 @@ def _signals(
         if own != highest:
             read = ResampledSignal(read, int(extras["n_records"]) * own, own, highest).read
             shown = ", ".join(raw.ch_names[rows[place]] for place in places)
-            notes.append(f"brought from {rate_hz * own / highest:g} Hz to {rate_hz:g} Hz of the file: {shown}")
+            notes.append(f"resampled from {rate_hz * own / highest:g} Hz to {rate_hz:g} Hz of the file: {shown}")
         pieces.append((places, read))
 
     def read_all(start: int, stop: int) -> np.ndarray:
@@ -447,11 +447,11 @@ def _signals(
 
 
 def _faults_of_units(channels: Sequence[Channel], units: Sequence[Unit]) -> list[str]:
-    """What is wrong with the units of the EEG."""
+    """Return problems of the units of the EEG."""
     wrong = {
         unit.name
         for channel, unit in zip(channels, units, strict=True)
-        # What is at no place of the head is EEG only because nothing says what it is.
+        # Channels without an electrode position are EEG only by default.
         if channel.kind == "eeg" and np.isfinite(channel.direction).all() and not unit.is_voltage
     }
     return [f"unit of EEG is {', '.join(sorted(wrong))}; expected one of {', '.join(_VOLTAGES)}"] if wrong else []
@@ -465,12 +465,12 @@ def _open_array(path: Path, table: ChannelTable, any_names: bool) -> RecordingFi
         raise InputError(f"{path}: axes are {' and '.join(sidecar.axes)}; expected channels and samples, in any order")
     if array.ndim != 2 or array.dtype.kind not in "fiu" or array.shape[sidecar.axes.index("channels")] != len(names):
         raise InputError(
-            f"{path}: holds {array.dtype} {array.shape}; expected numbers of {' by '.join(sidecar.axes)}, with "
-            f"{len(names)} channels, as its sidecar says"
+            f"{path}: found {array.dtype} {array.shape}; expected numbers of {' by '.join(sidecar.axes)}, with "
+            f"{len(names)} channels, according to its sidecar"
         )
     of_channel = (sidecar.unit,) * len(names) if isinstance(sidecar.unit, str) else sidecar.unit
     if len(of_channel) != len(names):
-        raise InputError(f"{path}: its sidecar has {len(of_channel)} units for {len(names)} channels")
+        raise InputError(f"{path}: its sidecar has {len(of_channel)} units; expected {len(names)}, one per channel")
     by_channel = array if sidecar.axes[0] == "channels" else array.T
     channels, faults, notes = channels_of(names, ["eeg"] * len(names), None, table, any_names)
     rows = [channel.row for channel in channels]
@@ -491,10 +491,10 @@ def _open_array(path: Path, table: ChannelTable, any_names: bool) -> RecordingFi
 def _array(path: Path, sidecar: Sidecar) -> np.ndarray:
     if path.suffix.lower() == ".mat":
         if sidecar.variable is None:
-            raise InputError(f'{path}: its sidecar names no "variable"; expected that of the array')
+            raise InputError(f'{path}: its sidecar has no "variable"; expected the name of its variable')
         variables = read_variables(path, (sidecar.variable,))
         if sidecar.variable not in variables:
-            raise InputError(f"{path}: no variable `{sidecar.variable}`, which its sidecar names")
+            raise InputError(f"{path}: missing variable `{sidecar.variable}`, which its sidecar names")
         return variables[sidecar.variable]
     return map_npy(path)
 

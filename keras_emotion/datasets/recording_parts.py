@@ -1,4 +1,4 @@
-"""The files that a recording is read from besides its own: which may be read, and which may not."""
+"""Check which additional files a recording may be read from."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from keras_emotion.schema import InputError
 
 
 def check_before_reading(path: Path, root: Path) -> None:
-    """Refuse a recording that a reader of another package must not be given.
+    """Refuse a recording that must not be passed to a third-party reader.
 
     Args:
         path: the recording.
@@ -23,7 +23,7 @@ def check_before_reading(path: Path, root: Path) -> None:
 
     Raises:
         InputError: it is a MATLAB, FIF or GDF file that is damaged or declares too much, or its header names a device
-            or a file outside of the folder.
+            or a file outside the folder.
     """
     suffix = path.suffix.lower()
     if suffix in (".set", ".mat"):
@@ -36,18 +36,18 @@ def check_before_reading(path: Path, root: Path) -> None:
         try:
             header = BrainVisionHeader.read(path)
         except InputError:
-            # Of what is no such header, MNE says what is wrong.
+            # If the header is invalid, MNE raises the error.
             return
         check_parts(path, root, [header.data_file, *filter(None, [header.marker_file])])
 
 
 def check_parts(path: Path, root: Path, files: Sequence[Path]) -> None:
-    """Refuse files that a header names where they are devices, or lie neither below the root nor beside the header.
+    """Refuse files named by a header that are devices, or neither below the root nor in the header's folder.
 
     Args:
         path: the recording.
         root: folder of the data.
-        files: what it is read from.
+        files: the files that it is read from.
 
     Raises:
         InputError: there is such a file.

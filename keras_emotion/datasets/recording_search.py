@@ -1,4 +1,4 @@
-"""The recordings in a folder and below, each of them once."""
+"""Find the recordings in a folder and its subfolders, each once."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ _FURTHER_PART = re.compile(
 
 
 _OWN_TABLES = (TRIAL_FILE, CHANNEL_FILE, "stimuli.csv")
-"""Tables that may lie beside recordings."""
+"""Tables that may be in the folder of recordings."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Search:
-    """What a folder holds.
+    """Result of a search for recordings.
 
     Args:
         recordings: files, or folders that are one recording, sorted.
-        notes: what was passed over.
-        faults: what could not be looked at.
+        notes: files that were ignored.
+        faults: files and folders that could not be read.
     """
 
     recordings: tuple[Path, ...]
@@ -52,10 +52,10 @@ class Search:
 
 
 def find_recordings(root: Path) -> Search:
-    """Finds the recordings in a folder and below; of a BIDS tree, those of its subjects.
+    """Find the recordings in a folder and its subfolders; in a BIDS tree, those of its subjects.
 
-    Links to folders are followed, but to none that is looked through anyway or holds the folder that the link is in.
-    Hidden files and folders are passed over.
+    Links to folders are followed, unless their target is searched anyway or contains the link. Hidden files and folders
+    are ignored.
 
     Args:
         root: the folder.
@@ -67,24 +67,26 @@ def find_recordings(root: Path) -> Search:
     no_sidecar: list[str] = []
     other: list[str] = []
     seen = {root.resolve()}
-    # Folders themselves before links to folders: what is in the folder has its own name.
+    # Real folders before links: the content of the folder keeps its own name.
     folders, links = [root], list[Path]()
     while folders or links:
         folder = folders.pop() if folders else links.pop(0)
         if folder.is_symlink() and folder != root:
             target = folder.resolve()
             if target in seen or any(folder_above == target for folder_above in folder.parent.resolve().parents):
-                notes.append(f"{_below(folder, root)}: a link to {target}, which is looked through already or holds it")
+                notes.append(
+                    f"{_below(folder, root)}: ignored link to {target}, which is searched already or contains it"
+                )
                 continue
             seen.add(target)
         try:
             paths = sorted(folder.iterdir())
         except OSError as error:
-            faults.append(f"{_below(folder, root)}: cannot be looked through ({error.strerror})")
+            faults.append(f"{_below(folder, root)}: cannot be searched ({error.strerror})")
             continue
         for path in paths:
             parts = path.relative_to(root).parts
-            # Not pathlib's, which raise where a folder may be listed and not entered.
+            # pathlib's functions would raise if a folder can be listed but not entered.
             is_folder, is_there = os.path.isdir(path), os.path.exists(path)
             name = path.name.lower()
             may_be = name.endswith(".mff") if is_folder else name.endswith(RECORDING_SUFFIXES)
@@ -92,7 +94,7 @@ def find_recordings(root: Path) -> Search:
                 continue
             if not is_there and path.is_symlink():
                 if (may_be and path.suffix.lower() not in MIXED_SUFFIXES) or not path.suffix:
-                    faults.append(f"{_below(path, root)}: a link to nothing ({os.readlink(path)})")
+                    faults.append(f"{_below(path, root)}: broken link ({os.readlink(path)})")
             elif may_be and not is_folder and not os.path.isfile(path):
                 faults.append(f"{_below(path, root)}: {_fault_of_special(path)}")
             elif is_folder and not may_be:
@@ -112,9 +114,9 @@ def find_recordings(root: Path) -> Search:
                 except InputError as error:
                     faults.append(str(error))
     if other:
-        notes.append(f"no recordings of a device that is known here: {', '.join(sorted(other))}")
+        notes.append(f"unsupported devices, ignored: {', '.join(sorted(other))}")
     if no_sidecar:
-        notes.append(f"no recordings, since no sidecar describes them: {', '.join(sorted(no_sidecar))}")
+        notes.append(f"arrays without a sidecar, ignored: {', '.join(sorted(no_sidecar))}")
     return Search(tuple(sorted(found)), tuple(notes), tuple(faults))
 
 
@@ -123,18 +125,18 @@ def _fault_of_special(path: Path) -> str:
         refuse_special_file(path)
     except InputError as error:
         return str(error).removeprefix(f"{path}: ")
-    return "cannot be looked at"
+    return "cannot be accessed"
 
 
 def without_parts(recordings: Sequence[MarkedRecording], root: Path) -> tuple[list[MarkedRecording], list[str]]:
-    """Leaves out what is read with another recording: further parts of a split file, and files listed by two names.
+    """Leave out files that are read with another recording: further parts of a split file, and duplicates.
 
     Args:
-        recordings: all of a folder.
+        recordings: all recordings of a folder.
         root: the folder.
 
     Returns:
-        Those that are recordings of their own, and what was left out.
+        The independent recordings, and notes on what was left out.
     """
     first_of = {part: recording for recording in recordings for part in recording.data_files[1:]}
     kept: dict[Path, MarkedRecording] = {}
@@ -145,10 +147,10 @@ def without_parts(recordings: Sequence[MarkedRecording], root: Path) -> tuple[li
         while first is not None and first.data_files[0] in first_of:
             first = first_of[first.data_files[0]]
         if first is not None:
-            notes.append(f"{_below(recording.path, root)}: a further part of {_below(first.path, root)}, read with it")
+            notes.append(f"{_below(recording.path, root)}: part of {_below(first.path, root)}, read with it")
         elif own in kept:
             other = _below(kept[own].path, root)
-            notes.append(f"{_below(recording.path, root)}: the same data as {other} ({own.name}); left out")
+            notes.append(f"{_below(recording.path, root)}: same data as {other} ({own.name}); left out")
         else:
             kept[own] = recording
     by_stem = collections.defaultdict(list)
@@ -159,11 +161,11 @@ def without_parts(recordings: Sequence[MarkedRecording], root: Path) -> tuple[li
                 f"{match['before']}{match['after']}" if match["before"] else f"{match['entities']}1{match['rest']}"
             )
             notes.append(
-                f"{_below(recording.path, root)}: is called like a further part of {first_name}, which is not there; "
-                "copy all parts"
+                f"{_below(recording.path, root)}: named like a part of {first_name}, which is missing; expected all "
+                "parts; copy them"
             )
     notes += [
-        f"{' and '.join(names)} differ in their ending alone; if they are one recording in two formats, remove one"
+        f"{' and '.join(names)} differ only in their suffix; if they are one recording in two formats, remove one"
         for names in by_stem.values()
         if len(names) > 1
     ]

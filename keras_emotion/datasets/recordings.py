@@ -1,4 +1,4 @@
-"""Recordings of one's own: files of any usual format, and one table that says what the trials in them are."""
+"""Reader of the user's own recordings: files of any common format, and a table of their trials."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
+from typing_extensions import override
 
 from keras_emotion.datasets.electrodes import CHANNEL_FILE, Channel, ChannelTable
 from keras_emotion.datasets.plausibility import deviations_uv, size_advice, size_fault
@@ -32,63 +33,63 @@ from keras_emotion.signals import grid_positions, rate_ratio, resample
 FileFormat = Literal["table"]
 
 RESAMPLING_MARGIN = 128
-"""Samples (of the lower rate) read on either side of a trial before it is resampled, and cut off afterwards."""
+"""Samples (of the lower rate) read before and after a trial for resampling, and then removed."""
 
 VIDEO_TOLERANCE_SECONDS = 0.5
-"""By how much a video may end before its trial: headers are not exact, and the last frame is shown for a while."""
+"""Seconds by which a video may end before its trial: headers are inexact, and the last frame lasts for a while."""
 
 LONGER_VIDEO_SECONDS = 5.0
-"""By how much a video of one trial may last longer; as the face features have it."""
+"""Seconds by which a video of one trial may be longer than it, as for the face features."""
 
 
 class Recordings(Reader):
-    """A folder of recordings of one's own (or a BIDS tree), with a table of the trials in them.
+    """Reader of a folder of own recordings (or a BIDS tree), with a table of their trials.
 
-    **`trials.csv`**, in the folder: a line for each trial. Columns: `subject` and `trial` (1-based; unique within a
-    subject, or within a session of it), `file` (path from the folder), `start_seconds` and `stop_seconds` (from the
-    first sample of the file, by the file's own clock where it has one, as EDF+D; `start` is the onset of the stimulus).
-    May be there: `stimulus` (the same name for all who were shown it; without it no two trials are taken to have been
-    shown the same), `session` (a number or a word; 1),
-    `presentation`, `baseline_seconds` (before the start; 0), `video` (path from the folder) and `video_offset_seconds`
-    (time in the video at which the trial starts; the video may then hold several trials; without it the video is of
-    this trial alone), `split` (`train`, `validation` or `test`, or folds `fold_1`, `fold_2`, for the protocols
-    `predefined_split`: in every line, or not at all), `recorded_together` (an id of those persons who were recorded
-    together in that trial, so that one's answer depends on the others; splits keep them on one side). Every
-    other column is a rating: numbers, or words (`class_names`, in the order in which the table first has them). An
-    empty rating is none: the trial is left out where that is the target, and `describe` says so.
+    **`trials.csv`**, in the folder, has one row per trial. Columns: `subject` and `trial` (1-based; unique within a
+    subject, or within a session of it), `file` (path relative to the folder), `start_seconds` and `stop_seconds` (from
+    the first sample of the file, by the file's own clock if it has one, as in EDF+D; `start` is stimulus onset).
+    Optional columns: `stimulus` (the same name for all subjects who were shown it; without it, all trials are assumed
+    to have different stimuli), `session` (a number or a name; 1), `presentation`, `baseline_seconds` (before the start;
+    0), `video` (path relative to the folder) and `video_offset_seconds` (time of the trial's start in the video; the
+    video may then contain several trials; without it, the video is of this trial alone), `split` (`train`, `validation`
+    or `test`, or folds `fold_1`, `fold_2`, for the protocols `predefined_split`: in every row, or not at all),
+    `recorded_together` (an id of the group of subjects who were recorded together in the trial, so that their responses
+    depend on each other; splits keep a group in one set). Every other column is a rating: numbers, or class names
+    (`class_names`, in order of first occurrence). An empty rating is missing: the trial is left out if it is the
+    target, which `describe` reports.
 
-    **Recordings**: what MNE reads (`.set`, `.edf`, `.bdf`, `.vhdr`, `.fif`, `.cnt`, `.mff`, ...), XDF, files of Mind
-    Monitor, OpenBCI, Emotiv, g.tec and FieldTrip (docs/formats.md has all); `.npy` and `.mat` with a sidecar
-    (`<name>.json`, or `recordings.json` for all of a folder: `sampling_rate_hz`, `channel_names`, `unit`, `axes`, for
-    `.mat` the `variable`); files of a BIDS tree (`dataset_description.json` in the folder) through mne-bids, which has
+    **Recordings**: MNE's formats (`.set`, `.edf`, `.bdf`, `.vhdr`, `.fif`, `.cnt`, `.mff`, ...), XDF, files of Mind
+    Monitor, OpenBCI, Emotiv, g.tec and FieldTrip (docs/formats.md lists all); `.npy` and `.mat` with a sidecar
+    (`<name>.json`, or `recordings.json` for a whole folder: `sampling_rate_hz`, `channel_names`, `unit`, `axes`, and
+    `variable` for `.mat`); files of a BIDS tree (`dataset_description.json` in the folder) through mne-bids, which has
     to be installed.
 
-    **Channels** go by name. Electrodes are called as the 10-5 system spells them (`EEG FP1-REF`, `Fc5.` and `T3` are
-    `Fp1`, `FC5` and `T7`); A1, A2, ... are the sockets of a BioSemi cap where all of a cap are there. What the file, or
-    the first word of the name, says to be eye, muscle, heart, skin, breath or temperature is beside the EEG in the
-    recording. An EEG channel of another name needs coordinates, in the file or in **`channels.csv`**, which is optional
-    and says what the files do not, a line a channel or pattern (`EXG*`): `name`, `kind` (eeg, eog, ecg, emg, gsr, resp,
-    temperature, ppg, bio, misc, or none to leave it out), `electrode` (its place in the 10-5 system), `factor` (what
-    its values have to be multiplied by; `*` fits all channels), `x`, `y` and `z` (coordinates: right, front, up).
-    `keras-emotion init-channels` writes a first one.
+    **Channels** are identified by name. Electrodes get their 10-5 spelling (`EEG FP1-REF`, `Fc5.` and `T3` become
+    `Fp1`, `FC5` and `T7`); A1, A2, ... are the sockets of a BioSemi cap if all of a cap are present. Channels that are
+    EOG, EMG, ECG, GSR, respiration or temperature according to the file, or to the prefix of the name, are in the
+    recording in addition to the EEG. An EEG channel with another name needs coordinates, in the file or in
+    **`channels.csv`**, which is optional and adds information that the files lack, one row per channel or pattern
+    (`EXG*`): `name`, `kind` (eeg, eog, ecg, emg, gsr, resp, temperature, ppg, bio, misc, or none to leave it out),
+    `electrode` (its 10-5 position), `factor` (a scale factor for its values; `*` matches all channels), `x`, `y` and
+    `z` (coordinates: right, front, up). `keras-emotion init-channels` writes an initial one.
 
-    **Interruptions**: a trial across a place where the recording was interrupted (EDF+D, BrainVision's `New Segment`,
-    EEGLAB's `boundary`, pauses in FIF and MFF, what MNE joined) is refused. A channel that the file calls bad (`bads`,
-    `status` of BIDS) is left out of its trials; windows that touch what it calls bad (`BAD_...`) are dropped, and
-    counted.
+    **Interruptions**: a trial across an interruption of the recording (EDF+D, BrainVision's `New Segment`, EEGLAB's
+    `boundary`, pauses in FIF and MFF, segments that MNE joined) is refused. A channel that the file marks as bad
+    (`bads`, BIDS `status`) is left out of its trials; windows that overlap a segment annotated as bad (`BAD_...`) are
+    dropped and counted.
 
-    Voltages are given in microvolt. EEG whose size no scalp has, above all volts taken for microvolts or the reverse,
-    is refused with the `factor` that would make it plausible: nothing is scaled by a guess.
+    Voltages are converted to microvolts. EEG of implausible amplitude, typically volts read as microvolts or the
+    reverse, is refused with the `factor` that would make it plausible: nothing is rescaled by guessing.
 
     Args:
         root: the folder.
-        file_format: the only one, `"table"`, or `None`.
-        sampling_rate_hz: samples a second wanted: anti-aliased (`keras_emotion.signals.resample`), with the onset at
-            exactly a sample; `None` keeps each file's own.
+        file_format: `"table"`, the only format, or `None`.
+        sampling_rate_hz: target sampling rate: anti-aliased (`keras_emotion.signals.resample`), with stimulus onset
+            exactly at a sample; `None` keeps each file's own.
 
     Raises:
-        InputError: `root` is no folder, or has no readable `trials.csv` or `channels.csv`.
-        ValueError: an argument outside of its range.
+        InputError: `root` is not a folder, or lacks a readable `trials.csv` or `channels.csv`.
+        ValueError: an argument is out of range.
 
     Example:
         >>> from keras_emotion.datasets import Recordings
@@ -112,30 +113,30 @@ class Recordings(Reader):
         self.class_names: Mapping[str, tuple[str, ...]] = self.table.class_names
 
     @property
+    @override
     def options(self) -> dict[str, Any]:
-        """See `Reader`."""
         return {"sampling_rate_hz": self.sampling_rate_hz}
 
     @property
     def subjects(self) -> tuple[int | str, ...]:
-        """Everyone whom the table names, sorted; numbers where all are whole numbers."""
+        """Subjects in the table, sorted; integers if all are integers."""
         return self.table.subjects
 
     def source_files(self, subject: int | str) -> tuple[Path, ...]:
-        """The subject's recordings, with what belongs to them, and the tables."""
+        """Return the subject's recordings, with their additional files, and the tables."""
         (subject,) = self.select([subject])
         recordings = dict.fromkeys(row.file for row in self.table.of_subject(subject))
         files = dict.fromkeys(file for recording in recordings for file in files_of(recording, self.root))
         channels = [self.channel_table.path] if self.channel_table.path.is_file() else []
         return (*files, self.table.path, *channels)
 
+    @override
     def video_files(self, subject: int | str) -> tuple[Path, ...]:
-        """See `Reader.video_files`."""
         (subject,) = self.select([subject])
         return tuple(dict.fromkeys(row.video for row in self.table.of_subject(subject) if row.video is not None))
 
     def trials(self, subjects: Sequence[int | str] | None = None) -> Iterator[Trial]:
-        """The trials of some subjects (default: all), by session and trial id; see `Reader.trials`.
+        """Yield the trials of some subjects (default: all), by session and trial id; see `Reader.trials`.
 
         One trial is in memory at a time.
         """
@@ -153,12 +154,12 @@ class Recordings(Reader):
                 yield trial
 
     def inspect(self, subject: int | str) -> SubjectReport:
-        """Reads all of one subject; see `Reader.inspect`."""
+        """Check all data of one subject; see `Reader.inspect`."""
         (subject,) = self.select([subject])
         rows = self.table.of_subject(subject)
         problems = self._table_problems(subject)
         trials, rates, n_channels = [], set(), set()
-        # By what has trial numbers of its own: a file may hold several sessions, and a session several files.
+        # By file and session, which are independent: a file may have several sessions, and a session several files.
         of_session: dict[tuple[Path, SubjectId], tuple[TrialRow, dict[int, tuple[str, ...]], dict[int, float]]] = {}
         for row in rows:
             problems += self._video_problems(row)
@@ -188,11 +189,11 @@ class Recordings(Reader):
         return SubjectReport(description, tuple(problems))
 
     def missing_files(self) -> tuple[Problem, ...]:
-        """What is wrong with the table as a whole, or with lines of nobody."""
+        """Return problems of the table as a whole, or of rows without a subject."""
         return tuple(problem for problem in self.table.problems if problem.subject is None)
 
     def notes(self, subjects: Sequence[int | str] | None = None) -> list[str]:
-        """See `Reader.notes`: what readers warn of, and what was concluded from channels and marks, by file."""
+        """See `Reader.notes`: warnings of readers, and assumptions about channels and annotations, by file."""
         files: dict[str, list[str]] = {}
         chosen = self.select(subjects)
         for file in dict.fromkeys(row.file for row in self.table.rows if row.subject in chosen):
@@ -207,13 +208,13 @@ class Recordings(Reader):
         return [f"{', '.join(names)}: {note}" for note, names in files.items()]
 
     def describe(self) -> dict[str, Any]:
-        """See `Reader.describe`; and `notes`."""
+        """See `Reader.describe`; adds `notes`."""
         return super().describe() | {"notes": self.notes()}
 
     # --- one trial
 
     def _open(self, path: Path) -> RecordingFile:
-        """The recording, opened; the last one stays open, since trials of a file follow each other."""
+        """Open a recording; the last one stays open, since trials of a file are consecutive."""
         return self._opened(path)
 
     @functools.cached_property
@@ -221,7 +222,7 @@ class Recordings(Reader):
         return functools.lru_cache(maxsize=1)(lambda path: open_recording(path, self.root, self.channel_table))
 
     def __getstate__(self) -> dict[str, Any]:
-        # An open file does not travel to another process.
+        # An open file cannot be pickled.
         return {name: value for name, value in self.__dict__.items() if name != "_opened"}
 
     def _trial(self, row: TrialRow) -> Trial:
@@ -248,7 +249,7 @@ class Recordings(Reader):
         return [problem for problem in self.table.problems if problem.subject == subject]
 
     def _file_problems(self, row: TrialRow) -> list[Problem]:
-        """What keeps the signal of a line from being read, by the header of its recording."""
+        """Return what prevents reading the signal of a row, by the header of its recording."""
         try:
             opened = self._open(row.file)
         except InputError as error:
@@ -259,7 +260,7 @@ class Recordings(Reader):
         elif interruption := _interruption(opened, row):
             message = interruption
         elif not any(channel.kind == "eeg" for channel in _good_channels(opened)):
-            message = f"{row.file.name} calls all of its EEG channels bad; take the trial out"
+            message = f"all EEG channels of {row.file.name} are marked as bad; expected a good one; remove the trial"
         else:
             return []
         return [Problem(self.table.path, f"line {row.line}: {message}", row.subject)]
@@ -267,7 +268,7 @@ class Recordings(Reader):
     def _signal_problems(
         self, row: TrialRow, faults: Mapping[int, Sequence[str]], sizes_uv: Mapping[int, float]
     ) -> list[Problem]:
-        """What is wrong with the signals of trials of one file and session, of which `row` is one; by trial."""
+        """Return problems of the signals of one file and session, of which `row` is one trial; by trial."""
         lines = [*group_by_trial(faults), *_unit_faults(sizes_uv)]
         if not lines:
             return []
@@ -276,7 +277,7 @@ class Recordings(Reader):
         return [Problem(row.file, f"{where}{line}", row.subject) for line in lines]
 
     def _video_problems(self, row: TrialRow) -> list[Problem]:
-        """What is wrong with the video of a line, by its header."""
+        """Return problems of the video of a row, by its header."""
         if row.video is None:
             return []
         try:
@@ -286,18 +287,21 @@ class Recordings(Reader):
         needed = (row.video_offset_seconds or 0.0) + row.duration_seconds
         if seconds and row.video_offset_seconds is None and seconds > needed + LONGER_VIDEO_SECONDS:
             message = (
-                f"line {row.line}: video {row.video.name} lasts {seconds:.1f} s, the trial {needed:.1f} s; say when "
-                "the trial starts in it (video_offset_seconds; 0 where with its first frame), or its faces are not used"
+                f"line {row.line}: video {row.video.name} lasts {seconds:.1f} s; expected {needed:.1f} s, the duration "
+                "of the trial; give the time of the trial's start in the video (video_offset_seconds; 0 for the first "
+                "frame), or its faces are not used"
             )
             return [Problem(self.table.path, message, row.subject, False)]
         if not seconds or seconds >= needed - VIDEO_TOLERANCE_SECONDS:
             return []
-        message = f"line {row.line}: video {row.video.name} lasts {seconds:.1f} s; offset and trial need {needed:.1f} s"
+        message = (
+            f"line {row.line}: video {row.video.name} lasts {seconds:.1f} s; expected {needed:.1f} s, offset and trial"
+        )
         return [Problem(self.table.path, message, row.subject)]
 
 
 def _grid_note(opened: RecordingFile) -> str:
-    """Why the EEG does not fit on the grid, which only some systems need; empty where it does."""
+    """Return why the EEG does not fit the electrode grid, which only some systems require; empty if it does."""
     eeg = [channel for channel in opened.channels if channel.kind == "eeg"]
     try:
         grid_positions([channel.name for channel in eeg], directions=np.array([channel.direction for channel in eeg]))
@@ -307,10 +311,10 @@ def _grid_note(opened: RecordingFile) -> str:
 
 
 def _notes_on_bad(opened: RecordingFile, rows: Sequence[TrialRow]) -> list[str]:
-    """What the file calls bad: channels that are left out, and seconds in each of its trials."""
+    """Return notes on bad channels, which are left out, and on the bad segments of each trial."""
     notes = []
     if opened.bad_channels:
-        notes.append(f"the file calls channel {', '.join(opened.bad_channels)} bad: left out")
+        notes.append(f"channels marked as bad in the file, left out: {', '.join(opened.bad_channels)}")
     axis, by_trial = opened.time_axis, []
     for row in rows:
         start, stop = axis.sample_at(row.start_seconds), axis.sample_at(row.stop_seconds)
@@ -320,14 +324,14 @@ def _notes_on_bad(opened: RecordingFile, rows: Sequence[TrialRow]) -> list[str]:
             if span.start_sample < stop and span.stop_sample > start
         ]
         if inside:
-            # Stretches may overlap.
+            # Segments may overlap.
             is_bad = np.zeros(stop - start, dtype=bool)
             for first, last, _ in inside:
                 is_bad[first - start : last - start] = True
             reasons = ", ".join(dict.fromkeys(reason for *_, reason in inside))
             by_trial.append(f"line {row.line}: {is_bad.sum() / opened.sampling_rate_hz:g} s ({reasons})")
     if by_trial:
-        notes.append(f"the file calls a part of the trial bad, windows there are not used: {'; '.join(by_trial)}")
+        notes.append(f"segments annotated as bad, whose windows are not used: {'; '.join(by_trial)}")
     return notes
 
 
@@ -336,19 +340,19 @@ def _problems_of(error: InputError, subject: int | str, file: Path) -> list[Prob
 
 
 def _good_channels(opened: RecordingFile) -> list[Channel]:
-    """The channels that the file does not call bad."""
+    """Return the channels that the file does not mark as bad."""
     return [channel for channel in opened.channels if channel.name not in opened.bad_channels]
 
 
 def _interruption(opened: RecordingFile, row: TrialRow) -> str:
-    """What interrupts a trial or its baseline; empty where nothing does."""
+    """Return what interrupts a trial or its baseline; empty if nothing does."""
     axis, half = opened.time_axis, 0.5 / opened.sampling_rate_hz
     begins = max(row.start_seconds - row.baseline_seconds, 0.0)
     for gap in opened.gaps:
         after = axis.seconds_of(gap.sample)
-        # A trial may end where a gap begins, and begin where it ends.
+        # A trial may end where a gap starts, and start where it ends.
         if begins < after - half and row.stop_seconds > after - gap.jump_seconds + half:
-            lost = "how long is not known" if gap.lost_seconds is None else f"{gap.lost_seconds:g} s are missing"
+            lost = "unknown duration" if gap.lost_seconds is None else f"{gap.lost_seconds:g} s missing"
             at = f"{after - gap.jump_seconds:g} s"
             return _interrupted(row, begins, f"at {at} ({gap.reason}; {lost})")
     for span in opened.bad_spans:
@@ -362,12 +366,12 @@ def _interrupted(row: TrialRow, begins: float, where: str) -> str:
     baseline = " with its baseline" if row.baseline_seconds else ""
     return (
         f"the trial{baseline} lasts from {begins:g} to {row.stop_seconds:g} s, but {row.file.name} was interrupted "
-        f"{where}; end or begin the trial there, or take the line out"
+        f"{where}; expected an uninterrupted trial; end or start it there, or remove the row"
     )
 
 
 def _piece(opened: RecordingFile, sample: int) -> tuple[int, int]:
-    """First sample, and the sample after the last, of what was recorded without a break around a sample."""
+    """Return the first sample, and the sample after the last, of the uninterrupted segment around a sample."""
     first, stop = opened.time_axis.piece_at(sample)
     for span in opened.bad_spans:
         if not span.has_signal and span.stop_sample <= sample:
@@ -378,19 +382,19 @@ def _piece(opened: RecordingFile, sample: int) -> tuple[int, int]:
 
 
 def _recording(opened: RecordingFile, row: TrialRow, new_rate_hz: float | None) -> Recording:
-    """The part of a recording that is a trial, with its baseline, at the rate asked for."""
+    """Return the segment of a recording that is a trial, with its baseline, at the target rate."""
     rate_hz = opened.sampling_rate_hz
     ratio = rate_ratio(rate_hz, new_rate_hz or rate_hz)
     onset = opened.time_axis.sample_at(row.start_seconds)
-    # Nothing beyond a gap is of the trial, nor may it reach the trial through the filter of another rate.
+    # Samples beyond a gap are not part of the trial, and must not affect it through the resampling filter.
     first, last = _piece(opened, onset)
     stop = min(onset + round(row.duration_seconds * rate_hz), last)
     n_baseline = min(round(row.baseline_seconds * rate_hz), onset - first)
     if ratio == 1:
         signal, new_rate_hz = opened.read(onset - n_baseline, stop), rate_hz
     else:
-        # Whole steps before the onset, so that it is at exactly a sample of the new rate; where the file does not reach
-        # so far back, its first sample stands in for what was before.
+        # Whole decimation steps before the onset, so that it is exactly at a sample of the new rate; if the file starts
+        # too late, its first sample is repeated.
         step = ratio.denominator
         longest: Any = max(1, 1 / ratio)
         margin = math.ceil(RESAMPLING_MARGIN * longest)
@@ -422,12 +426,12 @@ def _recording(opened: RecordingFile, row: TrialRow, new_rate_hz: float | None) 
 
 
 def _size_uv(trial: Trial) -> float:
-    """Size of the EEG: median over channels and seconds."""
+    """Return the amplitude of the EEG: median over channels and seconds."""
     return float(np.median(deviations_uv(trial.eeg.signal, trial.eeg.sampling_rate_hz)))
 
 
 def _unit_faults(sizes_uv: Mapping[int, float]) -> list[str]:
-    """What is wrong with the size of the EEG in some trials, if something is; sizes by trial."""
+    """Return a message about implausible amplitudes, if any; amplitudes by trial."""
     by_advice: dict[str, dict[int, float]] = {}
     for trial, size in sizes_uv.items():
         if advice := size_advice(size):

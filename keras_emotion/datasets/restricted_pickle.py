@@ -1,9 +1,9 @@
-"""Reads pickles that hold numbers and NumPy arrays, and executes nothing.
+"""Read pickles of numbers and NumPy arrays without executing anything.
 
-DEAP is distributed as pickles. `pickle.load` calls whatever a pickle names, so a file from a stranger can run any
-program. Here the opcodes are interpreted by a small stack machine of our own: it builds dicts, lists, tuples,
-strings, numbers and NumPy arrays of plain numeric types, knows the constructors that NumPy writes for them as
-words (nothing is ever imported or called), and refuses all else with an `InputError`.
+DEAP is distributed as pickles. `pickle.load` calls whatever a pickle names, so an untrusted file can run any program.
+Here the opcodes are interpreted by a small stack machine: it builds dicts, lists, tuples, strings, numbers and NumPy
+arrays of plain numeric types, recognises the constructors that NumPy writes for them by name (nothing is ever imported
+or called), and refuses everything else with an `InputError`.
 
 Work and memory are bounded by the size of the file: buffers are views of the bytes read, a memo is a dict, and the
 number of opcodes is capped.
@@ -29,13 +29,13 @@ MAX_FILE_BYTES = 2**30
 """Files above one GiB are refused: DEAP's own are 98.4 MiB."""
 
 MAX_OPERATIONS = 200_000
-"""A DEAP file needs about 60 opcodes. The cap bounds what a file of nothing but opcodes can make us allocate."""
+"""A DEAP file needs about 60 opcodes. The cap bounds the memory that a file of opcodes only can allocate."""
 
 MAX_KEY_LENGTH = 1000
 MAX_INTEGER_BYTES = 16
 
 MAX_INTEGER_KEY = 2**31
-"""Whole numbers are keys below this: larger ones may have equal hashes, so that a dict of them takes quadratic time."""
+"""Upper limit of integer keys: larger integers can have equal hashes, so a dict of them takes quadratic time."""
 
 _ARRAY_CONSTRUCTORS = {
     f"{module}.multiarray._reconstruct": "reconstruct" for module in ("numpy.core", "numpy._core")
@@ -58,13 +58,13 @@ _COUNT_BYTES = {
 
 
 def read(path: str | Path, max_bytes: int = MAX_FILE_BYTES) -> Any:
-    """The object in a pickle file, for pickles of plain containers, numbers, strings and numeric arrays.
+    """Read the object in a pickle file of plain containers, numbers, strings and numeric arrays.
 
-    Pickles of Python 2 (protocols 0 to 2) and Python 3 (protocols 0 to 5), written by any NumPy, are understood.
+    Pickles of Python 2 (protocols 0 to 2) and Python 3 (protocols 0 to 5), written by any NumPy, are supported.
 
-    Deviations from `pickle.load`: keys of dicts are `str` (byte keys and Python 2 strings are decoded as latin-1) or
-    whole numbers, Python 2 strings come back as `str`, a `bytearray` as `bytes`, and arrays are read-only views of the
-    bytes of the file, in its byte order (copy what you keep: a slice keeps the whole file alive).
+    Deviations from `pickle.load`: dict keys are `str` (byte keys and Python 2 strings are decoded as latin-1) or
+    integers, Python 2 strings become `str`, a `bytearray` becomes `bytes`, and arrays are read-only views of the bytes
+    of the file, in its byte order (copy what you keep: a slice keeps the whole file in memory).
 
     Args:
         path: the file.
@@ -74,8 +74,8 @@ def read(path: str | Path, max_bytes: int = MAX_FILE_BYTES) -> Any:
         The object: `dict`, `list`, `tuple`, `str`, `bytes`, number, `None`, `numpy.ndarray` or NumPy scalar.
 
     Raises:
-        InputError: the file is missing, too large, truncated, not a pickle, or asks for anything that is not in the
-            list above (the message says what, and at which byte).
+        InputError: the file is missing, too large, truncated, not a pickle, or requires anything that is not in the
+            list above (the message gives the reason and the byte).
 
     Example:
         >>> import pickle, tempfile
@@ -89,7 +89,7 @@ def read(path: str | Path, max_bytes: int = MAX_FILE_BYTES) -> Any:
     try:
         size = path.stat().st_size
         if size > max_bytes:
-            raise InputError(f"{path}: {size} bytes; files above {max_bytes} bytes are not read")
+            raise InputError(f"{path}: file of {size} bytes; expected at most {max_bytes}; copy it again")
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
@@ -97,12 +97,12 @@ def read(path: str | Path, max_bytes: int = MAX_FILE_BYTES) -> Any:
 
 
 def loads(content: bytes, path: str | Path = "pickle") -> Any:
-    """The object in the bytes of a pickle; `path` names them in errors. See `read`."""
+    """Parse the bytes of a pickle; `path` is for messages. See `read`."""
     return _Machine(content, Path(path)).run()
 
 
 class _Stream:
-    """The bytes of a pickle: `read` and `readline` for the readers of `pickletools`, `view` for large buffers."""
+    """Byte stream of a pickle: `read` and `readline` for the readers of `pickletools`, `view` for large buffers."""
 
     def __init__(self, content: bytes):
         self.content = content
@@ -125,7 +125,7 @@ class _Stream:
 
 
 class _Part:
-    """A value of the machine that must not reach the caller: it only serves to build an array or a scalar."""
+    """Internal value of the machine that is never returned: it only serves to build an array or a scalar."""
 
 
 class _Global(_Part):
@@ -147,14 +147,14 @@ class _DataType(_Part):
 
 
 class _EmptyArray(_Part):
-    """An array before its state is set; knows where the memo holds it, to be replaced there too."""
+    """Array before its state is set; keeps its memo keys, so that it is replaced there too."""
 
     def __init__(self):
         self.memo_keys: list[int] = []
 
 
 class _Bytes(_Part):
-    """A byte string, as a view of the file: `bytes` of Python 3, or `str` of Python 2, which may be either."""
+    """Byte string, as a view of the file: `bytes` of Python 3, or `str` of Python 2, which may be either."""
 
     def __init__(self, view: memoryview, is_python2: bool):
         self.view = view
@@ -166,7 +166,7 @@ class _Bytes(_Part):
 
 
 class _Machine:
-    """Interprets one pickle. Each opcode is a method `_op_<name in lower case>`; what has none is refused."""
+    """Interpreter of one pickle. Each opcode is a method `_op_<name in lower case>`; others are refused."""
 
     def __init__(self, content: bytes, path: Path):
         self.stream = _Stream(content)
@@ -202,7 +202,7 @@ class _Machine:
         )
 
     def arguments(self, opcode: pickletools.OpcodeInfo) -> tuple[Any, ...]:
-        """The argument of an opcode, as a tuple of none, one or (for `GLOBAL`) two values."""
+        """Return the argument of an opcode as a tuple of none, one or (for `GLOBAL`) two values."""
         stream, argument = self.stream, opcode.arg
         try:
             if argument is None:
@@ -210,12 +210,12 @@ class _Machine:
             if argument.n in _COUNT_BYTES:
                 count = stream.view(_COUNT_BYTES[argument.n])
                 return (stream.view(int.from_bytes(count, "little")),)
-            # The two that pickletools reads with escapes of its own: it takes strings for ASCII, which the arrays of
-            # protocol 0 are not, and warns of escapes that no pickler writes.
+            # Parsed here, because pickletools decodes these two as ASCII, which the arrays of protocol 0 are not, and
+            # warns of escapes that no pickler writes.
             if opcode.name == "STRING":
                 text = pickletools.read_stringnl(stream, decode=False)
                 if not _ESCAPED.fullmatch(text):
-                    raise ValueError("an escape that no pickle has")
+                    raise ValueError("an invalid escape")
                 return (memoryview(codecs.escape_decode(text)[0]),)
             if opcode.name == "GLOBAL":
                 return tuple(stream.readline().removesuffix(b"\n").decode("ascii") for _ in range(2))
@@ -268,7 +268,7 @@ class _Machine:
             raise self.refused(f"protocol {version} is unknown")
 
     def _op_frame(self, size: int):
-        """Frames only help a reader that reads in pieces."""
+        """Ignore frames, which only help a reader that reads in pieces."""
 
     def _op_mark(self):
         self.marked.append(self.stack)
@@ -403,7 +403,7 @@ class _Machine:
             target[name] = value
 
     def key(self, key: Any) -> str | int:
-        """The key of a dict, as it is given back."""
+        """Convert and check the key of a dict."""
         if isinstance(key, int | np.integer) and not isinstance(key, bool) and 0 <= key < MAX_INTEGER_KEY:
             return int(key)
         if not isinstance(key, str | bytes) or len(key) > MAX_KEY_LENGTH:
@@ -420,13 +420,13 @@ class _Machine:
     def _op_global(self, module: Any, name: Any):
         kind = _GLOBALS.get(f"{module}.{name}")
         if kind is None:
-            raise self.refused(f"asks for {module}.{name}, which is not allowed")
+            raise self.refused(f"refers to {module}.{name}, which is not allowed")
         self.push(_Global(kind))
 
     def _op_reduce(self):
         arguments, constructor = self.pop(), self.pop()
         if not isinstance(constructor, _Global):
-            raise self.refused("a call of something that is no constructor")
+            raise self.refused("a call of something other than a constructor")
         items = arguments.items if isinstance(arguments, _Arguments) else arguments
         match constructor.kind, items:
             case "reconstruct", (_Global(kind="ndarray"), tuple(), _):
@@ -447,7 +447,7 @@ class _Machine:
     def encode(self, text: str) -> bytes:
         self.bytes_to_encode -= len(text)
         if self.bytes_to_encode < 0:
-            raise self.refused("encodes more text than the file holds")
+            raise self.refused("encodes more text than the file contains")
         try:
             return text.encode("latin-1")
         except UnicodeEncodeError as error:
@@ -477,7 +477,7 @@ class _Machine:
         dtype = np.dtype(data_type.code).newbyteorder(data_type.byte_order)
         if len(shape) > 32 or not all(isinstance(length, int) and 0 <= length < 2**31 for length in shape):
             raise self.refused(f"array of shape {shape}")
-        # NumPy limits the product of the axes even where one of them is empty.
+        # NumPy limits the product of the axes even if one of them is empty.
         if math.prod(max(length, 1) for length in shape) > MAX_FILE_BYTES:
             raise self.refused(f"array of shape {shape}")
         if math.prod(shape) * dtype.itemsize != len(view):

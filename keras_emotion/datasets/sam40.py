@@ -1,4 +1,4 @@
-"""SAM40: 40 subjects, 32 EEG channels, relaxation and three tasks of stress, three times 25 s each."""
+"""SAM40 reader: 40 subjects, 32 EEG channels, relaxation and three stress tasks, three times 25 s each."""
 
 from __future__ import annotations
 
@@ -58,24 +58,24 @@ def trial_id(task: str, repetition: int) -> int:
 
 
 class SAM40(Reader):
-    """A folder of SAM40: the published files, one recording each, or all of them in one compact `.npz`.
+    """Reader of SAM40: the published files, one per recording, or all of them in one compact `.npz`.
 
     One recording of 25 s is one trial; trial ids are 1 to 12 within a subject (`trial_id`), the stimulus is task and
-    repetition (`"Stroop_2"`), and the presentation order is not known (-1). There is no baseline.
+    repetition (`"Stroop_2"`), and the order of presentation is unknown (-1). There is no baseline.
 
-    Ratings: `task`, the index of the task in `class_names["task"]`, and `stress`, the subject's own, 0 to 10. Stress
-    was rated for the nine task recordings: the 0 that the files hold for relaxation is no rating, and is left out.
+    Ratings: `task`, the index of the task in `class_names["task"]`, and `stress`, a self-rating from 0 to 10. Stress
+    was rated for the nine task recordings only: the 0 in the files for relaxation is not a rating, and is left out.
 
     Args:
-        root: folder that holds, itself or in any folder below, `{Task}_sub_{n}_trial{m}.mat` and
-            `stress_labels.csv`; or a `.npz` with the arrays `eeg` (int16 `(recordings, channels, samples)`),
-            `scale_uV`, `fs`, `task`, `subject`, `trial`, `rating` and `ch_names`.
-        file_format: `"filtered"` (variable `Clean_data`), `"compact"` (the `.npz`, filtered too) or `"raw"` (variable
-            `Data`); by default the first that is there, in this order.
+        root: folder with `{Task}_sub_{n}_trial{m}.mat` and `stress_labels.csv`, in it or in any subfolder; or with an
+            `.npz` with the arrays `eeg` (int16 `(recordings, channels, samples)`), `scale_uV`, `fs`, `task`, `subject`,
+            `trial`, `rating` and `ch_names`.
+        file_format: `"filtered"` (variable `Clean_data`), `"compact"` (the `.npz`, also filtered) or `"raw"` (variable
+            `Data`); by default the first that exists, in this order.
 
     Raises:
-        InputError: `root` holds no such file, or two of the same recording.
-        ValueError: `file_format` is none of the three.
+        InputError: `root` contains no such file, or two of the same recording.
+        ValueError: `file_format` is invalid.
 
     References:
         Ghosh et al., "SAM 40: Dataset of 40 subject EEG recordings to monitor the induced-stress while performing
@@ -86,8 +86,8 @@ class SAM40(Reader):
     usual_protocols: ClassVar[tuple[str, ...]] = ("trial_disjoint", "subject_disjoint")
     class_names: ClassVar[Mapping[str, tuple[str, ...]]] = {"task": TASKS}
     meaning_of_stimulus = (
-        "the first, second or third repetition of a task, the same for all subjects: where stimuli are kept apart, "
-        "training has the other repetitions of the task, by the same people"
+        "the first, second or third repetition of a task, the same for all subjects: a stimulus-independent split "
+        "trains on the other repetitions of the task, by the same subjects"
     )
 
     def __init__(self, root: str | Path, file_format: FileFormat | None = None):
@@ -102,14 +102,14 @@ class SAM40(Reader):
         else:
             kind = "recordings" if file_format is None else f"{file_format} recordings"
             raise InputError(
-                f"{self.root}: holds no {kind} of SAM40; expected Stroop_sub_1_trial1.mat and so on, in it or in a "
-                "folder below, or their compact .npz"
+                f"{self.root}: no {kind} of SAM40; expected files such as Stroop_sub_1_trial1.mat, in it or in a "
+                "subfolder, or their compact .npz; check the path"
             )
         self.file_format = candidate
         self.label_file = next(iter(sorted(self.root.rglob(LABEL_FILE))), self.root / LABEL_FILE)
 
     def _find(self, file_format: FileFormat) -> dict[int, dict[int, Any]]:
-        """By subject and trial id: the file of each recording, or its row in the compact file."""
+        """Return the file of each recording, or its row in the compact file, by subject and trial id."""
         if file_format != "compact":
             keys = [(*_FILE_NAME.fullmatch(path.name).groups(), path) for path in self._published_files[file_format]]
         elif self._compact_file is None:
@@ -123,7 +123,7 @@ class SAM40(Reader):
             trial = trial_id(str(task), int(repetition))
             if trial in trials:
                 raise InputError(
-                    f"{self.root}: {task}_{repetition} of subject {subject} is there twice: "
+                    f"{self.root}: duplicate {task}_{repetition} of subject {subject}: "
                     f"{trials[trial]} and {source}; keep one of them"
                 )
             trials[trial] = source
@@ -131,7 +131,7 @@ class SAM40(Reader):
 
     @functools.cached_property
     def _published_files(self) -> dict[str, list[Path]]:
-        """Published files by kind. A folder holds one kind: the first readable file of it says which."""
+        """Published files by kind. A folder has files of one kind, which its first readable file determines."""
         folders: dict[Path, list[Path]] = {}
         for path in sorted(self.root.rglob("*_sub_*_trial*.mat")):
             if _FILE_NAME.fullmatch(path.name):
@@ -144,11 +144,11 @@ class SAM40(Reader):
 
     @property
     def subjects(self) -> tuple[int, ...]:
-        """Ids of the subjects of whom there is a recording, sorted."""
+        """Ids of the subjects with a recording, sorted."""
         return tuple(sorted(self._recordings))
 
     def source_files(self, subject: int) -> tuple[Path, ...]:
-        """The subject's recordings (or the compact file), and the csv of the ratings where there is one."""
+        """Return the subject's recordings (or the compact file), and the csv of the ratings if it exists."""
         (subject,) = self.select([subject])
         recordings = self._recordings[subject]
         files = (
@@ -159,7 +159,7 @@ class SAM40(Reader):
         return (*files, *([self.label_file] if self.label_file.is_file() else []))
 
     def trials(self, subjects: Sequence[int] | None = None) -> Iterator[Trial]:
-        """The recordings of some subjects (default: all), in the order of their trial ids; see `Reader.trials`."""
+        """Yield the recordings of some subjects (default: all), by trial id; see `Reader.trials`."""
         for subject in self.select(subjects):
             for trial in sorted(self._recordings[subject]):
                 recording = self._read(subject, trial)
@@ -169,7 +169,7 @@ class SAM40(Reader):
                 yield recording
 
     def inspect(self, subject: int) -> SubjectReport:
-        """Reads all recordings of one subject; see `Reader.inspect`."""
+        """Check all recordings of one subject; see `Reader.inspect`."""
         (subject,) = self.select([subject])
         recordings = self._recordings[subject]
         first = self._path(subject, min(recordings))
@@ -207,7 +207,7 @@ class SAM40(Reader):
         return self._compact_file if self.file_format == "compact" else self._recordings[subject][trial]
 
     def _at(self, subject: int, trial: int, fault: str) -> str:
-        """A fault, with the recording it is in where the file does not say which."""
+        """Add the recording to a message, if the file name does not identify it."""
         return f"subject {subject}, trial {trial}: {fault}" if self.file_format == "compact" else fault
 
     def _read(self, subject: int, trial: int) -> Trial:
@@ -222,7 +222,7 @@ class SAM40(Reader):
             if stress != expected:
                 raise InputError(
                     f"{path}: `rating` of subject {subject}, {task}_{repetition} is {stress:g} but {expected:g} in "
-                    f"{self.label_file.name}; the files do not belong together"
+                    f"{self.label_file.name}; the files do not belong together; copy both again"
                 )
         else:
             signal, channel_names = _published_signal(path, FACTS["variables"][self.file_format]), CHANNEL_NAMES
@@ -247,9 +247,11 @@ class SAM40(Reader):
 
     def _rating(self, subject: int, task: str, repetition: int) -> float:
         if self._labels is None:
-            raise InputError(f"{self.label_file}: missing: expected the stress ratings; copy it beside the recordings")
+            raise InputError(
+                f"{self.label_file}: missing file; expected the stress ratings; copy it to the folder of the recordings"
+            )
         if (subject, task, repetition) not in self._labels:
-            raise InputError(f"{self.label_file}: no row for subject {subject}, task {task}, trial {repetition}")
+            raise InputError(f"{self.label_file}: missing row for subject {subject}, task {task}, trial {repetition}")
         return self._labels[subject, task, repetition]
 
     @functools.cached_property
@@ -276,7 +278,7 @@ class SAM40(Reader):
 
     @functools.cached_property
     def _compact(self) -> dict[str, np.ndarray]:
-        """Arrays of the compact file but for the recordings, of which only the shape is looked at."""
+        """Arrays of the compact file except the recordings, whose shape is checked."""
         path = self._compact_file
         arrays = dict(read_npz(path, _INDEX_ARRAYS, _DAMAGED_ARCHIVE))
         shapes = {name: array.shape for name, array in arrays.items()}
@@ -311,7 +313,7 @@ class SAM40(Reader):
         return read_npz(self._compact_file, ("eeg",), _DAMAGED_ARCHIVE)["eeg"]
 
     def __getstate__(self) -> dict[str, Any]:
-        # Another process reads the recordings itself.
+        # Not pickled: another process reads the recordings itself.
         return {name: value for name, value in self.__dict__.items() if name != "_compact_eeg"}
 
 
@@ -319,7 +321,7 @@ _DAMAGED_ARCHIVE = "{path}: damaged or truncated archive ({reason}); copy it aga
 
 
 def _is_compact(path: Path) -> bool:
-    """Whether an archive holds the arrays. One that cannot be opened may: reading it says what is wrong with it."""
+    """Return whether an archive has the arrays; true if it cannot be opened, so that reading it raises the error."""
     try:
         with zipfile.ZipFile(path) as archive:
             return {f"{name}.npy" for name in ("eeg", *_INDEX_ARRAYS)} <= set(archive.namelist())
@@ -328,7 +330,7 @@ def _is_compact(path: Path) -> bool:
 
 
 def _published_kind(path: Path) -> str | None:
-    """Whether a published file is filtered or raw, by the name of its variable; `None` where it cannot be read."""
+    """Return whether a published file is filtered or raw, by its variable name; `None` if it cannot be read."""
     try:
         found = variable_names(path)
     except InputError:
@@ -337,10 +339,12 @@ def _published_kind(path: Path) -> str | None:
 
 
 def _published_signal(path: Path, variable: str) -> np.ndarray:
-    """`(channels, samples)` float64, in microvolt, of one published file."""
+    """Read `(channels, samples)` float64, in microvolts, from a published file."""
     variables = read_variables(path, (variable,))
     if variable not in variables:
-        raise InputError(f"{path}: no variable `{variable}`; expected a recording of SAM40, of the kind of its folder")
+        raise InputError(
+            f"{path}: missing variable `{variable}`; expected a recording of SAM40 of the same kind as its folder"
+        )
     array, shape = variables[variable], (len(CHANNEL_NAMES), FACTS["n_samples"])
     if array.dtype.kind not in "fiu" or array.shape != shape:
         raise InputError(f"{path}: `{variable}` is {array.dtype} {array.shape}; expected numbers of shape {shape}")

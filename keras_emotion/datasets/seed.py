@@ -1,4 +1,4 @@
-"""SEED: 15 subjects, three sessions of the same 15 film clips, 62 EEG channels, three classes of emotion."""
+"""SEED reader: 15 subjects, three sessions of the same 15 film clips, 62 EEG channels, three emotion classes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
+
+from typing_extensions import override
 
 from keras_emotion.datasets.read_ahead import read_ahead
 from keras_emotion.datasets.reader import (
@@ -52,37 +54,36 @@ _CHANNEL_FILE = re.compile(r"channel[-_ ]order\.xlsx", re.IGNORECASE)
 
 
 class SEED(Reader):
-    """A folder of SEED: the preprocessed signals, or the features that its authors distribute.
+    """Reader of SEED: the preprocessed signals, or the features that its authors distribute.
 
     A trial is one clip in one session. Sessions are numbered 1, 2, 3 by the dates in the file names, trials 1 to 15 in
     each of them, which is also the order of presentation. All sessions show the same clips: `Trial.stimulus` is
-    `"clip_01"` to `"clip_15"` for every subject and session. The one rating, `emotion`, is the index of the clip's
-    class in `class_names["emotion"]`: a label of the stimulus, not of what the person felt. `Trial.split` is `"train"`
-    for the first nine clips of a session and `"test"` for the last six, as the authors split them.
+    `"clip_01"` to `"clip_15"` for every subject and session. The only rating, `emotion`, is the index of the clip's
+    class in `class_names["emotion"]`: a label of the stimulus, not a self-rating. `Trial.split` is `"train"` for the
+    first nine clips of a session and `"test"` for the last six, as in the authors' split.
 
-    Labels are read from `label.mat`, beside the files or in the root; without it from the table of stimuli
-    (`seed-stimulation.xlsx`), and without either from `facts/seed.json`, which is reported.
+    Labels are read from `label.mat`, in the folder of the files or in the root; if it is missing, from the table of
+    stimuli (`seed-stimulation.xlsx`), and without either from `facts/seed.json`, which is reported.
 
-    **Signals** (`"preprocessed"`): `(62, 200 s)` float64 in microvolt as stored, 200 Hz, without baseline. A file holds
+    **Signals** (`"preprocessed"`): `(62, 200 s)` float64 in microvolts as stored, 200 Hz, without baseline. A file has
     `200 s + 1` samples for a clip of `s` seconds; the last one, at the very end of the clip, is left out, so that a
-    trial lasts as long as its clip.
+    trial is as long as its clip.
 
     **Features** (`"features"`): `Trial.recording` is `None`, and `Trial.released_features` reads `de_movingAve`,
-    `de_LDS`, `psd_movingAve` and `psd_LDS` from the file when asked for, each `(windows, 62, 5)`. All of them are
-    smoothed over the whole trial by the authors. The asymmetries `dasm`, `rasm`, `asm` and `dcau` are not read: the
-    files do not tell which electrodes their rows are of.
+    `de_LDS`, `psd_movingAve` and `psd_LDS` from the file on demand, each `(windows, 62, 5)`. All of them were smoothed
+    over the whole trial by the authors. The asymmetries `dasm`, `rasm`, `asm` and `dcau` are not read: the files do not
+    identify the electrodes of their rows.
 
     Args:
-        root: folder that holds `Preprocessed_EEG` or `ExtractedFeatures` (also `Extracted_Features`,
-            `ExtractedFeatures_1s`, `ExtractedFeatures_4s`), or one of these itself. Their files are named
-            `{number}_{yyyymmdd}.mat` or, in an older copy, `{letters}_{yyyymmdd}.mat`; the part before the underscore
-            is the subject. With several folders of features the first in this order is read: give another one as
-            `root`.
-        file_format: `"preprocessed"` or `"features"`; by default the first that is there.
+        root: folder with `Preprocessed_EEG` or `ExtractedFeatures` (also `Extracted_Features`, `ExtractedFeatures_1s`,
+            `ExtractedFeatures_4s`), or one of these itself. Their files are named `{number}_{yyyymmdd}.mat` or, in an
+            older copy, `{letters}_{yyyymmdd}.mat`; the part before the underscore is the subject. Of several feature
+            folders, the first in this order is read: give another one as `root`.
+        file_format: `"preprocessed"` or `"features"`; by default the first that exists.
 
     Raises:
-        InputError: `root` holds no such files, or names of both kinds.
-        ValueError: `file_format` is neither of the two.
+        InputError: `root` contains no such files, or names of both kinds.
+        ValueError: `file_format` is invalid.
 
     Example:
         >>> from keras_emotion.datasets import SEED
@@ -109,7 +110,7 @@ class SEED(Reader):
         super().__init__(root)
         if file_format is not None and file_format not in FILE_FORMATS:
             raise ValueError(f"`file_format` is {file_format!r}; expected one of {FILE_FORMATS}")
-        # Where the folders of files are, and the tables: the root, or around it where it is such a folder itself.
+        # Folders of files and tables: the root, or its parent if the root is such a folder itself.
         self._home = self.root.resolve().parent if self.root.resolve().name in _FOLDER_NAMES else self.root
         for candidate in FILE_FORMATS if file_format is None else (file_format,):
             folder = self._find(candidate)
@@ -119,8 +120,8 @@ class SEED(Reader):
             folders = FACTS["folders"]
             wanted = [names[0] for names in folders.values()] if file_format is None else folders[file_format]
             raise InputError(
-                f"{self.root}: no folder {' or '.join(wanted)} with files named like 1_20131027.mat; give the folder "
-                "that SEED was unpacked into"
+                f"{self.root}: no folder {' or '.join(wanted)} with files named like 1_20131027.mat; expected the "
+                "folder that SEED was unpacked into; check the path"
             )
         self.file_format = candidate
         self.folder = folder
@@ -128,7 +129,7 @@ class SEED(Reader):
         self._parameters = read_parameters(self._home / SYNTHETIC_MARKER)
 
     def _find(self, file_format: FileFormat) -> Path | None:
-        """The folder with the files of a format: the root itself, or one in it."""
+        """Return the folder with the files of a format: the root itself, or a subfolder."""
         if has_sessions(self.root):
             return self.root if format_of(self.root) == file_format else None
         folders = (self.root / name for name in FACTS["folders"][file_format])
@@ -143,23 +144,23 @@ class SEED(Reader):
 
     @property
     def synthetic(self) -> bool:
-        """Whether our own writers made the files."""
+        """Whether the files are synthetic data written by this package."""
         return (self._home / SYNTHETIC_MARKER).is_file()
 
     @functools.cached_property
     def label_file(self) -> Path | None:
-        """`label.mat` beside the files or in the root, `None` where there is none."""
+        """Path of `label.mat`, in the folder of the files or in the root, or `None`."""
         places = (folder / FACTS["label_file"] for folder in (self.folder, self._home))
         return next(filter(Path.is_file, places), None)
 
     @functools.cached_property
     def stimulation_file(self) -> Path | None:
-        """The table of stimuli, `None` where there is none."""
+        """Path of the table of stimuli, or `None`."""
         return self._beside(_STIMULATION_FILE)
 
     @functools.cached_property
     def channel_file(self) -> Path | None:
-        """The list of channels, `None` where there is none."""
+        """Path of the list of channels, or `None`."""
         return self._beside(_CHANNEL_FILE)
 
     def _beside(self, pattern: re.Pattern[str]) -> Path | None:
@@ -167,38 +168,41 @@ class SEED(Reader):
         return next((path for path in files if pattern.fullmatch(path.name)), None)
 
     def source_files(self, subject: int | str) -> tuple[Path, ...]:
-        """The subject's files in the order of the sessions, and those that labels and names of channels come from."""
+        """Return the subject's files in session order, and the files of the labels and channel names."""
         (subject,) = self.select([subject])
         shared = (self.label_file, self.stimulation_file, self.channel_file)
         return (*(session.path for session in self._sessions[subject]), *filter(None, shared))
 
     def for_sources(self, sources: Sequence[str]) -> SEED:
-        """The reader of the signals or that of the features; see `Reader.for_sources`.
+        """Return the reader of the signals or of the features; see `Reader.for_sources`.
 
         Raises:
-            InputError: the copy lacks the folder, or both are asked for.
+            InputError: the folder is missing, or both are requested.
         """
         formats = {_FORMAT_OF_SOURCE[source] for source in sources if source in _FORMAT_OF_SOURCE}
         if len(formats) > 1:
-            raise InputError(f"{self.root}: signals and released features cannot be read together; choose one of them")
+            raise InputError(
+                f"{self.root}: signals and released features cannot be read together; expected one of them; choose "
+                "features of one kind"
+            )
         if formats <= {self.file_format}:
             return self
         return type(self)(self._home, file_format=formats.pop())
 
     def missing_files(self) -> tuple[Problem, ...]:
-        """`label.mat` where there is none, and files of the folder with other names than those that are read."""
+        """Return a missing `label.mat`, and files of the folder with unrecognised names."""
         problems = []
         if self.label_file is None:
-            message = f"missing: labels are taken from {self._label_source}; copy it beside the files"
+            message = f"missing file; labels are taken from {self._label_source}; copy it to the folder of the files"
             problems.append(Problem(self.folder / FACTS["label_file"], message, is_blocking=False))
         for path in sorted(self.folder.glob("*.mat")):
             if parse_name(path) is None and path != self.label_file:
-                message = "not read; expected a name like 1_20131027.mat: subject and date of the session"
+                message = "not read; expected a name like 1_20131027.mat (subject and date of the session)"
                 problems.append(Problem(path, message, is_blocking=False))
         return tuple(problems)
 
+    @override
     def notes(self, subjects: Sequence[int | str] | None = None) -> list[str]:
-        """See `Reader.notes`."""
         self.select(subjects)
         notes = []
         if self.file_format == "preprocessed":
@@ -208,13 +212,13 @@ class SEED(Reader):
         return notes
 
     def describe(self) -> dict[str, Any]:
-        """See `Reader.describe`; and `notes`."""
+        """See `Reader.describe`; adds `notes`."""
         return super().describe() | {"notes": self.notes()}
 
     # --- trials
 
     def trials(self, subjects: Sequence[int | str] | None = None) -> Iterator[Trial]:
-        """The trials of some subjects (default: all), session by session; see `Reader.trials`."""
+        """Yield the trials of some subjects (default: all), session by session; see `Reader.trials`."""
         chosen = self.select(subjects)
         raise_problems(self._shared_problems)
         for subject in chosen:
@@ -235,7 +239,7 @@ class SEED(Reader):
         return trial
 
     def inspect(self, subject: int | str) -> SubjectReport:
-        """Read all of one subject; see `Reader.inspect`."""
+        """Check all data of one subject; see `Reader.inspect`."""
         (subject,) = self.select([subject])
         sessions = self._sessions[subject]
         problems = [*self._shared_problems, *self._date_problems(subject)]
@@ -280,7 +284,7 @@ class SEED(Reader):
     def _inspect_trial(
         self, subject: int | str, session: Session, contents: Contents, number: int
     ) -> tuple[tuple[str, ...], list[dict[str, Any]]]:
-        """What is wrong with the values of a trial, and its description; none where features cannot be used."""
+        """Return problems of a trial's values, and its description, or `None` if its features are unusable."""
         trial = self._trial(subject, session, contents, number)
         if trial.recording is not None:
             return unusable_channels(trial.recording, CHANNEL_NAMES), [describe_trial(trial)]
@@ -322,27 +326,27 @@ class SEED(Reader):
 
     @property
     def _window_seconds(self) -> float:
-        # A root of another name holds what the usual name holds.
+        # A root with an unknown name is assumed to have the content of the usual one.
         return float(FACTS["window_seconds"].get(self.folder.resolve().name, 1))
 
-    # --- labels and what else all files share
+    # --- labels and other shared information
 
     def _ratings(self, number: int) -> dict[str, float]:
-        """The class of a trial; nothing where labels cannot be used, so that signals are inspected all the same."""
+        """Return the class of a trial; empty if labels are unusable, so that signals are still inspected."""
         if any(problem.is_blocking for problem in self._shared_problems):
             return {}
         return {TARGET: float(FACTS["label_codes"].index(self._labels[number - 1]))}
 
     @property
     def _label_source(self) -> str:
-        return "the facts known of SEED" if self.stimulation_file is None else self.stimulation_file.name
+        return "the known facts of SEED" if self.stimulation_file is None else self.stimulation_file.name
 
     @functools.cached_property
     def _labels(self) -> Sequence[int]:
-        """The label of each trial.
+        """Return the label of each trial.
 
         Raises:
-            InputError: the file that they come from cannot be used.
+            InputError: the file of the labels is unusable.
         """
         if self.label_file is not None:
             return read_labels(self.label_file)
@@ -350,8 +354,8 @@ class SEED(Reader):
 
     @functools.cached_property
     def _shared_problems(self) -> tuple[Problem, ...]:
-        """What is wrong with the labels and the list of channels."""
-        # The file that labels come from is needed; another table is there to compare with.
+        """Problems of the labels and the list of channels."""
+        # The file of the labels is required; the other table is only compared with it.
         label_source = self.label_file or self.stimulation_file
         return problems_of_checks(
             (label_source, True, self._compare_with_facts),
@@ -361,7 +365,7 @@ class SEED(Reader):
 
     def _compare_with_facts(self) -> list[Problem]:
         found = differences(self._labels, FACTS["labels"])
-        message = f"labels differ from those known of SEED: {found}; is it another version of the dataset?"
+        message = f"labels differ from the known labels of SEED: {found}; check the version of the dataset"
         return [Problem(self.label_file or self.stimulation_file, message, is_blocking=False)] if found else []
 
     def _compare_with_stimulation(self) -> list[Problem]:
@@ -371,10 +375,10 @@ class SEED(Reader):
         try:
             found = differences(self._labels, table)
         except InputError:
-            # Reported as a fault of the labels themselves.
+            # Reported as a problem of the labels themselves.
             return []
         message = (
-            f"labels differ from {self.stimulation_file.name}: {found}; the files do not belong together: copy both "
+            f"labels differ from {self.stimulation_file.name}: {found}; the files do not belong together; copy both "
             "from one source"
         )
         return [Problem(self.label_file, message)] if found else []
@@ -382,13 +386,13 @@ class SEED(Reader):
     def _compare_channels(self) -> list[Problem]:
         found = "" if self.channel_file is None else channel_differences(self.channel_file)
         message = (
-            f"{found}; expected the {len(CHANNEL_NAMES)} channels of SEED in their order: signals of another order "
-            "cannot be read"
+            f"{found}; expected the {len(CHANNEL_NAMES)} channels of SEED in order; signals in another order are "
+            "unsupported"
         )
         return [Problem(self.channel_file, message)] if found else []
 
     def _date_problems(self, subject: int | str) -> list[Problem]:
-        """Two files of a subject with the same date: which is the earlier session is not known."""
+        """Return pairs of a subject's files with the same date: the order of their sessions is unknown."""
         sessions = self._sessions[subject]
         return [
             Problem(later.path, f"same subject and date as {earlier.path.name}; keep one of them", subject)
@@ -405,9 +409,9 @@ def _problems_in(session: Session, subject: int | str, contents: Contents) -> li
 
 
 def _unknown_dates(subject: int | str, sessions: Sequence[Session]) -> list[Problem]:
-    """Sessions on other dates than those known of a numbered subject."""
+    """Return sessions on dates that are not known of a numbered subject."""
     known = [str(date) for date in FACTS["session_dates"].get(str(subject), ())]
-    message = f"SEED has sessions of subject {subject} on {', '.join(known)}; is it another person's file?"
+    message = f"SEED has sessions of subject {subject} on {', '.join(known)}; check that the file is of this subject"
     return [
         Problem(session.path, message, subject, False)
         for session in sessions
@@ -416,13 +420,13 @@ def _unknown_dates(subject: int | str, sessions: Sequence[Session]) -> list[Prob
 
 
 def _problems_of_initials(subject: int | str, initials: Mapping[Session, str]) -> list[Problem]:
-    """Sessions whose variables begin with other initials than those of most of the subject's sessions."""
+    """Return sessions whose variable names start with other initials than most of the subject's sessions."""
     found = [one for one in initials.values() if one]
     if len(set(found)) < 2:
         return []
     commonest = max(dict.fromkeys(found), key=found.count)
     like = next(session.path.name for session, one in initials.items() if one == commonest)
-    message = "variables begin with {}, those of " + f"{like} with {commonest}; is it another person's file?"
+    message = "variables start with {}, those of " + f"{like} with {commonest}; check that the file is of this subject"
     return [
         Problem(session.path, message.format(one), subject, False)
         for session, one in initials.items()

@@ -1,4 +1,4 @@
-"""What the files of SEED, SEED-IV, SEED-V and SEED-VII have in common: channels, variables, lists of labels."""
+"""Shared code of SEED, SEED-IV, SEED-V and SEED-VII: channels, variables, lists of labels."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ def read_names(table: str) -> tuple[str, ...]:
 
 
 CHANNEL_NAMES = read_names("seed_channels")
-"""The 62 channels in the order of the rows of the files, as the 10-10 system spells them (`"Fpz"` for FPZ)."""
+"""The 62 channels in file order, with their 10-10 spelling (`"Fpz"` for FPZ)."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Contents:
-    """What the headers of a file tell.
+    """Content of a file, by its headers.
 
     Args:
-        trials: the trials that can be read, sorted.
-        initials: what the names of variables begin with; empty where they begin with none.
-        faults: what makes the file unusable.
-        flaws: what does not: missing trials, and trials that are not read.
+        trials: the readable trials, sorted.
+        initials: prefix of the variable names; may be empty.
+        faults: problems that make the file unusable.
+        flaws: other problems: missing trials, and trials that are not read.
     """
 
     trials: tuple[int, ...]
@@ -59,15 +59,15 @@ def contents_of(
     variables: Collection[str] = (),
     initials: str = "",
 ) -> Contents:
-    """Return the contents of a file from the trials that were found in it.
+    """Check the trials that were found in a file.
 
     Args:
-        expected: the trials that a whole file has.
+        expected: the trials of a complete file.
         found: the trials in the file.
-        faults: what is wrong with a trial, by its number.
-        example: name of a variable as it should be.
+        faults: problems of each trial, by its number.
+        example: example of a valid variable name.
         variables: names of the variables in the file.
-        initials: what the names of variables begin with.
+        initials: prefix of the variable names.
     """
     if not found:
         names = ", ".join(list(variables)[:5]) or "none"
@@ -75,7 +75,7 @@ def contents_of(
     flaws = []
     expected_text = f"expected {expected[0]} to {expected[-1]}"
     if missing := [trial for trial in expected if trial not in found]:
-        flaws.append(f"no trial {', '.join(map(str, missing))}; {expected_text}")
+        flaws.append(f"missing trial {', '.join(map(str, missing))}; {expected_text}")
     if extra := sorted(set(found) - set(expected)):
         flaws.append(f"trial {', '.join(map(str, extra))} is not read; {expected_text}")
     usable = tuple(trial for trial in expected if trial in found and trial not in faults)
@@ -84,10 +84,10 @@ def contents_of(
 
 
 def several_persons(numbers_by_initials: Mapping[str, Sequence[int]]) -> str:
-    """Say that a file holds trials under the initials of several persons; empty where it does not.
+    """Describe a file that has trials under the initials of several subjects; empty if it does not.
 
     Args:
-        numbers_by_initials: the trials in a file by what the names of their variables begin with.
+        numbers_by_initials: the trials of a file by the prefix of their variable names.
     """
     if len(numbers_by_initials) < 2:
         return ""
@@ -95,33 +95,33 @@ def several_persons(numbers_by_initials: Mapping[str, Sequence[int]]) -> str:
         f"{one}: trial {', '.join(map(str, numbers_by_initials[one]))}" for one in sorted(numbers_by_initials)
     )
     n_persons = len(numbers_by_initials)
-    return f"variables with the initials of {n_persons} persons ({listed}); expected one; copy the file again"
+    return f"variables with the initials of {n_persons} subjects ({listed}); expected one; copy the file again"
 
 
 def read_numbers(path: Path, variables: Sequence[str], axes: tuple[str, ...]) -> list[np.ndarray]:
-    """Read some variables of a MATLAB file, arrays of numbers with these axes.
+    """Read numeric variables with the given axes from a MATLAB file.
 
     Raises:
-        InputError: one is missing, or something else.
+        InputError: a variable is missing or invalid.
     """
     arrays = read_variables(path, variables)
     for variable in variables:
         array = arrays.get(variable)
         if array is None or array.dtype.kind not in "fiu" or array.ndim != len(axes):
-            found = "not there" if array is None else f"{array.dtype} {array.shape}"
+            found = "missing" if array is None else f"{array.dtype} {array.shape}"
             raise InputError(f"{path}: `{variable}` is {found}; expected numbers of shape ({', '.join(axes)})")
     return [arrays[variable] for variable in variables]
 
 
 def differences(labels: Sequence[int], others: Sequence[int]) -> str:
-    """Name up to three trials whose labels differ; empty where none do.
+    """Describe up to three trials with different labels; empty if there are none.
 
     Example:
         >>> differences([1, 0, -1], [1, 1, -1])
-        'trial 2 is 0, not 1'
+        'trial 2 is 0, expected 1'
     """
     different = [
-        f"trial {trial} is {own}, not {other}"
+        f"trial {trial} is {own}, expected {other}"
         for trial, (own, other) in enumerate(zip(labels, others, strict=True), 1)
         if own != other
     ]
@@ -130,14 +130,14 @@ def differences(labels: Sequence[int], others: Sequence[int]) -> str:
 
 
 def channel_differences(path: Path) -> str:
-    """Say how a list of channels differs from `CHANNEL_NAMES`; empty where it does not.
+    """Describe how a list of channels differs from `CHANNEL_NAMES`; empty if it does not.
 
     Raises:
         InputError: the file cannot be read.
     """
     found = [str(row[0]).strip() for row in read_first_sheet(path) if row[0] is not None]
     wrong = [
-        f"row {row} is {name}, not {expected.upper()}"
+        f"row {row} is {name}, expected {expected.upper()}"
         for row, (name, expected) in enumerate(zip(found, CHANNEL_NAMES, strict=False), 1)
         if name.upper() != expected.upper()
     ]

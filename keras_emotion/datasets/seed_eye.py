@@ -1,4 +1,4 @@
-"""Eye movements in the files of SEED-IV and SEED-VII: features of windows, and events, a variable for each trial."""
+"""Read eye movements of SEED-IV and SEED-VII: window features, and events, one variable per trial."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _variables(path: Path, size: int, modified_ns: int) -> Mapping[int, str]:
 
 
 def variables_by_number(path: Path) -> Mapping[int, str]:
-    """Names of the variables in a MATLAB file by the number that they end with.
+    """Return the variable names of a MATLAB file by the number at their end.
 
     Raises:
         InputError: the file cannot be read, or two names end with the same number.
@@ -44,12 +44,14 @@ def variables_by_number(path: Path) -> Mapping[int, str]:
 def _values(path: Path, number: int) -> np.ndarray:
     name = variables_by_number(path).get(number)
     if name is None:
-        raise InputError(f"{path}: no variable of trial {number}; copy the file again")
+        raise InputError(f"{path}: missing variable of trial {number}; copy the file again")
     array = read_variables(path, (name,))[name]
     if array.dtype.kind not in "fiu" or array.ndim != 2:
-        raise InputError(f"{path}: `{name}` is {array.dtype} {array.shape}; expected a matrix of numbers")
+        raise InputError(
+            f"{path}: `{name}` is {array.dtype} {array.shape}; expected a matrix of numbers; copy the file again"
+        )
     if not np.isfinite(array).all():
-        raise InputError(f"{path}: NaN or infinite values in `{name}`")
+        raise InputError(f"{path}: NaN or infinite values in `{name}`; copy the file again")
     return array.astype(np.float64)
 
 
@@ -58,15 +60,15 @@ def read_features(path: Path, number: int, n_features: int, *, features_first: b
 
     Args:
         path: the file.
-        number: number at the end of the name of the variable.
-        n_features: features of a window.
-        features_first: whether the file has `(features, windows)`.
+        number: number at the end of the variable name.
+        n_features: features per window.
+        features_first: whether the file stores `(features, windows)`.
 
     Returns:
         `(windows, n_features)` float64.
 
     Raises:
-        InputError: they are missing or cannot be used.
+        InputError: the features are missing or invalid.
     """
     array = _values(path, number)
     windows_first = array.T if features_first else array
@@ -81,11 +83,11 @@ def read_events(paths: Mapping[str, Path], number: int, columns: Mapping[str, in
 
     Args:
         paths: the files by kind: `"blink"`, `"event"`, `"fixation"`, `"pupil"`, `"saccade"`.
-        number: number at the end of the names of the variables.
-        columns: numbers of an event by kind; lists may lie in a row or in a column.
+        number: number at the end of the variable names.
+        columns: numbers per event by kind; lists may be rows or columns.
 
     Raises:
-        InputError: a file or a variable is missing or cannot be used, or pupils and fixations differ in number.
+        InputError: a file or a variable is missing or invalid, or the numbers of pupils and fixations differ.
     """
     arrays: dict[str, np.ndarray] = {}
     for kind, path in paths.items():
@@ -105,7 +107,7 @@ def read_events(paths: Mapping[str, Path], number: int, columns: Mapping[str, in
     n_fixations = len(arrays["fixation"])
     if len(arrays["pupil"]) != n_fixations:
         raise InputError(
-            f"{paths['pupil']}: {len(arrays['pupil'])} pupils of trial {number}; expected {n_fixations}, one for each "
+            f"{paths['pupil']}: {len(arrays['pupil'])} pupils of trial {number}; expected {n_fixations}, one per "
             f"fixation in {paths['fixation'].name}; copy both again"
         )
     return EyeEvents(

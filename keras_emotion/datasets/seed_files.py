@@ -1,4 +1,4 @@
-"""Files of SEED one by one: names, variables, values, and the tables beside them."""
+"""Parse single files of SEED: names, variables, values and tables."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from keras_emotion.datasets.spreadsheet import read_first_sheet
 from keras_emotion.schema import InputError, Recording
 
 FACTS: dict[str, Any] = read_facts("seed")
-"""Counts, lengths, labels, folders and names of features of SEED (`facts/seed.json`); `notes`: what is not verified."""
+"""Counts, lengths, labels, folders and feature names of SEED (`facts/seed.json`); `notes`: what is not verified."""
 
 FileFormat = Literal["preprocessed", "features"]
 FILE_FORMATS: tuple[FileFormat, ...] = get_args(FileFormat)
@@ -36,12 +36,12 @@ FEATURE_NAMES = tuple(
     if n_rows == len(CHANNEL_NAMES)
     for smoothing in FACTS["smoothings"]
 )
-"""The released features that have a row for each channel."""
+"""The released features with one row per channel."""
 
 TRIALS = range(1, FACTS["n_trials"] + 1)
 
 WINDOW_TOLERANCE = 2
-"""Windows of other lengths than 1 s may be so many more or fewer than fit into a clip: their rule is not known."""
+"""Tolerance of the number of windows that are not 1 s long: their exact segmentation is unknown."""
 
 _LABELS: list[int] = FACTS["label_codes"]
 """Label of each class, in the order of the classes."""
@@ -51,12 +51,12 @@ _SIGNAL_VARIABLE = re.compile(r"([A-Za-z]+)_eeg(\d+)")
 _FEATURE_VARIABLE = re.compile(rf"({'|'.join(FEATURE_NAMES)})(\d+)")
 
 
-# --- names of files
+# --- file names
 
 
 @dataclasses.dataclass(frozen=True)
 class Session:
-    """One visit of a subject: its place in the order of the dates, from 1, and the file."""
+    """Session of a subject: its 1-based position by date, and the file."""
 
     number: int
     date: datetime.date
@@ -64,7 +64,7 @@ class Session:
 
 
 def parse_name(path: Path) -> tuple[int | str, datetime.date] | None:
-    """Return subject and date by the name of a file; `None` for other names.
+    """Parse subject and date from a file name; `None` for other names.
 
     Example:
         >>> parse_name(Path("2_20140419.mat"))
@@ -81,12 +81,12 @@ def parse_name(path: Path) -> tuple[int | str, datetime.date] | None:
 
 
 def has_sessions(folder: Path) -> bool:
-    """Return whether a folder holds a file of a session."""
+    """Return whether a folder contains a session file."""
     return folder.is_dir() and any(parse_name(path) for path in folder.glob("*.mat"))
 
 
 def find_sessions(folder: Path) -> dict[int | str, tuple[Session, ...]]:
-    """Return the sessions of each subject in the order of their dates.
+    """Return the sessions of each subject by date.
 
     Raises:
         InputError: some files are named by numbers and others by letters.
@@ -99,7 +99,7 @@ def find_sessions(folder: Path) -> dict[int | str, tuple[Session, ...]]:
     if len(examples) > 1:
         raise InputError(
             f"{folder}: files named by number ({examples[int]}) and by letters ({examples[str]}); expected one kind, "
-            "for a person may be there under both; remove the files of one kind"
+            "since a subject may have both; remove the files of one kind"
         )
     return {
         subject: tuple(Session(number, date, path) for number, (date, path) in enumerate(sorted(dated), 1))
@@ -108,7 +108,7 @@ def find_sessions(folder: Path) -> dict[int | str, tuple[Session, ...]]:
 
 
 def format_of(folder: Path) -> FileFormat:
-    """Return the format of a folder with sessions: by its name, else by the names of the first file's variables."""
+    """Return the format of a folder with sessions: by its name, else by the variable names of the first file."""
     name = folder.resolve().name
     for file_format, names in FACTS["folders"].items():
         if name in names:
@@ -125,11 +125,11 @@ def format_of(folder: Path) -> FileFormat:
 
 
 def signal_contents(path: Path, clip_seconds: Sequence[int]) -> Contents:
-    """Return what the headers of a file of signals tell.
+    """Read the headers of a file of signals.
 
     Args:
         path: the file.
-        clip_seconds: expected length of each trial.
+        clip_seconds: expected duration of each trial.
 
     Raises:
         InputError: the file cannot be read.
@@ -149,19 +149,19 @@ def signal_contents(path: Path, clip_seconds: Sequence[int]) -> Contents:
         wanted = (len(CHANNEL_NAMES), rate * seconds + extra)
         if shape_of[trial] != wanted:
             faults[trial] = [
-                f"signal of shape {shape_of[trial]}; expected {wanted}, {seconds} s at {rate} Hz; a truncated or "
-                "resampled signal, or another dataset: copy the file again"
+                f"signal of shape {shape_of[trial]}; expected {wanted}, {seconds} s at {rate} Hz; the signal is "
+                "truncated or resampled, or from another dataset; copy the file again"
             ]
     return contents_of(TRIALS, shape_of.keys(), faults, "jl_eeg1", shapes, "".join(of_persons))
 
 
 def feature_contents(path: Path, clip_seconds: Sequence[int], window_seconds: float) -> Contents:
-    """Return what the headers of a file of features tell.
+    """Read the headers of a file of features.
 
     Args:
         path: the file.
-        clip_seconds: expected length of each trial.
-        window_seconds: length of a window.
+        clip_seconds: expected duration of each trial.
+        window_seconds: duration of a window.
 
     Raises:
         InputError: the file cannot be read.
@@ -178,7 +178,7 @@ def feature_contents(path: Path, clip_seconds: Sequence[int], window_seconds: fl
         for name in FEATURE_NAMES:
             shape = shapes.get(f"{name}{trial}")
             if shape is None:
-                fault = f"no {name}"
+                fault = f"missing {name}"
             elif len(shape) != 3 or (shape[0], shape[2]) != (n_channels, n_bands):
                 fault = f"{name} of shape {shape}; expected ({n_channels}, windows, {n_bands})"
             elif abs(shape[1] - n_windows) > tolerance:
@@ -193,7 +193,7 @@ def feature_contents(path: Path, clip_seconds: Sequence[int], window_seconds: fl
 
 
 def read_recording(path: Path, initials: str, trial: int) -> Recording:
-    """Read the signal of a trial, without the sample at the end of the clip.
+    """Read the signal of a trial, without the last sample at the end of the clip.
 
     Raises:
         InputError: the signal cannot be read.
@@ -212,10 +212,10 @@ def read_feature(path: Path, trial: int, name: str) -> np.ndarray:
     """Read a released feature of a trial; see `ReleasedFeatures.read`.
 
     Raises:
-        InputError: there is no such feature, it cannot be read, or it is not finite.
+        InputError: the feature is missing, cannot be read, or is not finite.
     """
     if name not in FEATURE_NAMES:
-        raise InputError(f"{path}: no feature {name}; expected one of {', '.join(FEATURE_NAMES)}")
+        raise InputError(f"{path}: unknown feature {name}; expected one of {', '.join(FEATURE_NAMES)}")
     (array,) = read_numbers(path, (f"{name}{trial}",), ("channels", "windows", "bands"))
     if not np.isfinite(array).all():
         raise InputError(f"{path}: trial {trial}: NaN or infinite values in {name}")
@@ -223,7 +223,7 @@ def read_feature(path: Path, trial: int, name: str) -> np.ndarray:
 
 
 def unusable_features(path: Path, trial: int) -> tuple[str, ...]:
-    """Return what is wrong with the values of a trial's features: a phrase that names them, or nothing.
+    """Return the non-finite features of a trial as a phrase, or nothing.
 
     Raises:
         InputError: a feature cannot be read.
@@ -233,32 +233,32 @@ def unusable_features(path: Path, trial: int) -> tuple[str, ...]:
     return (f"NaN or infinite values in {', '.join(broken)}",) if broken else ()
 
 
-# --- labels, channels, and what a synthetic copy states
+# --- labels, channels, and parameters of a synthetic copy
 
 
 def read_labels(path: Path) -> list[int]:
-    """Read `label.mat`: for each trial -1, 0 or 1.
+    """Read `label.mat`: -1, 0 or 1 for each trial.
 
     Raises:
-        InputError: the file cannot be read, or holds anything else.
+        InputError: the file cannot be read, or has other content.
     """
     variable = FACTS["label_variable"]
     array = read_variables(path, (variable,)).get(variable)
-    found = "not there" if array is None else f"{array.dtype} {array.shape}"
+    found = "missing" if array is None else f"{array.dtype} {array.shape}"
     if array is not None and array.dtype.kind in "fiu" and array.size == len(TRIALS):
         labels = array.ravel().tolist()
         if set(labels) <= set(_LABELS):
             return [int(label) for label in labels]
         found = ", ".join(f"{label:g}" for label in labels)
     codes = ", ".join(map(str, _LABELS))
-    raise InputError(f"{path}: `{variable}` is {found}; expected {len(TRIALS)} numbers out of {codes}; copy it again")
+    raise InputError(f"{path}: `{variable}` is {found}; expected {len(TRIALS)} numbers from {codes}; copy it again")
 
 
 def read_stimulation(path: Path) -> list[int]:
-    """Read the labels in the table of stimuli, as those of `label.mat`.
+    """Read the labels in the table of stimuli, coded as in `label.mat`.
 
     Raises:
-        InputError: the file cannot be read, or has no such column.
+        InputError: the file cannot be read, or lacks the column.
     """
     heading, codes = FACTS["stimulation_columns"][1], FACTS["stimulation_codes"]
     rows = [
@@ -267,26 +267,26 @@ def read_stimulation(path: Path) -> list[int]:
     ]
     place = next((place for place, row in enumerate(rows) if heading.lower() in map(str.lower, row)), None)
     if place is None:
-        raise InputError(f"{path}: no column {heading}; copy it again")
+        raise InputError(f"{path}: missing column {heading}; copy it again")
     column = [cell.lower() for cell in rows[place]].index(heading.lower())
     cells = [row[column] if column < len(row) else "" for row in rows[place + 1 :]][: len(TRIALS)]
     label_of = dict(zip(map(str, codes), _LABELS, strict=True))
     if len(cells) < len(TRIALS) or not set(cells) <= set(label_of):
         raise InputError(
-            f"{path}: {heading} is {', '.join(map(repr, cells))}; expected {len(TRIALS)} numbers out of "
+            f"{path}: {heading} is {', '.join(map(repr, cells))}; expected {len(TRIALS)} numbers from "
             f"{', '.join(label_of)}; copy it again"
         )
     return [label_of[cell] for cell in cells]
 
 
 def read_parameters(path: Path) -> dict[str, Any]:
-    """Read what a synthetic copy states of itself; empty where there is no file, or that of another dataset.
+    """Read the parameters of a synthetic copy; empty if there is no file, or that of another dataset.
 
     Returns:
-        Among others `clip_seconds`, a whole number for each trial, and `n_sessions`.
+        Among others `clip_seconds`, an integer for each trial, and `n_sessions`.
 
     Raises:
-        InputError: the file does not state them.
+        InputError: the file lacks parameters.
     """
     parameters = read_marker(path, "seed")
     if not parameters:
@@ -295,7 +295,7 @@ def read_parameters(path: Path) -> dict[str, Any]:
     numbers = [*(seconds if isinstance(seconds, list) else ()), n_sessions]
     if len(numbers) != len(TRIALS) + 1 or not all(type(number) is int and number > 0 for number in numbers):
         raise InputError(
-            f"{path}: `clip_seconds` is {seconds!r} and `n_sessions` {n_sessions!r}; expected {len(TRIALS)} whole "
-            "numbers and one; write the synthetic data again"
+            f"{path}: `clip_seconds` is {seconds!r} and `n_sessions` {n_sessions!r}; expected {len(TRIALS)} integers "
+            "and one integer; write the synthetic data again"
         )
     return parameters

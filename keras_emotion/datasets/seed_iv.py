@@ -1,4 +1,4 @@
-"""SEED-IV: 15 subjects, three sessions of 24 film clips each, EEG, eye movements, four classes of emotion."""
+"""SEED-IV reader: 15 subjects, three sessions of 24 film clips each, EEG, eye movements, four emotion classes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
+
+from typing_extensions import override
 
 from keras_emotion.datasets.matlab import variable_shapes
 from keras_emotion.datasets.reader import Problem
@@ -17,10 +19,10 @@ from keras_emotion.datasets.seed_sessions import MatFeatures, MatSignals, Sessio
 from keras_emotion.schema import EyeMovements, InputError
 
 FACTS: dict[str, Any] = read_facts("seed_iv")
-"""Counts, labels, dates and folders of SEED-IV (`facts/seed_iv.json`); `notes`: what is not verified."""
+"""Counts, labels, dates and folders of SEED-IV (`facts/seed_iv.json`); `notes` lists what is not verified."""
 
 EYE_FEATURE_NAMES = read_names("seed_iv_eye_features")
-"""The 31 eye features in the order of the rows of the files. Their blocks are known, not each single one."""
+"""The 31 eye features in file order. Only their groups are known, not the single features."""
 
 _FILE_NAME = re.compile(r"(\d+)_(\d{8})\.mat")
 _SIGNAL_VARIABLE = re.compile(r"([A-Za-z]+)_eeg(\d+)")
@@ -28,30 +30,30 @@ _LABELS = re.compile(r"session\s*(\d)\s*_?label\s*=\s*\[([^\]]*)\]", re.IGNORECA
 
 
 class SEEDIV(SEEDSeries):
-    """A folder of SEED-IV: raw signals or the authors' features, and eye movements.
+    """Reader of SEED-IV: raw signals or the authors' features, and eye movements.
 
-    See `SEEDSeries` for trials, sessions and labels. 72 different clips, 24 in each session. Labels are read from
-    `ReadMe.txt` (`session1_label = [1,2,...];`) and compared with the facts; without it the facts count, and a note
-    tells so.
+    See `SEEDSeries` for trials, sessions and labels. There are 72 different clips, 24 in each session. Labels are read
+    from `ReadMe.txt` (`session1_label = [1,2,...];`) and compared with the facts; if it is missing, the facts are used,
+    with a note.
 
-    **Signals** (`"raw"`): `(62, samples)` float64 in microvolt (the unit is not stated; that of SEED), 200 Hz, without
-    baseline. The lengths of the clips are not published: `describe` compares signals with the windows of
+    **Signals** (`"raw"`): `(62, samples)` float64 in microvolts (the unit is not stated; assumed as for SEED), 200 Hz,
+    without baseline. The durations of the clips are not published: `describe` compares signals with the windows of
     `eeg_feature_smooth`.
 
     **Features** (`"features"`): `de_movingAve`, `de_LDS`, `psd_movingAve` and `psd_LDS`, each `(windows, 62, 5)`, in
-    windows of 4 s. All of them are smoothed over the whole trial by the authors.
+    windows of 4 s. All of them were smoothed over the whole trial by the authors.
 
     **Eye movements** (`Trial.eye_movements`): the 31 features of `eye_feature_smooth`, `(windows, 31)`, smoothed like
     those of the EEG; and the events of `eye_raw_data`, which have durations and amplitudes but no times.
 
     Args:
-        root: folder that holds `eeg_raw_data` or `eeg_feature_smooth`, or one of these itself; files are named
-            `{session}/{subject}_{yyyymmdd}.mat`. `eye_raw_data` may have folders of sessions or none.
-        file_format: `"raw"` or `"features"`; by default the first that is there.
+        root: folder with `eeg_raw_data` or `eeg_feature_smooth`, or one of these itself; files are named
+            `{session}/{subject}_{yyyymmdd}.mat`. `eye_raw_data` may or may not have session folders.
+        file_format: `"raw"` or `"features"`; by default the first that exists.
 
     Raises:
-        InputError: `root` holds no such files.
-        ValueError: `file_format` is neither of the two.
+        InputError: `root` contains no such files.
+        ValueError: `file_format` is invalid.
 
     Example:
         >>> from keras_emotion.datasets import SEEDIV
@@ -108,15 +110,15 @@ class SEEDIV(SEEDSeries):
         return MatSignals(visit.path, variables, numbers, FACTS["sampling_rate_hz"], "cz_eeg1", initials)
 
     def missing_files(self) -> tuple[Problem, ...]:
-        """Files of the folder with other names than those that are read, and a missing `ReadMe.txt`."""
+        """Return files of the folder with unrecognised names, and a missing `ReadMe.txt`."""
         problems = []
         if self.label_table is None:
-            message = f"missing: labels are taken from the facts known of {self.title}; copy it into the root"
+            message = f"missing file; labels are taken from the known facts of {self.title}; copy it into the root"
             problems.append(Problem(self._label_path, message, is_blocking=False))
         known = {visit.path for visits in self._visits.values() for visit in visits}
         for path in sorted(self._folder(self.file_format).rglob("*.mat")):
             if path not in known:
-                message = f"not read; expected a name like {self.example}: session, subject and date"
+                message = f"not read; expected a name like {self.example} (session, subject and date)"
                 problems.append(Problem(path, message, is_blocking=False))
         return tuple(problems)
 
@@ -139,15 +141,15 @@ class SEEDIV(SEEDSeries):
         for session, own in enumerate(labels, 1):
             if len(own) != FACTS["n_trials"] or not set(own) <= set(codes):
                 raise InputError(
-                    f"{path}: `session{session}_label` is {own or 'not there'}; expected {FACTS['n_trials']} numbers "
+                    f"{path}: `session{session}_label` is {own or 'missing'}; expected {FACTS['n_trials']} numbers "
                     f"from 0 to {codes[-1]}; copy it again"
                 )
         return labels
 
     # --- eye movements
 
+    @override
     def eye_files(self, subject: int) -> tuple[Path, ...]:
-        """See `Reader.eye_files`."""
         (subject,) = self.select([subject])
         files = []
         for visit in self._visits[subject]:
@@ -156,7 +158,7 @@ class SEEDIV(SEEDSeries):
         return tuple(dict.fromkeys(files))
 
     def _eye_paths(self, visit: Visit) -> tuple[Path | None, Mapping[str, Path]]:
-        """The file of eye features of a session, and those of events by kind, as far as they are there."""
+        """Return the file of eye features of a session, and the existing event files by kind."""
         features, raw = self._folder("eye_features"), self._folder("eye_events")
         path = features and features / str(visit.number) / visit.path.name
         places = [] if raw is None else [raw, raw / str(visit.number)]
@@ -190,9 +192,11 @@ class SEEDIV(SEEDSeries):
         folder, raw = self._folder("eye_features"), self._folder("eye_events")
         if folder is not None and features is None:
             path = folder / str(visit.number) / visit.path.name
-            problems.append(Problem(path, "missing: no eye features of this session", subject, False))
+            problems.append(
+                Problem(path, "missing file; the eye features of this session are not read", subject, False)
+            )
         if raw is not None and len(events) < len(FACTS["eye_events"]):
             missing = ", ".join(kind for kind in FACTS["eye_events"] if kind not in events)
-            message = f"{visit.path.stem}: no file of {missing}; the events of this session are not read"
+            message = f"{visit.path.stem}: missing file of {missing}; the events of this session are not read"
             problems.append(Problem(raw, message, subject, False))
         return problems + eye_problems(subject, {n: self._eye(subject, visit, n) for n in self._trial_numbers})

@@ -1,4 +1,4 @@
-"""Features of EEG and eye movements of 12 subjects of SEED, in windows of 4 s."""
+"""Reader of the multimodal features of SEED: EEG and eye movements of 12 subjects, in windows of 4 s."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from typing_extensions import override
 
 from keras_emotion.datasets import restricted_pickle
 from keras_emotion.datasets.reader import Problem
@@ -18,36 +19,36 @@ from keras_emotion.datasets.seed_sessions import SessionFile, npz_errors, stored
 from keras_emotion.schema import EyeMovements, InputError, ReleasedFeatures
 
 FACTS: dict[str, Any] = read_facts("seed_multimodal")
-"""Counts, lengths, labels and folders (`facts/seed_multimodal.json`); `notes`: what is not verified."""
+"""Counts, lengths, labels and folders (`facts/seed_multimodal.json`); `notes` lists what is not verified."""
 
 EYE_FEATURE_NAMES = tuple(f"eye_{number:02d}" for number in range(1, FACTS["n_eye_features"] + 1))
-"""The 33 eye features; what each is, is not known."""
+"""The 33 eye features; their individual definitions are unknown."""
 
 _PARTS = ("train", "test")
 _OWNER = re.compile(r"(\d+|[A-Za-z]+)[_\-. ]")
 
 
 class SEEDMultimodal(SEEDSeries):
-    """The part of SEED with eye movements: features of 12 subjects in three sessions of the same 15 clips.
+    """Reader of the part of SEED with eye movements: features of 12 subjects in three sessions of the same 15 clips.
 
     Unlike in SEED-IV, SEED-V and SEED-VII, all sessions show the same clips: `Trial.stimulus` is `"clip_01"` to
     `"clip_15"` for every subject and session. `Trial.split` is `"train"` for the first nine clips of a session and
-    `"test"` for the last six, as the authors split them.
+    `"test"` for the last six, as in the authors' split.
 
-    **Features**: `de`, `(windows, 62, 5)`, in windows of 4 s, from pickles of which nothing is executed; **eye
-    movements**: 33 features in the same windows. Whether either was smoothed is not known.
+    **Features**: `de`, `(windows, 62, 5)`, in windows of 4 s, from pickles that are read without executing anything;
+    **eye movements**: 33 features in the same windows. Whether either was smoothed is unknown.
 
-    The names of the files are not known. Sorted by name, three in a row are the sessions of a person; subjects are
-    numbered in this order, which is not that of SEED's numbers. Where names begin with letters or a number and an
-    underscore, those of a person must have the same ones.
+    The file names are unknown. Sorted by name, three consecutive files are the sessions of a subject; subjects are
+    numbered in this order, which differs from SEED's numbers. If names start with letters or a number and an
+    underscore, those of a subject must have the same prefix.
 
     Args:
-        root: folder that holds `eeg_used_4s` (`.npz`) and `eye_tracking_feature` (pickles), or the first of them.
-        file_format: `"features"`, the one that there is.
+        root: folder with `eeg_used_4s` (`.npz`) and `eye_tracking_feature` (pickles), or the first of them.
+        file_format: `"features"`, the only format, or `None`.
 
     Raises:
-        InputError: `root` holds no such files, or not three for each person.
-        ValueError: `file_format` is another one.
+        InputError: `root` contains no such files, or not three per subject.
+        ValueError: `file_format` is invalid.
 
     References:
         Zheng, Dong and Lu, "Multimodal emotion recognition using EEG and eye tracking data", IEEE EMBC, 2014.
@@ -66,7 +67,7 @@ class SEEDMultimodal(SEEDSeries):
         paths = [] if folder is None else _in_order(folder.glob("*.npz"))
         n_sessions = self._parameters.get("n_sessions", FACTS["n_sessions"])
         if len(paths) % n_sessions:
-            raise InputError(f"{folder}: {len(paths)} files; expected {n_sessions} of each person; copy all of them")
+            raise InputError(f"{folder}: {len(paths)} files; expected {n_sessions} per subject; copy all of them")
         visits = {}
         for first in range(0, len(paths), n_sessions):
             own = paths[first : first + n_sessions]
@@ -76,24 +77,24 @@ class SEEDMultimodal(SEEDSeries):
 
     @property
     def _label_path(self) -> Path:
-        # Labels are in the files of features.
+        # Labels are in the feature files.
         return self._home / "label.mat"
 
     @property
     def label_table(self) -> None:
-        """There is none: labels are in the files of features."""
+        """`None`, because labels are in the feature files."""
         return
 
+    @override
     def notes(self, subjects: Sequence[int] | None = None) -> list[str]:
-        """See `Reader.notes`."""
         self.select(subjects)
         return [
-            "subjects are numbered in the order of the names of the files, which is not that of SEED",
-            "whether the authors smoothed their features over a trial is not known",
+            "subjects are numbered in the order of the file names, which differs from SEED's numbers",
+            "it is unknown whether the authors smoothed their features over a trial",
         ]
 
     def genders(self) -> Mapping[int, Any]:
-        """None: which subjects of SEED these are is not known."""
+        """See `Reader.genders`; empty, because it is unknown which subjects of SEED these are."""
         return {}
 
     def _clip(self, visit: Visit, number: int) -> int:
@@ -110,7 +111,7 @@ class SEEDMultimodal(SEEDSeries):
 
     @functools.cached_property
     def _eye_paths(self) -> dict[Path, Path]:
-        """Files of eye features by the file of the EEG's, in the same order."""
+        """Files of eye features by EEG file, in the same order."""
         folder = self._folder("eye_features")
         if folder is None:
             return {}
@@ -122,8 +123,8 @@ class SEEDMultimodal(SEEDSeries):
             _require_one_person(pair)
         return dict(zip(eeg, eyes, strict=True))
 
+    @override
     def eye_files(self, subject: int) -> tuple[Path, ...]:
-        """See `Reader.eye_files`."""
         (subject,) = self.select([subject])
         paths = self._eye_paths
         return tuple(paths[visit.path] for visit in self._visits[subject]) if paths else ()
@@ -145,7 +146,7 @@ class SEEDMultimodal(SEEDSeries):
 
 
 def _in_order(paths: Iterable[Path]) -> list[Path]:
-    """Paths by name, numbers in names by their size: 2 comes before 10."""
+    """Sort paths by name, with numbers in names by value: 2 comes before 10."""
 
     def key(path: Path) -> list[tuple[int, str]]:
         parts = re.split(r"(\d+)", path.name)
@@ -159,13 +160,13 @@ def _require_one_person(paths: Sequence[Path]) -> None:
     if len(owners) > 1:
         names = ", ".join(path.name for path in paths)
         raise InputError(
-            f"{paths[0]}: {names} are not of one person by their names; expected the same files for everybody; copy "
-            "all of them"
+            f"{paths[0]}: {names} are not of one subject by their names; expected the same files for every subject; "
+            "copy all of them"
         )
 
 
 def _windows(seconds: Sequence[int], trial: int) -> tuple[str, slice, int]:
-    """Part of the file that a trial is in, its windows there, and windows of the whole part."""
+    """Return the part of the file of a trial, its windows there, and the number of windows of the part."""
     counts = [one // FACTS["window_seconds"] for one in seconds]
     n_training = FACTS["n_training_clips"]
     is_test = trial > n_training
@@ -176,7 +177,7 @@ def _windows(seconds: Sequence[int], trial: int) -> tuple[str, slice, int]:
 
 
 class _Session(SessionFile):
-    """A file of differential entropies: pickled dicts of bands, windows of all clips in a row."""
+    """File of differential entropies: pickled dicts of bands, with the concatenated windows of all clips."""
 
     def __init__(self, path: Path, seconds: Sequence[int], labels: Sequence[int]):
         self._path, self._seconds = path, tuple(seconds)
@@ -197,8 +198,8 @@ class _Session(SessionFile):
                     faults.append(f"trial {number}: labels {found}; expected {labels[number - 1]}; copy the file again")
         self.contents = Contents(() if faults else tuple(numbers), "", tuple(faults), ())
 
+    @override
     def released_features(self, trial: int) -> ReleasedFeatures:
-        """See `SessionFile`."""
         (name,) = FACTS["feature_names"]
         return ReleasedFeatures(
             source=self._path,
@@ -210,8 +211,8 @@ class _Session(SessionFile):
             read=functools.partial(_read_entropies, self._path, self._seconds, trial),
         )
 
+    @override
     def seconds(self, trial: int) -> float:
-        """See `SessionFile`."""
         return float(self._seconds[trial - 1] // FACTS["window_seconds"] * FACTS["window_seconds"])
 
 
@@ -219,10 +220,10 @@ class _Session(SessionFile):
 
 
 def _entropies(path: Path) -> Mapping[str, np.ndarray]:
-    """`(windows, 62, bands)` differential entropies of each part of a file.
+    """Read the `(windows, 62, bands)` differential entropies of each part of a file.
 
     Raises:
-        InputError: they are missing, or something else.
+        InputError: they are missing or invalid.
     """
     status = _status(path)
     return _cached_entropies(path, *status)
@@ -241,7 +242,10 @@ def _cached_entropies(path: Path, size: int, modified_ns: int) -> Mapping[str, n
         values = [np.asarray(bands[band]) for band in wanted]
         shapes = {one.shape for one in values}
         if len(shapes) > 1 or any(one.dtype.kind not in "fiu" or one.ndim != 2 for one in values):
-            raise InputError(f"{path}: bands of `{name}` have the shapes {sorted(shapes)}; expected (windows, 62) each")
+            raise InputError(
+                f"{path}: bands of `{name}` have the shapes {sorted(shapes)}; expected (windows, 62) each; copy the "
+                "file again"
+            )
         arrays[part] = np.stack(values, axis=-1).astype(np.float64)
         if not np.isfinite(arrays[part]).all():
             raise InputError(f"{path}: NaN or infinite values in `{name}`; copy the file again")
@@ -251,7 +255,7 @@ def _cached_entropies(path: Path, size: int, modified_ns: int) -> Mapping[str, n
 def _read_entropies(path: Path, seconds: Sequence[int], trial: int, name: str) -> np.ndarray:
     (known,) = FACTS["feature_names"]
     if name != known:
-        raise InputError(f"{path}: no feature {name}; expected {known}")
+        raise InputError(f"{path}: unknown feature {name}; expected {known}")
     part, windows, _ = _windows(seconds, trial)
     return _entropies(path)[part][windows].copy()
 
@@ -260,10 +264,14 @@ def _labels(path: Path, part: str, n_windows: int) -> np.ndarray:
     name = f"{part}_label"
     with npz_errors(path), path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         if name not in archive:
-            raise InputError(f"{path}: no array `{name}`; found {', '.join(archive.files) or 'none'}; copy it again")
+            raise InputError(
+                f"{path}: missing array `{name}`; found {', '.join(archive.files) or 'none'}; copy it again"
+            )
         labels = archive[name].ravel()
     if labels.dtype.kind not in "fiu" or len(labels) != n_windows:
-        raise InputError(f"{path}: `{name}` is {labels.dtype} {labels.shape}; expected {n_windows} numbers")
+        raise InputError(
+            f"{path}: `{name}` is {labels.dtype} {labels.shape}; expected {n_windows} numbers; copy the file again"
+        )
     return labels
 
 

@@ -1,4 +1,4 @@
-"""Reader that SEED-IV, SEED-V and SEED-VII share: sessions of clips, labels of clips, eye movements beside them."""
+"""Shared reader of SEED-IV, SEED-V and SEED-VII: sessions of clips, labels of clips, eye movements."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
+
+from typing_extensions import override
 
 from keras_emotion.datasets.read_ahead import read_ahead
 from keras_emotion.datasets.reader import (
@@ -35,7 +37,7 @@ from keras_emotion.schema import ContinuousRating, EyeMovements, InputError, Rel
 TARGET = "emotion"
 _CHANNEL_FILE = re.compile(r"channel[-_ ]order\.xlsx", re.IGNORECASE)
 _MOST_LINES = 3
-"""Faults of a file of eye movements that are listed."""
+"""Number of faults of an eye-movement file that are listed."""
 
 _SEXES: Mapping[str, Gender] = {"F": "female", "M": "male"}
 
@@ -73,12 +75,12 @@ def _is_number(value: Any, kind: Any) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class Visit:
-    """A session of a subject.
+    """Session of a subject.
 
     Args:
-        number: number of the session, from 1.
+        number: 1-based number of the session.
         path: the file with the signals or the features of its trials.
-        date: the day, where the name of the file has one.
+        date: date in the file name, if any.
     """
 
     number: int
@@ -87,7 +89,7 @@ class Visit:
 
 
 def parse_date(text: str) -> datetime.date | None:
-    """Return the date that eight digits are; `None` where they are none.
+    """Parse a date of eight digits; `None` if it is invalid.
 
     Example:
         >>> parse_date("20160518"), parse_date("20161335")
@@ -100,10 +102,10 @@ def parse_date(text: str) -> datetime.date | None:
 
 
 def checked_rate(sampling_rate_hz: float | None) -> float | None:
-    """Return a rate that signals are resampled to, `None` for none.
+    """Return a target sampling rate, or `None`.
 
     Raises:
-        ValueError: it is not a number above 0.
+        ValueError: the rate is not a number above 0.
     """
     if sampling_rate_hz is None:
         return None
@@ -115,19 +117,19 @@ def checked_rate(sampling_rate_hz: float | None) -> float | None:
 class SEEDSeries(Reader):
     """Base class of the readers of SEED-IV, SEED-V and SEED-VII.
 
-    A trial is one clip in one session. Trials are numbered anew in each session, in the order of presentation. No
-    session shares a clip with another: `Trial.stimulus` numbers the clips through all sessions (`"clip_01"`, ...), the
-    same for all subjects. The one rating, `emotion`, is the index of the clip's class in `class_names["emotion"]`: a
-    label of the stimulus, not of what the person felt.
+    A trial is one clip in one session. Trial ids restart in each session, in the order of presentation. Sessions have
+    no clips in common: `Trial.stimulus` numbers the clips of all sessions (`"clip_01"`, ...), the same for all
+    subjects. The only rating, `emotion`, is the index of the clip's class in `class_names["emotion"]`: a label of the
+    stimulus, not a self-rating.
 
-    Signals or released features are read, as `file_format` says; eye movements come with either, where the copy has
-    them. A missing or damaged file of eye movements blocks no run that does not read them.
+    `file_format` selects signals or released features; both include eye movements, if available. A missing or damaged
+    eye-movement file does not block runs that do not read it.
 
     Attributes:
-        facts: what is known of the dataset (`facts/<name>.json`).
-        title: name of the dataset in sentences.
+        facts: known properties of the dataset (`facts/<name>.json`).
+        title: name of the dataset in messages.
         signal_formats: formats of signals, the preferred one first.
-        example: name of a file, for messages.
+        example: example of a file name, for messages.
     """
 
     facts: ClassVar[Mapping[str, Any]]
@@ -142,7 +144,7 @@ class SEEDSeries(Reader):
             raise ValueError(f"`file_format` is {file_format!r}; expected one of {formats}")
         own = self.root.resolve().name
         kinds = [kind for kind, names in self.facts["folders"].items() if own in names]
-        # Where the folders of files are: the root, or around it where it is such a folder itself.
+        # Parent of the file folders: the root, or its parent if the root is such a folder itself.
         self._home = self.root.resolve().parent if kinds else self.root
         marker = self._home / SYNTHETIC_MARKER
         self._parameters = read_marker(marker, self.name)
@@ -155,48 +157,48 @@ class SEEDSeries(Reader):
         else:
             folders = " or ".join(self.facts["folders"][kind][0] for kind in chosen)
             raise InputError(
-                f"{self.root}: no folder {folders} with files named like {self.example}; give the folder that "
-                f"{self.title} was unpacked into"
+                f"{self.root}: no folder {folders} with files named like {self.example}; expected the folder that "
+                f"{self.title} was unpacked into; check the path"
             )
         self.file_format = candidate
         self._visits = visits
 
     @classmethod
     def file_formats(cls) -> tuple[str, ...]:
-        """Formats that the reader reads, in the order in which they are looked for."""
+        """Return the supported formats, in the order of preference."""
         return (*cls.signal_formats, "features")
 
-    # --- what each dataset has of its own
+    # --- dataset-specific parts
 
     @abc.abstractmethod
     def _find_visits(self, file_format: str) -> dict[int, tuple[Visit, ...]]:
-        """The sessions of each subject in a format, sorted; empty where there are none."""
+        """Return the sessions of each subject in a format, sorted; empty if there are none."""
 
     @abc.abstractmethod
     def _open(self, subject: int, visit: Visit) -> SessionFile:
-        """The file of a session.
+        """Open the file of a session.
 
         Raises:
-            InputError: it cannot be read.
+            InputError: the file cannot be read.
         """
 
     def _eye(self, subject: int, visit: Visit, trial: int) -> EyeMovements | None:
-        """The eye movements of a trial; `None` where there are none."""
+        """Return the eye movements of a trial, or `None`."""
         return None
 
     def _eye_problems(self, subject: int, visit: Visit) -> list[Problem]:
-        """What is wrong with the eye movements of a session."""
+        """Return problems of the eye movements of a session."""
         return []
 
     def _continuous(self, subject: int, visit: Visit, trial: int) -> dict[str, ContinuousRating]:
-        """Ratings that follow the time of a trial."""
+        """Return the continuous ratings of a trial."""
         return {}
 
     def _labels_of_table(self, path: Path) -> list[list[int]]:
-        """The labels of each session in the table of labels.
+        """Read the labels of each session from the table of labels.
 
         Raises:
-            InputError: it cannot be read.
+            InputError: the table cannot be read.
         """
         return _labels_of_sheet(path, self.facts)
 
@@ -205,13 +207,13 @@ class SEEDSeries(Reader):
         return self._home / self.facts["label_table"]
 
     def _files_of_visit(self, subject: int, visit: Visit) -> tuple[Path, ...]:
-        """Files besides that of the session that its trials are read from."""
+        """Return files that a session's trials are read from, besides that of the session."""
         return ()
 
     # --- files
 
     def _folder(self, kind: str) -> Path | None:
-        """The folder of a kind of files, `None` where there is none."""
+        """Return the folder of a kind of files, or `None`."""
         return next((self._home / name for name in self.facts["folders"][kind] if (self._home / name).is_dir()), None)
 
     @property
@@ -221,24 +223,24 @@ class SEEDSeries(Reader):
 
     @property
     def synthetic(self) -> bool:
-        """Whether our own writers made the files."""
+        """Whether the files are synthetic data written by this package."""
         return (self._home / SYNTHETIC_MARKER).is_file()
 
     @functools.cached_property
     def label_table(self) -> Path | None:
-        """The table of labels, `None` where there is none."""
+        """Path of the table of labels, or `None`."""
         return self._label_path if self._label_path.is_file() else None
 
     @functools.cached_property
     def channel_file(self) -> Path | None:
-        """The list of channels, in the root or in a folder of files; `None` where there is none."""
+        """Path of the list of channels, in the root or in a folder of files, or `None`."""
         folders = [self._home, *{visit.path.parent for visits in self._visits.values() for visit in visits}]
         folders += sorted({folder.parent for folder in folders[1:]} - {*folders, *self._home.parents})
         files = [path for folder in folders for path in sorted(folder.iterdir())]
         return next((path for path in files if _CHANNEL_FILE.fullmatch(path.name)), None)
 
     def source_files(self, subject: int) -> tuple[Path, ...]:
-        """The subject's files in the order of the sessions, and the tables of labels and channels."""
+        """Return the subject's files in session order, and the tables of labels and channels."""
         (subject,) = self.select([subject])
         files = [
             path
@@ -249,14 +251,17 @@ class SEEDSeries(Reader):
         return tuple(dict.fromkeys([*files, *filter(None, (self.label_table, self.channel_file))]))
 
     def for_sources(self, sources: Sequence[str]) -> Self:
-        """The reader of the signals or that of the features; see `Reader.for_sources`.
+        """Return the reader of the signals or of the features; see `Reader.for_sources`.
 
         Raises:
-            InputError: the copy lacks them, or both are asked for.
+            InputError: the files are missing, or both are requested.
         """
         needs_signals, needs_features = "recording" in sources, "released_features" in sources
         if needs_signals and needs_features:
-            raise InputError(f"{self.root}: signals and released features cannot be read together; choose one of them")
+            raise InputError(
+                f"{self.root}: signals and released features cannot be read together; expected one of them; choose "
+                "features of one kind"
+            )
         is_signal = self.file_format in self.signal_formats
         if not (needs_signals and not is_signal) and not (needs_features and is_signal):
             return self
@@ -268,8 +273,8 @@ class SEEDSeries(Reader):
                 error = error or one
         raise error
 
+    @override
     def genders(self) -> Mapping[int, Gender]:
-        """See `Reader.genders`."""
         known = dict(enumerate(self.facts["sex"], 1))
         return {subject: _SEXES[known[subject]] for subject in self.subjects if subject in known}
 
@@ -280,7 +285,7 @@ class SEEDSeries(Reader):
         return range(1, self.facts["n_trials"] + 1)
 
     def trials(self, subjects: Sequence[int] | None = None) -> Iterator[Trial]:
-        """The trials of some subjects (default: all), session by session; see `Reader.trials`."""
+        """Yield the trials of some subjects (default: all), session by session; see `Reader.trials`."""
         chosen = self.select(subjects)
         raise_problems(self._shared_problems)
         for subject in chosen:
@@ -316,16 +321,16 @@ class SEEDSeries(Reader):
         )
 
     def _split(self, number: int) -> str:
-        """The fold of the usual cross-validation: consecutive clips of every session, as many in each fold."""
+        """Return the fold of the usual cross-validation: consecutive clips of every session, equally many per fold."""
         length = self.facts.get("n_trials_per_fold")
         return f"fold_{(number - 1) // length + 1}" if length else ""
 
     def _clip(self, visit: Visit, number: int) -> int:
-        """Number of a clip, through all sessions."""
+        """Return the number of a clip over all sessions."""
         return (visit.number - 1) * self.facts["n_trials"] + number
 
     def inspect(self, subject: int) -> SubjectReport:
-        """Read all of one subject; see `Reader.inspect`."""
+        """Check all data of one subject; see `Reader.inspect`."""
         (subject,) = self.select([subject])
         visits = self._visits[subject]
         problems = [*self._shared_problems, *self._problems_of_visits(subject)]
@@ -377,20 +382,20 @@ class SEEDSeries(Reader):
         return SubjectReport(report, tuple(problems))
 
     def describe(self) -> dict[str, Any]:
-        """See `Reader.describe`; and `notes`."""
+        """See `Reader.describe`; adds `notes`."""
         return super().describe() | {"notes": self.notes()}
 
+    @override
     def notes(self, subjects: Sequence[int] | None = None) -> list[str]:
-        """See `Reader.notes`."""
         self.select(subjects)
         if self.label_table is not None:
             return []
-        return [f"{self._label_path.name} is missing: labels are taken from the facts known of {self.title}"]
+        return [f"{self._label_path.name} is missing: labels are taken from the known facts of {self.title}"]
 
-    # --- what is wrong
+    # --- problems
 
     def _problems_of_visits(self, subject: int) -> list[Problem]:
-        """Two files of the same session."""
+        """Return duplicate files of a session."""
         problems, seen = [], {}
         for visit in self._visits[subject]:
             first = seen.setdefault(visit.number, visit)
@@ -400,26 +405,26 @@ class SEEDSeries(Reader):
         return problems
 
     def _missing_visits(self, subject: int) -> list[Problem]:
-        """Sessions that a subject lacks, and those on other dates than known."""
+        """Return missing sessions of a subject, and sessions on unexpected dates."""
         n_expected = self._parameters.get("n_sessions", self.facts["n_sessions"])
         visits = self._visits[subject]
         problems = []
         if missing := sorted(set(range(1, n_expected + 1)) - {visit.number for visit in visits}):
-            message = f"subject {subject}: no session {', '.join(map(str, missing))}; expected 1 to {n_expected}"
+            message = f"subject {subject}: missing session {', '.join(map(str, missing))}; expected 1 to {n_expected}"
             problems.append(Problem(self._folder(self.file_format), message, subject, False))
         known = list(map(str, self.facts.get("session_dates", {}).get(str(subject), ())))
         for visit in visits:
             date = visit.date and f"{visit.date:%Y%m%d}"
             if known and date and known[visit.number - 1 : visit.number] != [date]:
                 message = (
-                    f"{self.title} has session {visit.number} of subject {subject} on {known[visit.number - 1]}; is it "
-                    "another person's file?"
+                    f"{self.title} has session {visit.number} of subject {subject} on {known[visit.number - 1]}; check "
+                    "that the file is of this subject"
                 )
                 problems.append(Problem(visit.path, message, subject, False))
         return problems
 
     def _length_problems(self, subject: int, visit: Visit, file: SessionFile) -> list[Problem]:
-        """Signals of other lengths than the windows of the authors' features."""
+        """Return signals whose duration differs from that of the authors' features."""
         if self.file_format not in self.signal_formats:
             return []
         try:
@@ -431,7 +436,7 @@ class SEEDSeries(Reader):
                 return []
             lengths = features._open(subject, partner)
         except InputError:
-            # Reported where features are read.
+            # Reported when features are read.
             return []
         window = self.facts["window_seconds"]
         shared = sorted(set(file.contents.trials) & set(lengths.contents.trials))
@@ -440,7 +445,7 @@ class SEEDSeries(Reader):
             for trial in shared
             if abs(file.seconds(trial) - lengths.seconds(trial)) >= 2 * window
         }
-        message = "the files do not belong together, or one is truncated: copy both again"
+        message = "the files do not belong together, or one is truncated; copy both again"
         return [Problem(visit.path, f"{line}; {message}", subject, False) for line in group_by_trial(different)]
 
     @functools.cached_property
@@ -450,26 +455,26 @@ class SEEDSeries(Reader):
         except InputError:
             return None
 
-    # --- labels and what else all files share
+    # --- labels and other shared information
 
     def _ratings(self, visit: Visit, number: int) -> dict[str, float]:
-        """The class of a trial; nothing where labels cannot be used, so that signals are inspected all the same."""
+        """Return the class of a trial; empty if labels are unusable, so that signals are still inspected."""
         if any(problem.is_blocking for problem in self._shared_problems):
             return {}
         return {TARGET: float(self._labels[visit.number - 1][number - 1])}
 
     @functools.cached_property
     def _labels(self) -> Sequence[Sequence[int]]:
-        """The labels of each session.
+        """Labels of each session.
 
         Raises:
-            InputError: the table that they come from cannot be used.
+            InputError: the table of the labels is unusable.
         """
         return self.facts["labels"] if self.label_table is None else self._labels_of_table(self.label_table)
 
     @functools.cached_property
     def _shared_problems(self) -> tuple[Problem, ...]:
-        """What is wrong with the labels and the list of channels."""
+        """Problems of the labels and the list of channels."""
         return problems_of_checks(
             (self.label_table, True, self._compare_labels),
             (self.channel_file, False, self._compare_channels),
@@ -480,8 +485,8 @@ class SEEDSeries(Reader):
         for session, (own, known) in enumerate(zip(self._labels, self.facts["labels"], strict=True), 1):
             if found := differences(own, known):
                 message = (
-                    f"labels of session {session} differ from those known of {self.title}: {found}; is it another "
-                    "version of the dataset?"
+                    f"labels of session {session} differ from the known labels of {self.title}: {found}; check the "
+                    "version of the dataset"
                 )
                 problems.append(Problem(self.label_table, message, is_blocking=False))
         return problems
@@ -489,14 +494,14 @@ class SEEDSeries(Reader):
     def _compare_channels(self) -> list[Problem]:
         found = "" if self.channel_file is None else channel_differences(self.channel_file)
         message = (
-            f"{found}; expected the {len(CHANNEL_NAMES)} channels of SEED in their order: arrays of another order "
-            "cannot be read"
+            f"{found}; expected the {len(CHANNEL_NAMES)} channels of SEED in order; arrays in another order are "
+            "unsupported"
         )
         return [Problem(self.channel_file, message)] if found else []
 
 
 def eye_problems(subject: int, movements: Mapping[int, EyeMovements | None]) -> list[Problem]:
-    """Read the eye movements of a session and report what is wrong; it blocks no run that does not read them.
+    """Read the eye movements of a session and report their problems, which block no run that does not read them.
 
     Args:
         subject: the subject.
@@ -513,7 +518,7 @@ def eye_problems(subject: int, movements: Mapping[int, EyeMovements | None]) -> 
                 faults.setdefault(file, {}).setdefault(number, []).append(str(error).removeprefix(f"{file}: "))
     problems = []
     for file, by_trial in faults.items():
-        # A fault of a file as a whole is the same for all of its trials.
+        # A fault of the whole file is the same for all of its trials.
         lines = list(dict.fromkeys(message for messages in by_trial.values() for message in messages))
         more = [f"and {len(lines) - _MOST_LINES} more faults of its trials"] if len(lines) > _MOST_LINES else []
         problems += [Problem(file, line, subject, False) for line in [*lines[:_MOST_LINES], *more]]
@@ -533,7 +538,7 @@ def _problems_in(visit: Visit, subject: int, file: SessionFile) -> list[Problem]
 
 
 def _labels_of_sheet(path: Path, facts: Mapping[str, Any]) -> list[list[int]]:
-    """Labels in rows of a workbook, one row a session: names or numbers of classes in the last cells of a row."""
+    """Read labels from a workbook, one row per session: class names or numbers in the last cells of a row."""
     n_trials, classes = facts["n_trials"], facts["class_names"]
     codes = {name: code for code, name in enumerate(classes)} | {str(code): code for code in range(len(classes))}
     found = []
@@ -544,7 +549,7 @@ def _labels_of_sheet(path: Path, facts: Mapping[str, Any]) -> list[list[int]]:
             found.append([codes[cell] for cell in cells])
     if len(found) != facts["n_sessions"]:
         raise InputError(
-            f"{path}: {len(found)} rows of {n_trials} classes; expected {facts['n_sessions']}, a row for each session, "
+            f"{path}: {len(found)} rows of {n_trials} classes; expected {facts['n_sessions']}, one row per session, "
             f"of {', '.join(classes)}; copy it again"
         )
     return found

@@ -1,4 +1,4 @@
-"""Files with the trials of a session of SEED-IV, SEED-V or SEED-VII: MATLAB, Neuroscan `.cnt`, pickles in npz."""
+"""Session files of SEED-IV, SEED-V and SEED-VII: MATLAB, Neuroscan `.cnt`, pickles in npz."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from typing_extensions import override
 
 from keras_emotion.datasets import restricted_pickle
 from keras_emotion.datasets.matlab import variable_shapes
@@ -23,50 +24,50 @@ if TYPE_CHECKING:
     import mne
 
 _MARGIN_SECONDS = 1.0
-"""Read before and after a clip, so that the filter of the resampling does not see its ends."""
+"""Seconds read before and after a clip, to keep filter edge effects of the resampling out of it."""
 
 _AUTO_FORMAT_BYTES = 2e9
-"""MNE infers the number of bytes of a sample for smaller files."""
+"""File size below which MNE infers the number of bytes per sample."""
 
 
 class SessionFile:
-    """The trials of a session in one file: a recording of each, or the authors' features of each.
+    """Trials of a session in one file: a recording or the authors' features of each.
 
     Attributes:
-        contents: what the headers tell.
+        contents: content of the file, by its headers.
     """
 
     contents: Contents
 
     def recording(self, trial: int) -> Recording | None:
-        """Read the signal of a trial; `None` in a file of features.
+        """Read the signal of a trial; `None` for a file of features.
 
         Raises:
-            InputError: it cannot be read.
+            InputError: the signal cannot be read.
         """
         return None
 
     def released_features(self, trial: int) -> ReleasedFeatures | None:
-        """Describe the features of a trial; `None` in a file of signals."""
+        """Describe the features of a trial; `None` for a file of signals."""
         return None
 
     def seconds(self, trial: int) -> float:
-        """Length of a trial in seconds, by the headers."""
+        """Return the duration of a trial in seconds, by the headers."""
         raise NotImplementedError
 
 
 class MatSignals(SessionFile):
-    """Signals in a MATLAB file, a variable `(62, samples)` in microvolt for each trial.
+    """Signals in a MATLAB file, with one variable `(62, samples)` in microvolts per trial.
 
     Args:
         path: the file.
-        variables: names of the variables by trial, of those that are in the file.
-        expected: the trials of a whole session.
-        sampling_rate_hz: samples a second.
-        example: name of a variable as it should be.
-        initials: what the names begin with.
-        dtype: type of the samples that are given.
-        resampled_to_hz: samples a second that signals are resampled to; `None`: as stored.
+        variables: existing variable names by trial.
+        expected: the trials of a complete session.
+        sampling_rate_hz: sampling rate of the file.
+        example: example of a valid variable name.
+        initials: prefix of the variable names.
+        dtype: dtype of the returned samples.
+        resampled_to_hz: target sampling rate; `None`: as stored.
     """
 
     def __init__(
@@ -95,8 +96,8 @@ class MatSignals(SessionFile):
         }
         self.contents = contents_of(expected, variables.keys(), faults, example, shapes, initials)
 
+    @override
     def recording(self, trial: int) -> Recording:
-        """See `SessionFile`."""
         (array,) = read_numbers(self._path, (self._variables[trial],), ("channels", "samples"))
         signal = np.array(array, dtype=self._dtype, order="C")
         return Recording(
@@ -107,23 +108,23 @@ class MatSignals(SessionFile):
             source=self._path,
         )
 
+    @override
     def seconds(self, trial: int) -> float:
-        """See `SessionFile`."""
         return self._shapes[trial][1] / self._rate
 
 
 class MatFeatures(SessionFile):
-    """Features in a MATLAB file, several variables of three axes for each trial.
+    """Features in a MATLAB file, with several three-axis variables per trial.
 
     Args:
         path: the file.
-        names: names of the features; variables are named by `pattern`.
-        pattern: name of a variable with `{name}` and `{trial}`.
-        axes: order of the axes in the file, some order of `"channels"`, `"windows"` and `"bands"`.
-        numbers: number in the names of the variables by trial.
-        bands: edges of the bands in Hz by name.
+        names: feature names; variables are named by `pattern`.
+        pattern: variable name with `{name}` and `{trial}`.
+        axes: order of the axes in the file, a permutation of `"channels"`, `"windows"` and `"bands"`.
+        numbers: number in the variable names, by trial.
+        bands: band edges in Hz by name.
         window_seconds: length of a window.
-        smoothed: those features that the authors smoothed.
+        smoothed: features that the authors smoothed.
     """
 
     def __init__(
@@ -160,7 +161,7 @@ class MatFeatures(SessionFile):
             windows = set()
             for name, shape in own.items():
                 if shape is None:
-                    fault = f"no {name}"
+                    fault = f"missing {name}"
                 elif len(shape) != 3 or any(shape[axes.index(axis)] != size for axis, size in sizes.items()):
                     fault = f"{name} of shape {shape}; expected ({wanted})"
                 else:
@@ -169,28 +170,30 @@ class MatFeatures(SessionFile):
                 faults.setdefault(trial, []).append(f"{fault}; copy the file again")
             if len(windows) > 1 or 0 in windows:
                 listed = ", ".join(map(str, sorted(windows)))
-                faults.setdefault(trial, []).append(f"features of {listed} windows; expected one number; copy it again")
+                faults.setdefault(trial, []).append(
+                    f"features of {listed} windows; expected equal numbers; copy it again"
+                )
             self._n_windows[trial] = max(windows, default=0)
         self.contents = contents_of(list(numbers), found, faults, self._variable(names[0], min(numbers)), shapes)
 
     def _variable(self, name: str, trial: int) -> str:
         return self._pattern.format(name=name, trial=self._numbers[trial])
 
+    @override
     def released_features(self, trial: int) -> ReleasedFeatures:
-        """See `SessionFile`."""
         variables = {name: self._variable(name, trial) for name in self._fields["names"]}
         return ReleasedFeatures(
             **self._fields, read=functools.partial(_read_feature, self._path, variables, self._axes)
         )
 
+    @override
     def seconds(self, trial: int) -> float:
-        """See `SessionFile`."""
         return self._n_windows[trial] * self._fields["window_seconds"]
 
 
 def _read_feature(path: Path, variables: Mapping[str, str], axes: tuple[str, str, str], name: str) -> np.ndarray:
     if name not in variables:
-        raise InputError(f"{path}: no feature {name}; expected one of {', '.join(variables)}")
+        raise InputError(f"{path}: unknown feature {name}; expected one of {', '.join(variables)}")
     (array,) = read_numbers(path, (variables[name],), axes)
     if not np.isfinite(array).all():
         raise InputError(f"{path}: NaN or infinite values in {variables[name]}; copy the file again")
@@ -202,18 +205,18 @@ def _read_feature(path: Path, variables: Mapping[str, str], axes: tuple[str, str
 
 
 class CntSignals(SessionFile):
-    """Signals in a Neuroscan `.cnt` file, a stretch of it for each trial.
+    """Signals in a Neuroscan `.cnt` file, with one segment per trial.
 
-    Signals are given in microvolt and float32 (the file holds whole numbers), of the 62 channels of SEED by their
-    names, resampled without aliasing.
+    Signals are float32 in microvolts (the file stores integers), of the 62 channels of SEED by name, resampled without
+    aliasing.
 
     Args:
         path: the file.
-        raw: the file as MNE opened it, without data (`open_cnt`).
+        raw: the file as opened by MNE, without data (`open_cnt`).
         spans: `(start_seconds, stop_seconds)` in the file by trial.
-        expected: the trials of a whole session.
-        sampling_rate_hz: samples a second that signals are resampled to; `None`: as recorded.
-        flaws: what else was found in the file.
+        expected: the trials of a complete session.
+        sampling_rate_hz: target sampling rate; `None`: as recorded.
+        flaws: other findings about the file.
     """
 
     def __init__(
@@ -234,21 +237,23 @@ class CntSignals(SessionFile):
         lasts = raw.n_times / self._file_rate
         faults = {
             trial: [
-                f"{start:g} to {stop:g} s in a recording that lasts {lasts:.3f} s; expected at least 1 s within it; "
+                f"{start:g} to {stop:g} s in a recording of {lasts:.3f} s; expected at least 1 s within it; "
                 "copy the file again"
             ]
             for trial, (start, stop) in spans.items()
             if not 0 <= start <= stop - 1 or stop > lasts
         }
         if missing:
-            fault = f"no channel {', '.join(missing)}; expected the {len(CHANNEL_NAMES)} of SEED; copy the file again"
+            fault = (
+                f"missing channel {', '.join(missing)}; expected the {len(CHANNEL_NAMES)} of SEED; copy the file again"
+            )
             self.contents = Contents((), "", (fault,), ())
             return
         usable = tuple(trial for trial in expected if trial in spans and trial not in faults)
         self.contents = Contents(usable, "", group_by_trial(faults), tuple(flaws))
 
+    @override
     def recording(self, trial: int) -> Recording:
-        """See `SessionFile`."""
         start, stop = self._spans[trial]
         first, last = (round(seconds * self._file_rate) for seconds in (start, stop))
         margin = round(_MARGIN_SECONDS * self._file_rate)
@@ -271,7 +276,7 @@ class CntSignals(SessionFile):
         )
 
     def _bad_spans(self, start: float, stop: float) -> tuple[tuple[float, float, str], ...]:
-        """Stretches that the file itself rejects, in seconds from the start of the clip."""
+        """Return segments that the file itself rejects, in seconds from stimulus onset."""
         found = []
         for mark in self._raw.annotations:
             begins, ends = float(mark["onset"]), float(mark["onset"] + mark["duration"])
@@ -279,16 +284,16 @@ class CntSignals(SessionFile):
                 found.append((begins - start, ends - start, str(mark["description"])))
         return tuple(found)
 
+    @override
     def seconds(self, trial: int) -> float:
-        """See `SessionFile`."""
         start, stop = self._spans[trial]
         return stop - start
 
 
 _HARMLESS = (
-    # The session and its order come from the name of the file.
+    # The session and its order are given by the file name.
     r"\s*Could not parse meas date from the header",
-    # The header of a file of 2 GB and more cannot say where its events are.
+    # The header of files of 2 GB and more cannot store the position of the events.
     r"Event table offset from header .* is larger than file size",
 )
 
@@ -297,17 +302,17 @@ def open_cnt(path: Path) -> mne.io.BaseRaw:
     """Open a Neuroscan `.cnt` file with MNE: header and annotations, no data.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: the file cannot be read.
     """
     import mne
 
-    message = "{path}: damaged or no Neuroscan .cnt file ({reason}); copy it again"
+    message = "{path}: damaged Neuroscan .cnt file ({reason}); copy it again"
     with warnings_of_readers(path, harmless=_HARMLESS), refusing_unreadable(path, message):
         return mne.io.read_raw_cnt(path, data_format=_data_format(path), preload=False, verbose="WARNING")
 
 
 def _data_format(path: Path) -> str:
-    """Bytes of a sample, where MNE does not infer them: by the sizes in the header and that of the file."""
+    """Return the bytes per sample, if MNE does not infer them, by the sizes in the header and that of the file."""
     if path.stat().st_size < _AUTO_FORMAT_BYTES:
         return "auto"
     header = np.fromfile(path, np.uint8, 900)
@@ -317,24 +322,24 @@ def _data_format(path: Path) -> str:
 
 
 _SIZES = ((370, 2, "<u2"), (864, 4, "<i4"))
-"""Place, bytes and type of the numbers of channels and samples in the header."""
+"""Position, size and dtype of the numbers of channels and samples in the header."""
 
 
 # --- pickles in npz
 
 
 class PickledTrials:
-    """A dict of arrays by trial that is pickled within an `.npz` file, as SEED-V distributes features.
+    """Dict of arrays by trial that is pickled within an `.npz` file, as SEED-V distributes features.
 
     Nothing in the pickle is executed (`restricted_pickle`).
 
     Args:
         path: the file.
         array: name of the array that holds the bytes of the pickle.
-        width: columns of each array; 0 for arrays of one axis.
+        width: columns of each array; 0 for one-dimensional arrays.
 
     Raises:
-        InputError: it cannot be read, or holds anything else.
+        InputError: the file cannot be read, or has other content.
     """
 
     def __init__(self, path: Path, array: str, width: int):
@@ -342,11 +347,13 @@ class PickledTrials:
         self.arrays: dict[int, np.ndarray] = {}
         content = restricted_pickle.loads(stored_bytes(path, array), path)
         if not isinstance(content, dict):
-            raise InputError(f"{path}: `{array}` is a {type(content).__name__}; expected a dict of arrays by trial")
+            raise InputError(
+                f"{path}: `{array}` is a {type(content).__name__}; expected a dict of arrays by trial; copy it again"
+            )
         self.faults: dict[int, str] = {}
         for key, values in content.items():
             if not str(key).isdigit():
-                raise InputError(f"{path}: `{array}` has the key {key!r}; expected numbers of trials, from 0")
+                raise InputError(f"{path}: `{array}` has the key {key!r}; expected trial numbers from 0; copy it again")
             values = np.asarray(values)
             shape = f"(windows, {width})" if width else "(windows,)"
             is_fitting = values.ndim == (2 if width else 1) and len(values) and (not width or values.shape[1] == width)
@@ -363,7 +370,7 @@ def _cached_trials(path: Path, array: str, width: int, size: int, modified_ns: i
 
 
 def pickled_trials(path: Path, array: str, width: int) -> PickledTrials:
-    """Return the pickled trials of a file; those of the last few files stay in memory (5 MB a subject).
+    """Return the pickled trials of a file; those of the last few files are cached (5 MB per subject).
 
     Raises:
         InputError: see `PickledTrials`.
@@ -376,26 +383,30 @@ def pickled_trials(path: Path, array: str, width: int) -> PickledTrials:
 
 
 def stored_bytes(path: Path, array: str) -> bytes:
-    """Return the bytes of a pickle that an `.npz` file holds as one array without axes.
+    """Return the bytes of a pickle that an `.npz` file stores as one zero-dimensional array.
 
     Raises:
-        InputError: they are missing, or something else.
+        InputError: the bytes are missing or invalid.
     """
-    # Opened here: NumPy leaves a file open that is no archive.
+    # Opened here, because NumPy does not close a file that is not an archive.
     with npz_errors(path), path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         if array not in archive:
-            raise InputError(f"{path}: no array `{array}`; found {', '.join(archive.files) or 'none'}; copy it again")
+            raise InputError(
+                f"{path}: missing array `{array}`; found {', '.join(archive.files) or 'none'}; copy it again"
+            )
         stored = archive[array]
     if stored.dtype.kind not in "SV" or stored.size != 1:
-        raise InputError(f"{path}: `{array}` is {stored.dtype} {stored.shape}; expected the bytes of a pickle")
-    # NumPy takes zeros at the end of texts for padding; a pickle ends with a dot.
+        raise InputError(
+            f"{path}: `{array}` is {stored.dtype} {stored.shape}; expected the bytes of a pickle; copy it again"
+        )
+    # NumPy strips trailing zeros as padding; a pickle ends with a dot.
     return stored.tobytes().rstrip(b"\0")
 
 
 @contextlib.contextmanager
 def npz_errors(path: Path) -> Iterator[None]:
-    """Turn what NumPy raises for archives that it cannot read into an `InputError`."""
-    with refusing_unreadable(path, "{path}: damaged, or no .npz file ({reason}); copy it again"):
+    """Convert errors of NumPy while reading an archive into an `InputError`."""
+    with refusing_unreadable(path, "{path}: damaged .npz file ({reason}); copy it again"):
         yield
 
 
@@ -403,24 +414,24 @@ def read_pickled(path: Path, array: str, width: int, number: int) -> np.ndarray:
     """Read the array of a trial: `(windows, width)` float64.
 
     Raises:
-        InputError: it is missing, or cannot be used.
+        InputError: the array is missing or invalid.
     """
     trials = pickled_trials(path, array, width)
     if number not in trials.arrays:
-        raise InputError(f"{path}: no trial {number} in `{array}`; copy the file again")
+        raise InputError(f"{path}: missing trial {number} in `{array}`; copy the file again")
     if number in trials.faults:
         raise InputError(f"{path}: trial {number}: {trials.faults[number]}; copy the file again")
     return np.array(trials.arrays[number], dtype=np.float64, order="C")
 
 
 class PickledFeatures(SessionFile):
-    """Differential entropies in a pickle, `(windows, 62 * 5)` for each trial, bands innermost.
+    """Differential entropies in a pickle, `(windows, 62 * 5)` per trial, bands innermost.
 
     Args:
         path: the `.npz` file, with the arrays `data` and `label`.
         numbers: number in the pickle by trial.
         name: name of the feature.
-        bands: edges of the bands in Hz by name.
+        bands: band edges in Hz by name.
         window_seconds: length of a window.
     """
 
@@ -446,8 +457,8 @@ class PickledFeatures(SessionFile):
         keys = list(map(str, self._stored.arrays))
         self.contents = contents_of(list(numbers), found, faults, str(min(numbers.values())), keys)
 
+    @override
     def released_features(self, trial: int) -> ReleasedFeatures:
-        """See `SessionFile`."""
         read = functools.partial(_read_entropies, self._path, self._name, self._width, self._numbers[trial])
         return ReleasedFeatures(
             source=self._path,
@@ -459,19 +470,19 @@ class PickledFeatures(SessionFile):
             read=read,
         )
 
+    @override
     def seconds(self, trial: int) -> float:
-        """See `SessionFile`."""
         return len(self._stored.arrays[self._numbers[trial]]) * self._window_seconds
 
 
 def _read_entropies(path: Path, known: str, width: int, number: int, name: str) -> np.ndarray:
     if name != known:
-        raise InputError(f"{path}: no feature {name}; expected {known}")
+        raise InputError(f"{path}: unknown feature {name}; expected {known}")
     return read_pickled(path, "data", width, number).reshape(-1, len(CHANNEL_NAMES), width // len(CHANNEL_NAMES))
 
 
 def pickled_labels(path: Path) -> dict[int, Any]:
-    """Read the label of each trial in a file of features: one number a trial.
+    """Read the label of each trial from a file of features: one number per trial.
 
     Raises:
         InputError: the labels of a trial differ between its windows, or cannot be read.

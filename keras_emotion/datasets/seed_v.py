@@ -1,4 +1,4 @@
-"""SEED-V: 16 public subjects, three sessions of 15 film clips each, EEG, eye movements, five classes of emotion."""
+"""SEED-V reader: 16 public subjects, three sessions of 15 film clips, EEG, eye movements, five emotion classes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
+
+from typing_extensions import override
 
 from keras_emotion.datasets.reader import Problem
 from keras_emotion.datasets.seed_common import differences, read_facts, read_names
@@ -23,42 +25,42 @@ from keras_emotion.datasets.seed_sessions import (
 from keras_emotion.schema import EyeMovements
 
 FACTS: dict[str, Any] = read_facts("seed_v")
-"""Counts, labels, times of clips and folders of SEED-V (`facts/seed_v.json`); `notes`: what is not verified."""
+"""Counts, labels, clip times and folders of SEED-V (`facts/seed_v.json`); `notes` lists what is not verified."""
 
 EYE_FEATURE_NAMES = read_names("seed_eye_features")
-"""The 33 eye features in the order of the code of SEED-VII; whether it is that of SEED-V is not verified."""
+"""The 33 eye features in the order of SEED-VII's code, which is not verified for SEED-V."""
 
 _RECORDING = re.compile(r"(\d+)_(\d)_(\d{8})\.cnt", re.IGNORECASE)
 _FEATURES = re.compile(r"(\d+)_([1-9]+)\.npz")
 
 
 class SEEDV(SEEDSeries):
-    """A folder of SEED-V: Neuroscan recordings or the authors' differential entropies, and eye movements.
+    """Reader of SEED-V: Neuroscan recordings or the authors' differential entropies, and eye movements.
 
-    See `SEEDSeries` for trials, sessions and labels. 45 different clips, 15 in each session; the session in the name of
-    a recording is the set of clips, which need not be the order of the visits. Labels come from
-    `emotion_label_and_stimuli_order.xlsx` and are compared with the facts and with those in the files of features.
+    See `SEEDSeries` for trials, sessions and labels. There are 45 different clips, 15 in each session; the session in
+    the name of a recording is the set of clips, which may differ from the order of the visits. Labels come from
+    `emotion_label_and_stimuli_order.xlsx` and are compared with the facts and with those in the feature files.
     `Trial.split` is the fold of the usual cross-validation: clips 1 to 5, 6 to 10 and 11 to 15 of every session, each
     with one clip of every class.
 
-    **Signals** (`"raw"`): `(62, samples)` float32 in microvolt, without M1, M2, VEO and HEO, cut by the seconds that
-    the authors publish, resampled from 1000 Hz without aliasing (one public loader takes every fifth sample). They are
-    not filtered otherwise.
+    **Signals** (`"raw"`): `(62, samples)` float32 in microvolts, without M1, M2, VEO and HEO, segmented by the times
+    that the authors publish, resampled from 1000 Hz without aliasing (one public loader takes every fifth sample),
+    otherwise unfiltered.
 
-    **Features** (`"features"`): `de`, `(windows, 62, 5)`, in windows of 4 s, from pickles of which nothing is executed.
-    Whether the authors smoothed them is not known.
+    **Features** (`"features"`): `de`, `(windows, 62, 5)`, in windows of 4 s, from pickles that are read without
+    executing anything. Whether the authors smoothed them is unknown.
 
     **Eye movements**: 33 features in the same windows.
 
     Args:
-        root: folder that holds `EEG_raw` (`{subject}_{session}_{yyyymmdd}.cnt`) or `EEG_DE_features`
-            (`{subject}_123.npz`), or one of these itself.
-        file_format: `"raw"` or `"features"`; by default the first that is there.
-        sampling_rate_hz: rate that signals are resampled to; `None`: as recorded.
+        root: folder with `EEG_raw` (`{subject}_{session}_{yyyymmdd}.cnt`) or `EEG_DE_features` (`{subject}_123.npz`),
+            or one of these itself.
+        file_format: `"raw"` or `"features"`; by default the first that exists.
+        sampling_rate_hz: target sampling rate of signals; `None`: as recorded.
 
     Raises:
-        InputError: `root` holds no such files.
-        ValueError: `file_format` is neither of the two, or the rate is not above 0.
+        InputError: `root` contains no such files.
+        ValueError: `file_format` is invalid, or the rate is not above 0.
 
     References:
         Liu, Qiu, Zheng and Lu, "Comparing Recognition Performance and Robustness of Multimodal Deep Learning Models for
@@ -78,8 +80,8 @@ class SEEDV(SEEDSeries):
         self.sampling_rate_hz = checked_rate(sampling_rate_hz)
 
     @property
+    @override
     def options(self) -> dict[str, Any]:
-        """See `Reader.options`."""
         return {"sampling_rate_hz": self.sampling_rate_hz}
 
     def _find_visits(self, file_format: str) -> dict[int, tuple[Visit, ...]]:
@@ -114,21 +116,23 @@ class SEEDV(SEEDSeries):
         raw = open_cnt(visit.path)
         flaws = []
         if raw.info["sfreq"] != FACTS["sampling_rate_hz"]:
-            flaws.append(f"{raw.info['sfreq']:g} Hz; expected {FACTS['sampling_rate_hz']}; is it the original file?")
+            flaws.append(
+                f"{raw.info['sfreq']:g} Hz; expected {FACTS['sampling_rate_hz']} Hz; check that it is the original file"
+            )
         of_trials = dict(enumerate((tuple(map(float, span)) for span in spans), 1))
         return CntSignals(visit.path, raw, of_trials, numbers, self.sampling_rate_hz, flaws)
 
     def _label_fault(self, visit: Visit, keys: Mapping[int, int]) -> str:
-        """Labels in the file of features that are not those of the clips."""
+        """Return labels in the feature file that differ from those of the clips."""
         found = pickled_labels(visit.path)
         there = [number for number in keys if keys[number] in found]
         own = [found[keys[number]] for number in there]
         wrong = differences(own, [self._labels[visit.number - 1][number - 1] for number in there])
-        source = self._label_path.name if self.label_table is not None else f"the facts known of {self.title}"
+        source = self._label_path.name if self.label_table is not None else f"the known facts of {self.title}"
         return f"session {visit.number}: labels differ from {source}: {wrong}; copy both again" if wrong else ""
 
     def missing_files(self) -> tuple[Problem, ...]:
-        """Files of the folder with other names than those that are read."""
+        """Return files of the folder with unrecognised names."""
         known = {visit.path for visits in self._visits.values() for visit in visits}
         message = f"not read; expected a name like {self.example}"
         suffixes = (".npz",) if self.file_format == "features" else (".cnt",)
@@ -138,19 +142,19 @@ class SEEDV(SEEDSeries):
             if path.suffix.lower() in suffixes and path not in known
         )
 
+    @override
     def notes(self, subjects: Sequence[int] | None = None) -> list[str]:
-        """See `Reader.notes`."""
         notes = super().notes(subjects)
         if self.file_format == "features":
-            notes.append("whether the authors smoothed the differential entropies over a trial is not known")
+            notes.append("it is unknown whether the authors smoothed the differential entropies over a trial")
         if self._folder("eye_features") is not None:
-            notes.append("whether the authors smoothed the eye features over a trial is not known")
+            notes.append("it is unknown whether the authors smoothed the eye features over a trial")
         return notes
 
     # --- eye movements
 
+    @override
     def eye_files(self, subject: int) -> tuple[Path, ...]:
-        """See `Reader.eye_files`."""
         (subject,) = self.select([subject])
         found = (self._eye_path(subject, visit) for visit in self._visits[subject])
         return tuple(dict.fromkeys(path for path in found if path is not None))
@@ -180,6 +184,6 @@ class SEEDV(SEEDSeries):
     def _eye_problems(self, subject: int, visit: Visit) -> list[Problem]:
         folder = self._folder("eye_features")
         if folder is not None and self._eye_path(subject, visit) is None:
-            message = f"subject {subject}: no eye features of session {visit.number}"
+            message = f"subject {subject}: missing eye features of session {visit.number}"
             return [Problem(folder, message, subject, False)]
         return eye_problems(subject, {number: self._eye(subject, visit, number) for number in self._trial_numbers})

@@ -1,4 +1,4 @@
-"""SEED-VII: 20 subjects, four sessions of 20 film clips, EEG, eye movements, seven classes, intensity over time."""
+"""SEED-VII reader: 20 subjects, four sessions of 20 clips, EEG, eye movements, seven classes, intensity ratings."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from typing_extensions import override
 
 from keras_emotion.datasets.matlab import read_variables, variable_shapes
 from keras_emotion.datasets.reader import Problem
@@ -22,51 +23,50 @@ from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import ContinuousRating, EyeMovements, InputError
 
 FACTS: dict[str, Any] = read_facts("seed_vii")
-"""Counts, labels, folders and codes of SEED-VII (`facts/seed_vii.json`); `notes`: what is not verified."""
+"""Counts, labels, folders and codes of SEED-VII (`facts/seed_vii.json`); `notes` lists what is not verified."""
 
 EYE_FEATURE_NAMES = read_names("seed_eye_features")
-"""The 33 eye features in the order of the columns, as the authors' code computes them; `x` and `y` are left and right.
+"""The 33 eye features in column order, as in the authors' code; `x` and `y` are left and right.
 
-The first eight are smoothed over the trial, the next 16 are of a window, the last nine of the whole trial."""
+The first eight are smoothed over the trial, the next 16 are of one window, the last nine of the whole trial."""
 
 INTENSITY = "intensity"
-"""Continuous rating: how strongly the clip's own emotion was felt, from 0 to 1."""
+"""Continuous rating: intensity of the clip's target emotion, from 0 to 1."""
 
 _RECORDING = re.compile(r"(\d+)_(\d{8})_(\d)\.cnt", re.IGNORECASE)
 _SUBJECT = re.compile(r"(\d+)\.mat")
 
 
 class SEEDVII(SEEDSeries):
-    """A folder of SEED-VII: signals or the authors' features, eye movements, and intensities over time.
+    """Reader of SEED-VII: signals or the authors' features, eye movements, and continuous intensity ratings.
 
-    See `SEEDSeries` for trials, sessions and labels. 80 different clips, 20 in each session, of five of the seven
-    classes. Labels come from `emotion_label_and_stimuli_order.xlsx` and are compared with the facts (a published
-    benchmark has three clips of session 1 wrong). `Trial.split` is the fold of the usual cross-validation: clips 1 to
+    See `SEEDSeries` for trials, sessions and labels. There are 80 different clips, 20 in each session, of five of the
+    seven classes. Labels come from `emotion_label_and_stimuli_order.xlsx` and are compared with the facts (a published
+    benchmark has three wrong clips in session 1). `Trial.split` is the fold of the usual cross-validation: clips 1 to
     5, 6 to 10, 11 to 15 and 16 to 20 of every session.
 
-    **Signals**, float32 in microvolt: `"preprocessed"` are the authors' own at 200 Hz, filtered to 0.1-70 Hz without
-    the mains; `"raw"` are the recordings at 1000 Hz, without M1, M2, ECG, HEO and VEO and unfiltered. A clip is from
-    one annotation of the recording to the next, of which the first 40 count. Two recordings have no usable annotations:
-    theirs come from `save_info/{name}_trigger_info.csv` (1: start, 2: stop).
+    **Signals**, float32 in microvolts: `"preprocessed"` are the authors' own at 200 Hz, filtered to 0.1-70 Hz without
+    mains interference; `"raw"` are the recordings at 1000 Hz, without M1, M2, ECG, HEO and VEO and unfiltered. A clip
+    lasts from one annotation of the recording to the next; the first 40 annotations are used. Two recordings have no
+    usable annotations: their times come from `save_info/{name}_trigger_info.csv` (1: start, 2: stop).
 
     **Features** (`"features"`): `de_LDS` (smoothed over the trial), `de` and `psd`, each `(windows, 62, 5)`, in windows
     of 4 s.
 
-    **Eye movements**: 33 features in the same windows, of which the entropies of the pupils are smoothed over the trial
-    and the last nine are of the whole trial.
+    **Eye movements**: 33 features in the same windows; the entropies of the pupils are smoothed over the trial and the
+    last nine features are of the whole trial.
 
-    **Intensity** (`Trial.continuous_ratings["intensity"]`): a value for each window of 4 s, here taken to be that of
-    its middle.
+    **Intensity** (`Trial.continuous_ratings["intensity"]`): a value for each window of 4 s, assigned to its middle.
 
     Args:
-        root: folder that holds `EEG_preprocessed` (`{subject}.mat`), `EEG_raw` (`{subject}_{yyyymmdd}_{session}.cnt`)
-            or `EEG_features` (`{subject}.mat`), or one of these itself.
-        file_format: `"preprocessed"`, `"raw"` or `"features"`; by default the first that is there.
-        sampling_rate_hz: rate that signals are resampled to without aliasing; `None`: as stored.
+        root: folder with `EEG_preprocessed` (`{subject}.mat`), `EEG_raw` (`{subject}_{yyyymmdd}_{session}.cnt`) or
+            `EEG_features` (`{subject}.mat`), or one of these itself.
+        file_format: `"preprocessed"`, `"raw"` or `"features"`; by default the first that exists.
+        sampling_rate_hz: target sampling rate, without aliasing; `None`: as stored.
 
     Raises:
-        InputError: `root` holds no such files.
-        ValueError: `file_format` is none of the three, or the rate is not above 0.
+        InputError: `root` contains no such files.
+        ValueError: `file_format` is invalid, or the rate is not above 0.
 
     References:
         Jiang, Liu, Zheng and Lu, "SEED-VII: A Multimodal Dataset of Six Basic Emotions with Continuous Labels for
@@ -86,8 +86,8 @@ class SEEDVII(SEEDSeries):
         self.sampling_rate_hz = checked_rate(sampling_rate_hz)
 
     @property
+    @override
     def options(self) -> dict[str, Any]:
-        """See `Reader.options`."""
         return {"sampling_rate_hz": self.sampling_rate_hz}
 
     def _find_visits(self, file_format: str) -> dict[int, tuple[Visit, ...]]:
@@ -139,11 +139,13 @@ class SEEDVII(SEEDSeries):
         raw = open_cnt(visit.path)
         spans, flaws = self._spans(visit, [float(onset) for onset in raw.annotations.onset])
         if raw.info["sfreq"] != FACTS["sampling_rate_hz"]:
-            flaws.append(f"{raw.info['sfreq']:g} Hz; expected {FACTS['sampling_rate_hz']}; is it the original file?")
+            flaws.append(
+                f"{raw.info['sfreq']:g} Hz; expected {FACTS['sampling_rate_hz']} Hz; check that it is the original file"
+            )
         return CntSignals(visit.path, raw, spans, numbers, self.sampling_rate_hz, flaws)
 
     def missing_files(self) -> tuple[Problem, ...]:
-        """Files of the folder with other names than those that are read."""
+        """Return files of the folder with unrecognised names."""
         known = {visit.path for visits in self._visits.values() for visit in visits}
         suffix = ".cnt" if self.file_format == "raw" else ".mat"
         message = f"not read; expected a name like {self.example}"
@@ -153,17 +155,17 @@ class SEEDVII(SEEDSeries):
             if path.suffix.lower() == suffix and path not in known
         )
 
-    # --- when clips start and stop in a recording
+    # --- start and stop of clips in a recording
 
     def _trigger_path(self, visit: Visit) -> Path | None:
-        """The table of triggers of a recording whose annotations are not usable."""
+        """Return the trigger table of a recording with unusable annotations."""
         if self.file_format != "raw" or visit.path.stem not in FACTS["recording_starts"]:
             return None
         folder = self._folder("triggers") or self._home / FACTS["folders"]["triggers"][0]
         return folder / f"{visit.path.stem}_trigger_info.csv"
 
     def _spans(self, visit: Visit, onsets: Sequence[float]) -> tuple[dict[int, tuple[float, float]], list[str]]:
-        """Start and stop of each clip in seconds, and what does not fit."""
+        """Return start and stop of each clip in seconds, and inconsistencies."""
         n_trials, table = FACTS["n_trials"], self._trigger_path(visit)
         flaws = []
         if table is not None:
@@ -206,8 +208,8 @@ class SEEDVII(SEEDSeries):
         times = (np.arange(len(values)) + 0.5) * FACTS["window_seconds"]
         return {INTENSITY: ContinuousRating(times, values, (float(low), float(high)))}
 
+    @override
     def eye_files(self, subject: int) -> tuple[Path, ...]:
-        """See `Reader.eye_files`."""
         (subject,) = self.select([subject])
         path = self._file("eye_features", subject)
         return () if path is None else (path,)
@@ -232,7 +234,7 @@ class SEEDVII(SEEDSeries):
             folder = self._folder(kind)
             if folder is not None and self._file(kind, subject) is None and visit == self._visits[subject][0]:
                 path = folder / f"{subject}.mat"
-                problems.append(Problem(path, f"missing: no {what} of this subject", subject, False))
+                problems.append(Problem(path, f"missing file; the {what} of this subject are not read", subject, False))
         movements = {number: self._eye(subject, visit, number) for number in self._trial_numbers}
         return [*problems, *eye_problems(subject, movements), *self._intensity_problems(subject, visit)]
 
@@ -246,7 +248,7 @@ class SEEDVII(SEEDSeries):
         clips = [self._clip(visit, number) for number in self._trial_numbers]
         missing = [str(clip) for clip in clips if str(clip) not in names]
         if path is not None and missing:
-            yield Problem(path, f"no intensity of clip {', '.join(missing)}", subject, False)
+            yield Problem(path, f"missing intensity of clip {', '.join(missing)}", subject, False)
 
 
 def _names_in(path: Path) -> frozenset[str]:
@@ -254,15 +256,15 @@ def _names_in(path: Path) -> frozenset[str]:
 
 
 def _spans_of_triggers(path: Path, recording_start: str) -> dict[int, tuple[float, float]]:
-    """Start and stop of each clip in seconds from the start of the recording, of a table of triggers.
+    """Read start and stop of each clip, in seconds from the start of the recording, from a trigger table.
 
     Raises:
-        InputError: the table is missing, or has no whole pairs.
+        InputError: the table is missing, or has incomplete pairs.
     """
     codes, n_trials = FACTS["trigger_codes"], FACTS["n_trials"]
     begins = datetime.datetime.fromisoformat(recording_start)
     message = (
-        "{path}: missing or damaged ({reason}); expected rows of event and date with time, which stand for the "
+        "{path}: missing or damaged ({reason}); expected rows of event and date with time, which replace the "
         "annotations of the recording; copy it again"
     )
     with refusing_unreadable(path, message):
@@ -274,7 +276,7 @@ def _spans_of_triggers(path: Path, recording_start: str) -> dict[int, tuple[floa
     if [code for code, _ in own] != wanted:
         raise InputError(
             f"{path}: events {', '.join(code for code, _ in own[:6])}, ... ({len(own)}); expected {n_trials} times "
-            f"{codes['start']} and {codes['stop']} in turn; copy it again"
+            f"{codes['start']} and {codes['stop']} alternately; copy it again"
         )
     seconds = [(time - begins).total_seconds() for _, time in own]
     return dict(enumerate(zip(seconds[::2], seconds[1::2], strict=True), 1))

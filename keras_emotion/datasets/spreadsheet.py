@@ -1,4 +1,4 @@
-"""Excel workbooks (`.xlsx`) as datasets bring them along: the values of the first sheet."""
+"""Read the first sheet of Excel workbooks (`.xlsx`)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from keras_emotion.refusals import refusing_unreadable
 def read_first_sheet(path: Path) -> list[list[object]]:
     """Read the values of the first sheet of a workbook, row by row.
 
-    Formulas give the value that was stored with them. Empty rows, and empty cells at the end of a row, are left out.
+    Formulas are read as their stored values. Empty rows, and empty cells at the end of a row, are left out.
 
     Args:
         path: the `.xlsx` file.
@@ -22,12 +22,12 @@ def read_first_sheet(path: Path) -> list[list[object]]:
         Rows of cells: text, numbers, `None` for an empty cell.
 
     Raises:
-        InputError: the file is missing, damaged or no workbook.
+        InputError: the file is missing, damaged or not a workbook.
     """
-    # Not before: few datasets need it.
+    # Imported here, because few datasets need it.
     import openpyxl
 
-    with refusing_unreadable(path, "{path}: damaged, or no .xlsx workbook ({reason}); copy it again"):
+    with refusing_unreadable(path, "{path}: damaged .xlsx workbook ({reason}); copy it again"):
         # A workbook is an archive of XML files.
         with zipfile.ZipFile(path) as archive:
             check_memory(path, sum(member.file_size for member in archive.infolist()), "XML")

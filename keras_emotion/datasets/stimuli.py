@@ -1,4 +1,4 @@
-"""Stimulus folders: the clips of the stimuli of a dataset, what is wrong with them, and a reader with them."""
+"""Stimulus folders: stimulus clips of a dataset, their problems, and a reader that adds them to trials."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import av
 import av.error
 import pandas as pd
 from av.stream import Disposition
+from typing_extensions import override
 
 from keras_emotion.datasets.reader import SYNTHETIC_MARKER, Gender, Problem, Reader, SubjectId, SubjectReport
 from keras_emotion.links import ADVICE, leaves_folder, may_leave_folder
@@ -23,33 +24,33 @@ from keras_emotion.tables import csv_bytes, read_cells
 STIMULUS_TABLE = "stimuli.csv"
 
 COLUMNS = ("stimulus", "file", "start_seconds", "stop_seconds")
-"""Columns of `stimuli.csv`; the last two may be missing, and their cells empty."""
+"""Columns of `stimuli.csv`; the last two are optional, and their cells may be empty."""
 
 SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".wav", ".mp3")
-"""Files that are clips where there is no `stimuli.csv`."""
+"""Suffixes of the files that are clips if there is no `stimuli.csv`."""
 
 MEDIA_SOURCES = ("media", "picture", "sound")
-"""What feature parts read of stimuli, see `keras_emotion.pipelines.FeaturePart.sources`."""
+"""Sources of feature parts that are stimuli, see `keras_emotion.pipelines.FeaturePart.sources`."""
 
 LENGTH_TOLERANCE_SECONDS = 0.25
-"""By how much a track may end before its trial: some frames of picture or sound."""
+"""Seconds by which a track may end before its trial: some video or audio frames."""
 
 LONGER_SECONDS = 15.0
-"""A file that lasts so much longer than its trial is not an excerpt: the clip starts where the dataset says."""
+"""Seconds by which a file must exceed its trial to contain it as an excerpt, whose start the dataset gives."""
 
 SILENCE_DBFS = -50.0
-"""A second of sound with less energy is silent."""
+"""Level in dBFS below which a second of audio is silent."""
 
 _RATE_HZ = 16000
 
 
 @dataclasses.dataclass(frozen=True)
 class ClipFacts:
-    """Lengths of the tracks of a file, counted as clips are: from the first picture, or without one the first sound.
+    """Durations of the tracks of a file, from the first video frame or, without video, the first audio sample.
 
     Args:
-        picture_seconds: end of the last picture; `None` without a video track.
-        sound_seconds: end of the sound; `None` without a sound track.
+        picture_seconds: end of the last frame; `None` without a video track.
+        sound_seconds: end of the audio; `None` without an audio track.
     """
 
     picture_seconds: float | None
@@ -57,10 +58,10 @@ class ClipFacts:
 
 
 def clip_facts(path: Path) -> ClipFacts:
-    """Return the lengths of the tracks of a file, which is read to its end but not decoded.
+    """Return the durations of the tracks of a file, which is read completely but not decoded.
 
     Raises:
-        InputError: no such file, empty or unreadable.
+        InputError: the file is missing, empty or unreadable.
     """
     try:
         status = path.stat()
@@ -73,10 +74,10 @@ def clip_facts(path: Path) -> ClipFacts:
 
 @functools.lru_cache(maxsize=4096)
 def _facts(path: Path, n_bytes: int, modified_ns: int) -> ClipFacts:
-    # Size and time are arguments so that a file that changed is read again.
+    # Size and modification time are arguments so that a changed file is read again.
     try:
         with open_media(path) as container:
-            # The cover of an album is no picture of a clip.
+            # The cover of an album is not a video track.
             pictures = [one for one in container.streams.video if not one.disposition & Disposition.attached_pic]
             tracks = [*pictures[:1], *container.streams.audio[:1]]
             spans: dict[int, tuple[float, float]] = {}
@@ -95,17 +96,17 @@ def _facts(path: Path, n_bytes: int, modified_ns: int) -> ClipFacts:
             f"{path}: unreadable ({error_reason(error)}); expected a video or sound file; copy it again"
         ) from None
     if picture is None and sound is None:
-        raise InputError(f"{path}: holds neither picture nor sound; expected a video or sound file; copy it again")
-    # What an encoder puts before the sound has a time below 0.
+        raise InputError(f"{path}: neither video nor audio; expected a video or sound file; copy it again")
+    # Audio before the first video frame (encoder delay) has negative times.
     origin = picture[0] if picture else max(sound[0], 0.0)
     return ClipFacts(*(None if track is None else track[1] - origin for track in (picture, sound)))
 
 
 def silent_seconds(clip: Clip) -> int:
-    """Number of the whole seconds of a clip whose sound has less energy than `SILENCE_DBFS`; the sound is decoded.
+    """Count the seconds of a clip whose audio has less energy than `SILENCE_DBFS`; the audio is decoded.
 
     Raises:
-        InputError: the sound cannot be read.
+        InputError: the audio cannot be read.
     """
     from keras_emotion.audio import audio_blocks, energy_dbfs
 
@@ -116,19 +117,20 @@ def silent_seconds(clip: Clip) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class StimulusFolder:
-    """A folder of clips, one for each stimulus of a dataset.
+    """Folder of clips, one per stimulus of a dataset.
 
-    Either a file for each stimulus, named by its id (`12.mp4`; see `SUFFIXES`), or any files and a `stimuli.csv` with
-    the columns `stimulus`, `file` (relative to the folder), `start_seconds` and `stop_seconds`; times count from the
-    first picture of the file, in a sound file from the first sample. Where there is a `stimuli.csv`, it alone counts.
+    It has either one file per stimulus, named by its id (`12.mp4`; see `SUFFIXES`), or any files and a `stimuli.csv`
+    with the columns `stimulus`, `file` (relative to the folder), `start_seconds` and `stop_seconds`; times are relative
+    to the first frame of a video, or the first sample of a sound file. If there is a `stimuli.csv`, only its rows are
+    used.
 
     Args:
         root: the folder.
-        clips: the clip of each stimulus, by its id.
-        table: `stimuli.csv`, where there is one.
-        lines: the line of `table` of each stimulus.
-        problems: what is wrong with the table and the names of the files.
-        unusable: stimuli that `problems` are about.
+        clips: clips by stimulus id.
+        table: `stimuli.csv`, if it exists.
+        lines: line number in `table`, by stimulus.
+        problems: problems of the table and the file names.
+        unusable: stimuli that `problems` concern.
     """
 
     root: Path
@@ -140,14 +142,14 @@ class StimulusFolder:
 
     @classmethod
     def read(cls, root: str | Path) -> StimulusFolder:
-        """List the clips of a folder; no clip is opened.
+        """List the clips of a folder without opening them.
 
         Raises:
-            InputError: there is no such folder, it holds no clips, or `stimuli.csv` cannot be read or lacks a column.
+            InputError: the folder is missing or has no clips, or `stimuli.csv` cannot be read or lacks a column.
         """
         root = Path(root)
         if not root.is_dir():
-            raise InputError(f"{root}: no such folder; expected a folder of stimuli")
+            raise InputError(f"{root}: no such folder; expected a folder of stimuli; check the path")
         table = root / STIMULUS_TABLE
         return cls._of_table(root, table) if table.is_file() else cls._of_files(root)
 
@@ -156,14 +158,14 @@ class StimulusFolder:
         files = clip_files(root)
         if not files:
             raise InputError(
-                f"{root}: no clips; expected a file for each stimulus, named by its id ({', '.join(SUFFIXES)}), or "
-                f"{STIMULUS_TABLE}; `keras-emotion init-stimuli` writes a first one"
+                f"{root}: no clips; expected one file per stimulus, named by its id ({', '.join(SUFFIXES)}), or "
+                f"{STIMULUS_TABLE}; `keras-emotion init-stimuli` writes an initial one"
             )
         problems = [
             Problem(
                 root,
                 f"{len(paths)} files of stimulus {stimulus}: {', '.join(path.name for path in paths)}; expected one; "
-                f"remove the others, or name it in {STIMULUS_TABLE}",
+                f"remove the others, or select it in {STIMULUS_TABLE}",
             )
             for stimulus, paths in files.items()
             if len(paths) > 1
@@ -177,7 +179,7 @@ class StimulusFolder:
         cells.columns = cells.columns.str.strip()
         if missing := [name for name in COLUMNS[:2] if name not in cells]:
             raise InputError(
-                f"{path}: no column {', '.join(missing)}; it has {', '.join(cells.columns)}; expected "
+                f"{path}: missing column {', '.join(missing)}; found {', '.join(cells.columns)}; expected "
                 f"{', '.join(COLUMNS)}, separated by commas"
             )
         cells = cells.apply(lambda column: column.fillna("").str.strip())
@@ -191,11 +193,11 @@ class StimulusFolder:
             line, stimulus = index + 2, row["stimulus"]
             try:
                 if not stimulus:
-                    raise ValueError("no stimulus; expected its id; fill it in, or remove the row")
+                    raise ValueError("stimulus is empty; expected its id; fill it in, or remove the row")
                 if stimulus in lines:
                     raise ValueError(
-                        f"stimulus {stimulus} again, as in line {lines[stimulus]}; expected one row for each stimulus; "
-                        "remove one of them"
+                        f"duplicate stimulus {stimulus}, also in line {lines[stimulus]}; expected one row per "
+                        "stimulus; remove one of them"
                     )
                 lines[stimulus] = line
                 clips[stimulus] = _clip_of_row(root, row)
@@ -206,21 +208,21 @@ class StimulusFolder:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The clips that are there, and `stimuli.csv`, sorted."""
+        """The existing clips, and `stimuli.csv`, sorted."""
         found = {clip.path for clip in self.clips.values() if clip.path.is_file()}
         return tuple(sorted(found | ({self.table} if self.table else set())))
 
     @property
     def synthetic(self) -> bool:
-        """Whether our own writers made the files."""
+        """Whether the files are synthetic data written by this package."""
         return (self.root / SYNTHETIC_MARKER).is_file()
 
     def clip(self, stimulus: str, seconds: float | None) -> Clip | None:
-        """The clip of a stimulus, as long as its trial; `None` where the folder has none that can be used.
+        """Return the clip of a stimulus, as long as its trial; `None` if there is no usable one.
 
         Args:
             stimulus: id of the stimulus.
-            seconds: how long the trial lasts, where that is known.
+            seconds: duration of the trial, if known.
         """
         clip = None if stimulus in self.unusable else self.clips.get(stimulus)
         if clip is None or not seconds:
@@ -229,12 +231,12 @@ class StimulusFolder:
         return dataclasses.replace(clip, stop_seconds=min(stop, clip.stop_seconds or math.inf))
 
     def find_problems(self, seconds: Mapping[str, float], sources: Sequence[str] = ()) -> list[Problem]:
-        """List what is wrong with the folder and with the clips of some stimuli; each file is read, none decoded.
+        """List problems of the folder and of the clips of some stimuli; files are read but not decoded.
 
         Args:
-            seconds: the longest trial of each stimulus, by its id.
-            sources: what is read of the clips: a clip without picture blocks where `"picture"` is among them, one
-                without sound where `"sound"` is.
+            seconds: duration of the longest trial of each stimulus, by its id.
+            sources: parts of the clips that are read: a clip without video blocks if `"picture"` is among them, one
+                without audio if `"sound"` is.
         """
         problems = list(self.problems)
         for stimulus, wanted_seconds in seconds.items():
@@ -247,7 +249,7 @@ class StimulusFolder:
         if clip is None:
             file = self.table or self.root
             where = "a row with its file" if self.table else f"{stimulus}.mp4 or another of {', '.join(SUFFIXES)}"
-            yield Problem(file, f"no clip of stimulus {stimulus}; expected {where}")
+            yield Problem(file, f"missing clip of stimulus {stimulus}; expected {where}")
             return
         of_row = f"; it is in line {self.lines[stimulus]} of {STIMULUS_TABLE}" if stimulus in self.lines else ""
         if not clip.path.is_file():
@@ -259,14 +261,14 @@ class StimulusFolder:
             yield Problem(clip.path, str(error).removeprefix(f"{clip.path}: "))
             return
         if facts.picture_seconds is None:
-            yield Problem(clip.path, "no picture; expected a video", is_blocking="picture" in sources)
+            yield Problem(clip.path, "no video track; expected a video", is_blocking="picture" in sources)
         if facts.sound_seconds is None:
-            yield Problem(clip.path, "no sound track; expected a clip with sound", is_blocking="sound" in sources)
+            yield Problem(clip.path, "no audio track; expected a clip with audio", is_blocking="sound" in sources)
         ends = {"picture": facts.picture_seconds, "sound": facts.sound_seconds, "clip": clip.stop_seconds}
         there = {track: max(end - clip.start_seconds, 0.0) for track, end in ends.items() if end is not None}
         short = {track: have for track, have in there.items() if have < wanted_seconds - LENGTH_TOLERANCE_SECONDS}
         if short:
-            # Where it is not said which track is read, any short one blocks.
+            # If the sources are unknown, any short track blocks.
             read = {"picture", "sound"} & set(sources) or {"picture", "sound"}
             lengths = ", ".join(f"{track} of {have:.2f} s" for track, have in short.items())
             yield Problem(
@@ -277,7 +279,7 @@ class StimulusFolder:
             )
 
     def unmatched(self, stimuli: Sequence[str]) -> list[Problem]:
-        """List the rows of `stimuli.csv` whose stimulus is not in the dataset; they block nothing.
+        """List the rows of `stimuli.csv` whose stimulus is not in the dataset; they do not block.
 
         Args:
             stimuli: all stimuli of the dataset.
@@ -295,7 +297,7 @@ class StimulusFolder:
 
 
 def clip_files(root: Path) -> dict[str, list[Path]]:
-    """The files of a folder that are clips by their suffixes (`SUFFIXES`), sorted, by their names without it."""
+    """Return the clip files of a folder (`SUFFIXES`), sorted, by name without suffix."""
     found: dict[str, list[Path]] = {}
     for path in sorted(root.iterdir()):
         if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith("."):
@@ -304,13 +306,13 @@ def clip_files(root: Path) -> dict[str, list[Path]]:
 
 
 def _clip_of_row(root: Path, row: Mapping[str, str]) -> Clip:
-    """The clip of a row of `stimuli.csv`.
+    """Parse a row of `stimuli.csv`.
 
     Raises:
-        ValueError: says what is wrong with the row.
+        ValueError: the row is invalid.
     """
     if not row["file"]:
-        raise ValueError(f"no file of stimulus {row['stimulus']}; expected its name; fill it in")
+        raise ValueError(f"file of stimulus {row['stimulus']} is empty; expected its name; fill it in")
     times = {}
     for name in COLUMNS[2:]:
         try:
@@ -321,7 +323,7 @@ def _clip_of_row(root: Path, row: Mapping[str, str]) -> Clip:
     if not 0 <= start < math.inf or not (stop is None or start < stop < math.inf):
         raise ValueError(
             f"start_seconds is {start:g} and stop_seconds {'empty' if stop is None else format(stop, 'g')}; expected a "
-            "start from 0 on and a later stop"
+            "start of 0 or more and a later stop"
         )
     path = root / row["file"]
     if leaves_folder(path, root) and not may_leave_folder():
@@ -330,15 +332,15 @@ def _clip_of_row(root: Path, row: Mapping[str, str]) -> Clip:
 
 
 class StimulusReader(Reader):
-    """Reader of a dataset whose trials have the clips of a stimulus folder (`Trial.media`).
+    """Reader that adds the clips of a stimulus folder to a dataset's trials (`Trial.media`).
 
-    Everything else is that of the reader of the dataset. Missing and unusable clips are problems of the subjects whose
-    trials need them. Where nothing is read of the stimuli (`for_sources`), it is that reader.
+    Otherwise it behaves as the dataset's reader. Missing and unusable clips are problems of the subjects whose trials
+    need them. If no stimuli are read (`for_sources`), it is replaced by that reader.
 
     Args:
         reader: reader of the dataset.
         folder: the stimulus folder.
-        sources: what is read of the clips, see `StimulusFolder.find_problems`.
+        sources: parts of the clips that are read, see `StimulusFolder.find_problems`.
     """
 
     name = ""
@@ -353,81 +355,81 @@ class StimulusReader(Reader):
         self.stimuli = folder.root
 
     @property
+    @override
     def kind(self) -> str:
-        """See `Reader`."""
         return self._reader.kind
 
     @property
+    @override
     def subjects(self) -> tuple[SubjectId, ...]:
-        """See `Reader`."""
         return self._reader.subjects
 
     @property
+    @override
     def options(self) -> dict[str, Any]:
-        """See `Reader`."""
         return self._reader.options
 
     @property
     def synthetic(self) -> bool:
-        """Whether our own writers made the files of the dataset or the clips."""
+        """Whether the dataset or the clips are synthetic data written by this package."""
         return self._reader.synthetic or self._folder.synthetic
 
     def reopened(self, root: Path | None = None) -> Reader:
-        """See `Reader`; the stimulus folder is read again."""
+        """See `Reader.reopened`; also reads the stimulus folder again."""
         return StimulusReader(self._reader.reopened(root), StimulusFolder.read(self._folder.root), self._sources)
 
+    @override
     def for_sources(self, sources: Sequence[str]) -> Reader:
-        """See `Reader`."""
         others = tuple(source for source in sources if source not in MEDIA_SOURCES)
         reader = self._reader.for_sources(others) if others else self._reader
         return reader if len(others) == len(sources) else StimulusReader(reader, self._folder, sources)
 
+    @override
     def trials(self, subjects: Sequence[SubjectId] | None = None) -> Iterator[Trial]:
-        """See `Reader`."""
         for trial in self._reader.trials(subjects):
             clip = self._folder.clip(trial.stimulus, trial.duration_seconds)
             yield trial if clip is None else dataclasses.replace(trial, media=clip)
 
+    @override
     def source_files(self, subject: SubjectId) -> tuple[Path, ...]:
-        """See `Reader`."""
         return self._reader.source_files(subject)
 
+    @override
     def video_files(self, subject: SubjectId) -> tuple[Path, ...]:
-        """See `Reader`."""
         return self._reader.video_files(subject)
 
+    @override
     def voice_files(self, subject: SubjectId) -> tuple[Path, ...]:
-        """See `Reader`."""
         return self._reader.voice_files(subject)
 
+    @override
     def eye_files(self, subject: SubjectId) -> tuple[Path, ...]:
-        """See `Reader`."""
         return self._reader.eye_files(subject)
 
     def media_files(self, subject: SubjectId) -> tuple[Path, ...]:
-        """All clips of the folder, and `stimuli.csv`; those that the dataset brings along, too."""
+        """Return all clips of the folder and `stimuli.csv`, and those of the dataset itself."""
         return tuple(dict.fromkeys((*self._reader.media_files(subject), *self._folder.files)))
 
+    @override
     def genders(self) -> Mapping[SubjectId, Gender]:
-        """See `Reader`."""
         return self._reader.genders()
 
+    @override
     def missing_files(self) -> tuple[Problem, ...]:
-        """See `Reader`."""
         return self._reader.missing_files()
 
+    @override
     def notes(self, subjects: Sequence[SubjectId] | None = None) -> list[str]:
-        """See `Reader`."""
         return self._reader.notes(subjects)
 
     def inspect(self, subject: SubjectId) -> SubjectReport:
-        """See `Reader`; the clips of the subject's stimuli are looked at too."""
+        """See `Reader.inspect`; also checks the clips of the subject's stimuli."""
         report = self._reader.inspect(subject)
         problems = self._folder.find_problems(_longest([report.description]), self._sources)
         return SubjectReport(report.description, (*report.problems, *problems))
 
     def describe(self) -> dict[str, Any]:
-        """See `Reader`; `stimuli` has a row for each stimulus: lengths of its tracks and silence in seconds."""
+        """See `Reader.describe`; adds `stimuli`, with durations of tracks and silence in seconds per stimulus."""
         description = self._reader.describe()
         seconds = _longest(description["subjects"])
         problems = [*self._folder.find_problems(seconds), *self._folder.unmatched(list(seconds))]
@@ -443,7 +445,7 @@ class StimulusReader(Reader):
         }
 
     def _describe_stimulus(self, stimulus: str, seconds: float, problems: list[Problem]) -> dict[str, Any]:
-        """A row of `describe`; sound that cannot be decoded, or is silent throughout, is added to the problems."""
+        """Return a row of `describe`, and add undecodable or completely silent audio to the problems."""
         clip = self._folder.clip(stimulus, seconds)
         row: dict[str, Any] = {"stimulus": stimulus, "trial_seconds": seconds, "file": None, "start_seconds": None}
         row |= dict.fromkeys(("picture_seconds", "sound_seconds", "silent_seconds"))
@@ -469,7 +471,7 @@ class StimulusReader(Reader):
 
 
 def with_stimuli(reader: Reader, folder: str | Path) -> StimulusReader:
-    """Return a reader whose trials have the clips of a stimulus folder.
+    """Return a reader that adds the clips of a stimulus folder to the trials.
 
     Args:
         reader: reader of the dataset.
@@ -482,28 +484,28 @@ def with_stimuli(reader: Reader, folder: str | Path) -> StimulusReader:
 
 
 def _longest(subjects: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """The longest trial of each stimulus in the descriptions of some subjects, in seconds."""
+    """Return the duration of the longest trial of each stimulus in seconds, from descriptions of subjects."""
     seconds: dict[str, float] = {}
     for trial in (trial for subject in subjects for trial in subject["trials"]):
         seconds[trial["stimulus"]] = max(trial["duration_seconds"], seconds.get(trial["stimulus"], 0.0))
     return seconds
 
 
-# --- a first stimuli.csv
+# --- initial stimuli.csv
 
 
 @dataclasses.dataclass(frozen=True)
 class FirstStimuli:
-    """What `write_first_stimuli` wrote.
+    """Result of `write_first_stimuli`.
 
     Args:
         path: `stimuli.csv`.
         n_stimuli: number of its rows.
-        without_file: stimuli that no file is named by: their cells are left to be filled in.
-        cut: stimuli of longer files, which start where the dataset says.
-        without_start: stimuli of longer files of which the dataset does not say where they start.
-        not_used: files that are of no stimulus by their names.
-        faults: what is wrong with files that cannot be read; their rows have no times.
+        without_file: stimuli without a file of their name: their cells are empty, for the user to fill in.
+        cut: stimuli that are excerpts of longer files, which start where the dataset specifies.
+        without_start: stimuli with longer files whose start the dataset does not specify.
+        not_used: files whose names match no stimulus.
+        faults: problems of unreadable files; their rows have no times.
     """
 
     path: Path
@@ -516,24 +518,24 @@ class FirstStimuli:
 
 
 def write_first_stimuli(folder: str | Path, reader: Reader) -> FirstStimuli:
-    """Write a first `stimuli.csv` for the stimuli of a dataset: files that are named by them, and where clips start.
+    """Write an initial `stimuli.csv` for a dataset: files matched by name, and the start times of clips.
 
-    A file that lasts `LONGER_SECONDS` longer than its trials starts where the dataset says (`Reader.stimulus_starts`)
-    and stops with the longest trial; all others start at 0.
+    In a file that is at least `LONGER_SECONDS` longer than its trials, the clip starts where the dataset specifies
+    (`Reader.stimulus_starts`) and lasts as long as the longest trial; all other clips start at 0.
 
     Args:
         folder: the stimulus folder.
-        reader: reader of the dataset; all of its files are read for the stimuli and their lengths.
+        reader: reader of the dataset; all of its files are read for the stimuli and their durations.
 
     Raises:
-        InputError: there is no such folder, a `stimuli.csv` is there already, or it cannot be written.
+        InputError: the folder is missing, a `stimuli.csv` exists, or it cannot be written.
     """
     folder = Path(folder)
     path = folder / STIMULUS_TABLE
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; expected the folder with the clips")
+        raise InputError(f"{folder}: no such folder; expected the folder with the clips; check the path")
     if path.exists():
-        raise InputError(f"{path}: is there already; expected none; move it away to have another one written")
+        raise InputError(f"{path}: file exists; expected none; move or delete it to write a new one")
     seconds = _longest([reader.inspect(subject).description for subject in reader.subjects])
     files, starts = clip_files(folder), reader.stimulus_starts()
     rows, without_file, cut, without_start, faults = [], [], [], [], []
@@ -558,7 +560,7 @@ def write_first_stimuli(folder: str | Path, reader: Reader) -> FirstStimuli:
     if not rows:
         raise InputError(f"{reader.root}: no trials; expected a dataset with stimuli")
     try:
-        # Never over one that somebody wrote in the meantime.
+        # Exclusive: never overwrites a file that was written in the meantime.
         with path.open("xb") as file:
             file.write(csv_bytes(pd.DataFrame(rows, columns=list(COLUMNS))))
     except OSError as error:

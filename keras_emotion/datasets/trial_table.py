@@ -1,4 +1,4 @@
-"""`trials.csv`: which part of which recording is a trial of whom, under what, and how it was rated."""
+"""Parse `trials.csv`: recording, time, subject, stimulus and ratings of each trial."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ _NOT_RATED = ("", "nan", "n/a", "na")
 
 @dataclasses.dataclass(frozen=True)
 class TrialRow:
-    """A line of the table that makes sense by itself.
+    """Valid row of the table.
 
     Args:
-        line: its number in the file, 1 for the heading.
-        subject, session, trial, presentation, stimulus, ratings, video, video_offset_seconds, split,
-            recorded_together: as in `schema.Trial`.
+        line: line number in the file, 1 for the header.
+        subject, session, trial, presentation, stimulus, ratings: as in `schema.Trial`.
+        video, video_offset_seconds, split, recorded_together: as in `schema.Trial`.
         file: the recording.
-        start_seconds: onset of the stimulus, from the first sample of the recording.
+        start_seconds: stimulus onset, from the first sample of the recording.
         stop_seconds: end of the trial.
-        baseline_seconds: seconds before the onset that belong to the trial.
+        baseline_seconds: seconds before stimulus onset that belong to the trial.
     """
 
     line: int
@@ -66,20 +66,20 @@ class TrialRow:
 
     @property
     def duration_seconds(self) -> float:
-        """Seconds from the onset of the stimulus to the end."""
+        """Seconds from stimulus onset to the end."""
         return self.stop_seconds - self.start_seconds
 
 
 @dataclasses.dataclass(frozen=True)
 class TrialTable:
-    """The table, line by line, with everything in it that is wrong.
+    """Table of trials, with all of its problems.
 
     Args:
         path: the file.
-        rows: lines that make sense, by subject, session and trial.
-        subjects: everyone who is named, sorted.
-        class_names: of the ratings that are words, the words, in the order in which the table first has them.
-        problems: what is wrong.
+        rows: valid rows, by subject, session and trial.
+        subjects: subjects in the table, sorted.
+        class_names: class names of the non-numeric ratings, in order of first occurrence.
+        problems: problems of the table.
     """
 
     path: Path
@@ -89,36 +89,37 @@ class TrialTable:
     problems: tuple[Problem, ...]
 
     def of_subject(self, subject: SubjectId) -> tuple[TrialRow, ...]:
-        """The rows of a subject, by session and trial."""
+        """Return the rows of a subject, by session and trial."""
         return tuple(row for row in self.rows if row.subject == subject)
 
     @classmethod
     def read(cls, root: Path) -> TrialTable:
-        """The table in a folder of recordings.
+        """Read the table in a folder of recordings.
 
         Raises:
-            InputError: there is none, or it cannot be read as csv.
+            InputError: the table is missing, or is not csv.
         """
         path = root / TRIAL_FILE
         if not path.is_file():
             raise InputError(
-                f"{path}: missing: expected one line a trial; `keras-emotion init-trials {root}` writes a first one"
+                f"{path}: missing file; expected one row per trial; `keras-emotion init-trials {root}` writes an "
+                "initial one"
             )
         return _Parser(root, path, read_cells(path)).parsed()
 
 
 class _Parser:
-    """Goes through the table once and keeps what is wrong."""
+    """Parser that goes through the table once and collects its problems."""
 
     def __init__(self, root: Path, path: Path, table: pd.DataFrame):
         self.root, self.path = root, path
         table.columns = table.columns.str.strip()
         self.table = table.apply(lambda column: column.str.strip())
-        # Blank lines, at the end of a file that came out of a spreadsheet, are no trials.
+        # Spreadsheets write blank lines at the end of a file, which are not trials.
         self.table = self.table[(self.table != "").any(axis=1)]
         self.problems: list[Problem] = []
         self.lines_of_faults: dict[tuple[SubjectId | None, str], list[str]] = {}
-        # Ids that are whole numbers, written as such, are numbers; if one of them is not, all are words.
+        # Ids are numbers if all of them are canonical integers, else all are strings.
         self.integer_columns = {
             name
             for name in ("subject", "session")
@@ -128,19 +129,19 @@ class _Parser:
     def parsed(self) -> TrialTable:
         names = list(self.table.columns)
         if missing := [name for name in REQUIRED_COLUMNS if name not in names]:
-            self._say(f"no column {', '.join(missing)}; it has {', '.join(names)} (separated by commas?)")
+            self._say(f"missing column {', '.join(missing)}; found {', '.join(names)}; check that commas separate them")
         doubles = sorted({name for name in names if names.count(name) > 1})
-        # Pandas numbers the second of two columns of one name: `valence.1`.
+        # Pandas numbers duplicate column names: `valence.1`.
         doubles += [name for name in names if name.rpartition(".")[0] in names and name.rpartition(".")[2].isdecimal()]
         reserved = [
             name for name in names if name in WINDOW_COLUMNS and name not in REQUIRED_COLUMNS + OPTIONAL_COLUMNS
         ]
         if unsafe := [name for name in names if has_control_characters(name)]:
-            self._say(f"column {', '.join(map(ascii, unsafe))}: has control characters; rename it")
+            self._say(f"column {', '.join(map(ascii, unsafe))}: control characters; expected plain text; rename it")
         if wrong := [*doubles, *reserved, *(name for name in names if not name or name.startswith("Unnamed: "))]:
-            self._say(f"column {', '.join(wrong)}: expected a name of its own for each rating")
+            self._say(f"column {', '.join(wrong)}: expected a different name for each rating; rename it")
         if not len(self.table):
-            self._say("holds no trials; expected one line a trial")
+            self._say("no trials; expected one row per trial")
         ratings, class_names = self._ratings(
             [name for name in names if name not in {*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS, *wrong}]
         )
@@ -170,7 +171,7 @@ class _Parser:
     # --- ratings
 
     def _ratings(self, names: list[str]) -> tuple[dict[int, dict[str, float]], dict[str, tuple[str, ...]]]:
-        """Ratings by row of the table; a column without a single number holds names of classes."""
+        """Parse ratings by row of the table; a column without any number has class names."""
         ratings: dict[int, dict[str, float]] = {}
         class_names = {}
         for name in names:
@@ -180,21 +181,21 @@ class _Parser:
             has_decimal_commas = column.str.fullmatch(r"[-+]?\d+,\d+").any()
             if is_rated.any() and numbers.isna().all() and not has_decimal_commas:
                 class_names[name] = tuple(dict.fromkeys(column[is_rated]))
-                # They become names of columns in tables of results.
+                # Class names become column names in tables of results.
                 if unsafe := [word for word in class_names[name] if has_control_characters(word)]:
-                    self._say(f"{name} is {unsafe[0]!a}: has control characters; expected plain text")
+                    self._say(f"{name} is {unsafe[0]!a}: control characters; expected plain text")
                 numbers = column.map({word: float(place) for place, word in enumerate(class_names[name])})
             for index in column.index[is_rated]:
                 if np.isfinite(numbers[index]):
                     ratings.setdefault(index, {})[name] = float(numbers[index])
                 else:
-                    self._say(f"line {index + 2}: {name} is {column[index]!r}; expected a number, or nothing")
+                    self._say(f"line {index + 2}: {name} is {column[index]!r}; expected a number or an empty cell")
             if not is_rated.all():
                 lines = ", ".join(str(index + 2) for index in column.index[~is_rated])
-                self._say(f"line {lines}: no {name}; left out where {name} is the target", is_blocking=False)
+                self._say(f"line {lines}: missing {name}; left out if {name} is the target", is_blocking=False)
         return ratings, class_names
 
-    # --- one line
+    # --- single rows
 
     def _row(self, line: int, cells: dict[str, str], ratings: dict[str, float]) -> TrialRow | None:
         faults: list[str] = []
@@ -209,7 +210,7 @@ class _Parser:
             except ValueError:
                 value = np.nan
             if not np.isfinite(value) or (lowest is not None and value < lowest) or (is_whole and value % 1):
-                wanted = "a whole number from 1 on" if is_whole else "a number" + (", 0 or more" if lowest == 0 else "")
+                wanted = "an integer of 1 or more" if is_whole else "a number" + (", 0 or more" if lowest == 0 else "")
                 faults.append(f"{name} is {text!r}; expected {wanted}")
                 return default
             return int(value) if is_whole else value
@@ -236,9 +237,9 @@ class _Parser:
             "presentation": number("presentation", -1, 1, is_whole=True),
             "video_offset_seconds": number("video_offset_seconds", lowest=None),
         }
-        # Not pathlib's: of names that no file can have it raises.
+        # pathlib would raise for invalid file names.
         if video is not None and not os.path.isfile(video) and os.path.exists(video):
-            faults.append(f"video {cells['video']}: is no regular file; expected a video")
+            faults.append(f"video {cells['video']}: not a regular file; expected a video")
         elif video is not None and not os.path.isfile(video):
             faults.append(f"video {cells['video']}: no such file")
         if video is None and row["video_offset_seconds"] is not None:
@@ -255,7 +256,7 @@ class _Parser:
         if faults or None in (subject, trial, start, stop, path):
             return None
         session = self._id("session", cells["session"] or "1") if "session" in cells else 1
-        # Where nobody says what was shown, no two trials are taken to have been shown the same.
+        # Without stimulus names, all trials are assumed to have different stimuli.
         own_stimulus = f"{subject}_{session}_{trial}" if "session" in cells else f"{subject}_{trial}"
         return TrialRow(
             line=line,
@@ -274,7 +275,7 @@ class _Parser:
             **row,
         )
 
-    # --- lines beside each other
+    # --- comparison of rows
 
     def _check_together(self, rows: list[TrialRow]) -> None:
         first: dict[tuple[SubjectId, SubjectId, int], TrialRow] = {}
@@ -283,7 +284,7 @@ class _Parser:
             if other is not row:
                 session = f", session {row.session}" if "session" in self.table else ""
                 self._say(
-                    f"line {other.line} and {row.line}: both are trial {row.trial} of subject {row.subject}{session}",
+                    f"line {other.line} and {row.line}: duplicate trial {row.trial} of subject {row.subject}{session}",
                     row.subject,
                 )
         for earlier, later in _overlaps(rows):
@@ -296,11 +297,11 @@ class _Parser:
 
 
 def _overlaps(rows: list[TrialRow]) -> Iterator[tuple[TrialRow, TrialRow]]:
-    """Of each file, the trials that start before one that started earlier has ended."""
+    """Yield pairs of trials of one file that overlap."""
     last: dict[Path, TrialRow] = {}
     for row in sorted(rows, key=lambda row: (str(row.file), row.start_seconds)):
         before = last.get(row.file)
-        # Ends and starts that were rounded to a microsecond may be the same moment.
+        # Ends and starts that differ by rounding to a microsecond are the same time.
         if before is not None and row.start_seconds < before.stop_seconds - 1e-6:
             yield before, row
         if before is None or row.stop_seconds > before.stop_seconds:

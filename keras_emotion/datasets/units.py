@@ -1,4 +1,4 @@
-"""Units of signals as files, sidecars and streams spell them: one table for all of them."""
+"""Parse units of signals in files, sidecars and streams: one table for all of them."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import re
 import unicodedata
 
 UNKNOWN = "a.u."
-"""Unit of a channel of which nothing says what it is in."""
+"""Unit of a channel whose unit is unknown."""
 
 _PREFIXES = {"": 1.0, "p": 1e-12, "n": 1e-9, "u": 1e-6, "m": 1e-3, "k": 1e3, "M": 1e6}
 _PREFIX_WORDS = {"pico": "p", "nano": "n", "micro": "u", "milli": "m", "kilo": "k", "mega": "M"}
 
-# Base by symbol or word (lower case), and the unit in which the suite gives it.
+# Base unit by symbol or word (lower case), and its unit in loaded recordings.
 _BASES = {"v": "V", "volt": "V", "volts": "V", "s": "S", "siemens": "S", "ohm": "ohm", "ohms": "ohm"}
 _GIVEN_IN = {"V": ("uV", 1e6), "S": ("uS", 1e6), "ohm": ("ohm", 1.0)}
-# Of skin, two are as common as the ones above: they stay, so that stored models and features know them again.
+# Of skin conductance, nS stays too, so that stored models and features remain valid.
 _KEPT = {("k", "ohm"): "kOhm", ("n", "S"): "nS"}
 _AS_THEY_ARE = {
     "c": "degC",
@@ -40,13 +40,13 @@ _WORDS = re.compile(r"(?P<prefix>pico|nano|micro|milli|kilo|mega)?\s*(?P<base>vo
 
 @dataclasses.dataclass(frozen=True)
 class Unit:
-    """How a spelling of a unit is understood.
+    """Interpretation of a unit.
 
     Args:
-        name: the unit in which the suite gives such signals: `"uV"`, `"uS"`, `"nS"`, `"ohm"`, `"kOhm"`, `"degC"`,
-            `"%"`, `"bpm"`, or the spelling itself where it is none of them.
-        factor: what values in the unit as spelt are multiplied by to be in `name`.
-        is_known: whether the spelling is in the table.
+        name: unit of such signals in loaded recordings: `"uV"`, `"uS"`, `"nS"`, `"ohm"`, `"kOhm"`, `"degC"`, `"%"`,
+            `"bpm"`, or the original spelling if it is none of them.
+        factor: factor from the original unit to `name`.
+        is_known: whether the unit is in the table.
     """
 
     name: str
@@ -55,18 +55,18 @@ class Unit:
 
     @property
     def is_voltage(self) -> bool:
-        """Whether it is a unit of voltage."""
+        """Whether the unit is a voltage."""
         return self.name == "uV"
 
 
 def read_unit(text: str | None) -> Unit:
-    """What a file, sidecar or stream means by a unit.
+    """Parse a unit of a file, sidecar or stream.
 
-    Both characters that look like a mu are one; the prefix `m` (milli) and `M` (mega) are told apart by case, as the
-    International System of Units has them, and words (`microvolts`) are read in any case.
+    Both mu characters are equivalent; the prefixes `m` (milli) and `M` (mega) are case-sensitive, as in the SI, and
+    words (`microvolts`) are case-insensitive.
 
     Args:
-        text: the unit as spelt; `None` where there is none.
+        text: the unit as spelled; `None` if missing.
 
     Example:
         >>> read_unit("\N{GREEK SMALL LETTER MU}V"), read_unit("nanovolts").factor, read_unit("kOhm").name
@@ -93,5 +93,5 @@ def read_unit(text: str | None) -> Unit:
 
 
 def _rounded(factor: float) -> float:
-    # 1e-9 times 1e6 is a last bit away from 1e-3.
+    # 1e-9 times 1e6 differs from 1e-3 in the last bit.
     return float(f"{factor:.12g}")

@@ -102,8 +102,7 @@ def compare(
         second: the other model's predictions, with rows in any order.
         scope: scope of the protocol.
         scored_unit: scored unit of the protocol. Trial votes use mean probabilities, or the windows' votes where one of
-        the
-            tables has no probabilities.
+            the tables has no probabilities.
         seed: seed of the bootstrap.
         n_resamples: number of bootstrap resamples.
         level: coverage of the bootstrap interval.

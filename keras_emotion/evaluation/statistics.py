@@ -31,8 +31,8 @@ class ChanceBand(NamedTuple):
         mean: mean of the null distribution.
         low: lower end of the band.
         high: upper end of the band.
-        p_value: one-sided, (1 + null accuracies that reach the real one) / (1 + permutations); where there are
-        fewer than 200 distinct labelings, the share of all of them that reach it; NaN with fewer than 20.
+        p_value: one-sided, (1 + null accuracies that reach the real one) / (1 + permutations); with fewer
+            than 200 distinct labelings, the share of all of them that reach it; NaN with fewer than 20.
         n_labelings: number of distinct labelings that the permutation can give.
     """
 

@@ -1,4 +1,4 @@
-"""Experiments: configuration, jobs, training, records. Keras is imported when the first job starts, not before."""
+"""Experiments: configuration, jobs, training, records. Keras is imported only when the first job starts."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Compiled Keras models that are reused from fold to fold, and their outputs for windows."""
+"""Compiled Keras models, reused between folds, and their outputs for windows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from keras_emotion.experiment.fold import Fold
 from keras_emotion.experiment.origin import Origin
-from keras_emotion.files import TEMPORARY_PREFIX
+from keras_emotion.files import TEMPORARY_PREFIX, sync_file
 from keras_emotion.pipelines import WindowBatches
 from keras_emotion.schema import InputError
 from keras_emotion.systems.base import path_contents
@@ -22,18 +22,18 @@ from keras_emotion.systems.stages import Stage
 
 
 class CompiledModel:
-    """A compiled model that can be set back to the state of a newly built one, as often as there are folds.
+    """Compiled model that can be reset to the state of a newly built one for each fold.
 
-    Building and tracing a network takes seconds, a small fold not much longer. So the traced functions are kept, and
-    `reset` copies every variable of a newly built, untraced model, and the initial state of the optimizer. The result
-    equals that of a new model.
+    Building and tracing a network takes seconds, often as long as training a small fold. Therefore the traced functions
+    are reused, and `reset` copies every variable of a newly built, untraced model, and the initial state of the
+    optimizer. The result equals that of a new model.
 
     Args:
-        stage: what is built, and which of its layers are trained.
-        training: how it is trained.
+        stage: defines the network, and which of its layers are trained.
+        training: training settings.
         shapes: window shape by modality.
         n_classes: number of classes.
-        inference: what the saved model carries along.
+        inference: metadata for the saved model.
     """
 
     def __init__(
@@ -49,12 +49,13 @@ class CompiledModel:
                 stage.freeze(model)
                 return model
             except ValueError as error:
-                # Models check their arguments, and name them so; these follow from options and from what is read.
+                # Errors of models name their arguments; here these follow from options and from the data.
                 if isinstance(error, InputError) or not str(error).startswith("`"):
                     raise
                 listed = ", ".join(f"{name} {' x '.join(map(str, shape))}" for name, shape in shapes.items())
                 raise InputError(
-                    f"{type(stage.system).__name__}: no network for windows of this shape ({listed}): {error}; change "
+                    f"{type(stage.system).__name__}: the network does not support windows of this shape ({listed}): "
+                    f"{error}; change "
                     "the options of the system, see --help-all"
                 ) from error
             finally:
@@ -74,7 +75,7 @@ class CompiledModel:
         self._optimizer_state = [keras.ops.convert_to_numpy(variable) for variable in self.model.optimizer.variables]
 
     def reset(self, seed: int) -> None:
-        """Weights, seeds and optimizer as in a new model built under `seed`."""
+        """Reset weights, seeds and optimizer to those of a new model built with `seed`."""
         import keras
 
         keras.utils.set_random_seed(seed)
@@ -86,9 +87,9 @@ class CompiledModel:
 
 
 def use_xla(training: Training) -> bool:
-    """Whether XLA compiles the training step: with a GPU yes, on a CPU no, unless the configuration says which.
+    """Return whether XLA compiles the training step: by default on a GPU, but not on a CPU.
 
-    On Keras's JAX backend always yes: without it each operation would be a program of its own.
+    Always on Keras's JAX backend: otherwise each operation would be a separate program.
     """
     import keras
 
@@ -102,17 +103,17 @@ _COMPILED: dict[str, CompiledModel] = {}
 
 
 def compiled_model(fold: Fold, inference: dict, stage: Stage | None = None) -> CompiledModel:
-    """This process's compiled model for the architecture and shapes of a fold; made at the first call.
+    """Return this process's compiled model for the architecture and shapes of a fold; created at the first call.
 
     Args:
         fold: the windows and the system.
-        inference: what the saved model carries along.
-        stage: the stage; by default the only one of the fold's system.
+        inference: metadata for the saved model.
+        stage: the stage; default: the only one of the fold's system.
     """
     stage = stage or Stage(system=fold.system)
     n_classes = len(fold.unit.class_names)
-    # The system as a whole, and the content of its files: `scientific_config` of one with pre-trained weights names
-    # neither the file nor what is in it.
+    # Includes the content of files: `scientific_config` of a system with pre-trained weights contains neither their
+    # path nor their content.
     system = [type(fold.system).__name__, fold.system.model_dump(mode="json"), path_contents(fold.system)]
     key = json.dumps([system, stage.key(), fold.training.model_dump(), fold.shapes, n_classes, inference])
     if key not in _COMPILED:
@@ -121,9 +122,9 @@ def compiled_model(fold: Fold, inference: dict, stage: Stage | None = None) -> C
 
 
 def outputs(model, batches: WindowBatches) -> dict[str, np.ndarray]:
-    """`(windows, ...)` float32 of each output of the model by name, for the windows of `batches` in their order.
+    """Return `(windows, ...)` float32 of each output of the model by name, for the windows of `batches` in order.
 
-    The only output of a model that does not name them is called `"output"`.
+    A single unnamed output is called `"output"`.
     """
     import keras
 
@@ -140,12 +141,12 @@ def _named(given: Any) -> dict[str, Any]:
 
 
 def predict(model, batches: WindowBatches) -> np.ndarray:
-    """`(windows, n_classes)` float64 probabilities of the windows of `batches`, in their order."""
+    """Return `(windows, n_classes)` float64 probabilities of the windows of `batches`, in order."""
     return predict_and_keep(model, batches, ())[0]
 
 
 def predict_and_keep(model, batches: WindowBatches, names: Sequence[str]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """`predict`, and of the same pass the outputs with these names (see `outputs`), `(windows, ...)`."""
+    """Return `predict`, and from the same pass the outputs with these names (see `outputs`), `(windows, ...)`."""
     import keras
 
     probabilities: list[np.ndarray] = []
@@ -161,13 +162,15 @@ def predict_and_keep(model, batches: WindowBatches, names: Sequence[str]) -> tup
 
 
 def save_model(model, path: Path, origin: Origin) -> None:
-    """Save a network with what it was trained on under a temporary name, and rename it when it is whole."""
+    """Save a network with the origin of its training data, under a temporary name that is renamed when complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A name of its own also for processes of other machines that share the disk.
+    # The name is unique also across machines that share the disk.
     temporary = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}-{path.name}")
     try:
         model.save(temporary)
         origin.add_to(temporary)
+        # The record of the job is synced to disk next; after a power failure it must not be there without the model.
+        sync_file(temporary)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Experiments on ratings that follow time: each step of a trial has a value, and whole trials are tested."""
+"""Experiments on continuous ratings: each step of a trial has a value, and whole trials are tested."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from keras_emotion.experiment.continuous_fold import (
 )
 from keras_emotion.experiment.engine import in_workers
 from keras_emotion.experiment.runner import compute_part
-from keras_emotion.files import write_whole
+from keras_emotion.files import remove_leftovers, write_whole
 from keras_emotion.json_files import read_user_json
 from keras_emotion.logs import log_to_file, run_log, start_log
 from keras_emotion.pipelines import ChannelEntropies, StoredFeatures
@@ -37,23 +37,22 @@ _SHARES_TRIALS = ("windows", "overlapping_windows")
 
 
 class ContinuousExperiment(Configuration):
-    """One experiment on a rating that follows time.
+    """Experiment on a continuous rating.
 
     Args:
         dataset: name of the dataset.
         rating: name of the rating (`keras_emotion.schema.Trial.continuous_ratings`).
         subjects: ids of the subjects; all by default.
-        models: models to compare. `"ridge"`: ridge regression of each step by itself. `"facrnn"`:
+        models: models to compare. `"ridge"`: ridge regression of each step independently. `"facrnn"`:
             `keras_emotion.models.FACRNNRegressor` on sequences of steps. Both read differential entropies of theta,
-            alpha, beta and gamma, and train on the training trials alone; the validation trials choose penalty and
+            alpha, beta and gamma, and train on the training trials only; the validation trials choose penalty and
             epoch.
-        protocols: protocols to compare; each has to keep trials whole. Folds are stratified by whether a trial's mean
-            rating lies above the median.
+        protocols: protocols to compare; each must keep trials whole. Folds are stratified by whether a trial's mean
+            rating is above the median.
         step_seconds: length of a step in seconds, a whole number of samples.
-        delay_seconds: how much later than the moment it is about a value of the rating was given. Who rates needs some
-            seconds; studies take 0 to 4.
-        maximum_repetitions: at most so many repetitions of each protocol; 0 is as many as it defines.
-        maximum_folds: at most so many folds of each protocol; 0 is as many as it defines.
+        delay_seconds: reaction time: delay of a rating value relative to the rated moment; studies use 0 to 4 s.
+        maximum_repetitions: upper limit of the repetitions of each protocol; 0: as many as it defines.
+        maximum_folds: upper limit of the folds of each protocol; 0: as many as it defines.
         training: see `ContinuousTraining`.
         seed: seed of folds, weights and shuffling.
     """
@@ -75,7 +74,7 @@ class ContinuousExperiment(Configuration):
     def _trials_are_whole(cls, names):
         for name in names:
             if name not in PROTOCOLS:
-                raise ValueError(f"{name!r} is none of {', '.join(PROTOCOLS)}")
+                raise ValueError(f"{name!r} is unknown; expected one of {', '.join(PROTOCOLS)}")
             protocol = PROTOCOLS[name]
             if protocol.disjoint in _SHARES_TRIALS or protocol.epoch_chosen_by != "inner_validation":
                 raise ValueError(
@@ -91,7 +90,7 @@ class ContinuousJob(NamedTuple):
     Args:
         protocol: name of the protocol.
         repetition: number of the repetition, from 0.
-        name: of its files.
+        name: name of its files.
         parts: `(training, validation, test)` positions of steps.
     """
 
@@ -103,13 +102,13 @@ class ContinuousJob(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class ContinuousResult:
-    """What an experiment gave.
+    """Result of an experiment on a continuous rating.
 
     Args:
-        steps: a row for each rated test step of each protocol, repetition and model or baseline: the columns of a
+        steps: one row per rated test step of each protocol, repetition and model or baseline: the columns of a
             window table, `rating`, `prediction`, `protocol`, `repetition` and `model`.
         scale: lowest and highest value of the rating.
-        notes: what was left out, a sentence each.
+        notes: data that were left out, one sentence each.
         synthetic: whether the data are synthetic.
     """
 
@@ -127,31 +126,34 @@ def run_continuous(
     runtime: Runtime | None = None,
     report: Callable[[str], None] = print,
 ) -> ContinuousResult:
-    """Train and test all folds that the folder does not hold yet.
+    """Train and test all folds that are missing in the folder.
 
     Args:
         experiment: the experiment.
         dataset: a reader.
-        output: folder of the run. What is there of the same experiment on the same data is taken up.
+        output: run folder. Results of the same experiment on the same data are reused.
         runtime: workers and feature store.
-        report: is given a line for each fold that is done.
+        report: called with one line for each finished fold.
 
     Raises:
-        InputError: the data lack the rating, cannot be read or split, or the folder is that of another experiment.
+        InputError: the data lack the rating, cannot be read or split, or the folder belongs to another experiment.
     """
     runtime = runtime or Runtime()
     part = ChannelEntropies(window_seconds=experiment.step_seconds)
     subjects = experiment.subjects or tuple(dataset.subjects)
     folders = compute_part(part, dataset, subjects, runtime)
     output.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(output, output / PREDICTIONS)
     config = {
         "experiment": experiment.model_dump(mode="json"),
-        # Named by the hash of the recordings and of what is computed of them.
+        # Named by the hash of the recordings and of the features.
         "features": [folder.name for folder in folders.values()],
     }
     known = _read_config(output / CONFIG)
     if known is not None and (found := differences({key: known.get(key) for key in config}, config)):
-        raise InputError(f"{output}: a run of another experiment ({'; '.join(found[:3])}); choose another --output")
+        raise InputError(
+            f"{output}: contains a run of another experiment ({'; '.join(found[:3])}); choose another --output"
+        )
     if known is None or not (output / STEPS).is_file():
         table, scale, notes = rated_steps(experiment, dataset, subjects, folders)
         write_whole(output / STEPS, csv_bytes(table))
@@ -159,7 +161,7 @@ def run_continuous(
         write_whole(output / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
         known = config
     scale, notes = tuple(known["scale"]), list(known["notes"])
-    # As workers read it, ids as text.
+    # As read by workers, with ids as text.
     table = read_steps(output / STEPS)
     jobs, reasons = _jobs(experiment, table)
     notes += reasons
@@ -208,8 +210,8 @@ def rated_steps(
     """Read the rating of each step of the stored features.
 
     Returns:
-        The window tables of all subjects with a column `rating`, NaN where there is none; the scale; and notes of what
-        has no rating.
+        The window tables of all subjects with a column `rating`, NaN where it is missing; the scale; and notes on
+        missing ratings.
 
     Raises:
         InputError: no trial has the rating, or trials have different scales.
@@ -232,9 +234,9 @@ def rated_steps(
             ratings[rows] = step_ratings(rating, starts, experiment.step_seconds, experiment.delay_seconds)
         tables.append(table.assign(**{RATING: ratings}))
     if not n_rated:
-        listed = ", ".join(sorted(names)) or "none at all"
+        listed = ", ".join(sorted(names)) or "none"
         raise InputError(
-            f"{dataset.root}: no trial has the continuous rating {experiment.rating}; expected one of those there are: "
+            f"{dataset.root}: no trial has the continuous rating {experiment.rating}; expected one of: "
             f"{listed}; see keras-emotion describe"
         )
     if len(scales) > 1:
@@ -246,22 +248,23 @@ def rated_steps(
     of_rated_trials = is_rated.groupby([steps[column] for column in TRIAL_KEY]).transform("any")
     if missing := int((of_rated_trials & ~is_rated).sum()):
         notes.append(
-            f"{missing} of {int(of_rated_trials.sum())} steps of the others have no value of {experiment.rating}: they "
-            "are predicted and not scored"
+            f"{missing} of {int(of_rated_trials.sum())} steps of the other trials have no value of "
+            f"{experiment.rating}: they "
+            "are predicted but not scored"
         )
     own = [name for name in steps.columns if name in (*WINDOW_COLUMNS, "split", "recorded_together", RATING)]
     return steps[own], scales.pop(), tuple(notes)
 
 
 def _jobs(experiment: ContinuousExperiment, table: pd.DataFrame) -> tuple[list[ContinuousJob], list[str]]:
-    """All folds, and why some subjects have none.
+    """Return all folds, and why some subjects have none.
 
     Raises:
         InputError: there is no fold.
     """
     codes, _ = pd.factorize(pd.MultiIndex.from_frame(table[list(TRIAL_KEY)]))
     means = table[RATING].groupby(codes).mean()
-    # One row for each trial with a rating, as the splitters know windows.
+    # One row per rated trial, as the splitters expect.
     first = pd.Series(np.arange(len(table))).groupby(codes).first()
     rated = first[means.notna()]
     trials = table.iloc[rated].reset_index(drop=True)

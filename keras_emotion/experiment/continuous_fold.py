@@ -1,4 +1,4 @@
-"""One fold of an experiment on a rating that follows time: train on some trials, predict each step of others."""
+"""One fold of an experiment on a continuous rating: train on some trials, predict each step of others."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ _SEQUENCES_AT_ONCE = 256
 
 
 class ContinuousTraining(Configuration):
-    """How the network of steps is trained; `ridge` has none of it.
+    """Training settings of the sequence network; not used by `ridge`.
 
     Args:
-        steps: steps of a sequence. Sequences overlap by half, in training and in prediction: the network knows nothing
-            of what was before the first step of a sequence.
-        epochs: passes over the training sequences, at most.
-        patience: epochs without a better loss on the validation trials after which training ends; the best weights are
-            kept.
-        batch_size: sequences a step; the loss compares the values of a batch.
-        learning_rate: of Adam.
+        steps: number of steps of a sequence. Sequences overlap by half, in training and in prediction: the network has
+            no information from before the first step of a sequence.
+        epochs: maximum number of passes over the training sequences.
+        patience: number of epochs without improvement of the validation loss after which training ends; the best
+            weights are kept.
+        batch_size: number of sequences per step; the loss compares the values of a batch.
+        learning_rate: learning rate of Adam.
         width_multiplier: width of the network, see `keras_emotion.models.FACRNNRegressor`.
         units: size of its recurrent states.
     """
@@ -55,12 +55,12 @@ class ContinuousTraining(Configuration):
 
 
 class ContinuousData:
-    """Features and ratings of the steps of all persons.
+    """Features and ratings of the steps of all subjects.
 
     Args:
         folders: folder of the stored features of each subject (`keras_emotion.pipelines.ChannelEntropies`), in the
             order of the table.
-        table: a row for each step: the columns of a window table and `rating`, NaN where nobody rated.
+        table: one row per step: the columns of a window table and `rating`, NaN where it is missing.
     """
 
     def __init__(self, folders: Sequence[Path], table: pd.DataFrame):
@@ -68,7 +68,7 @@ class ContinuousData:
 
     @functools.cached_property
     def features(self) -> np.ndarray:
-        """`(steps, channels, bands)` float32 of all subjects.
+        """Return `(steps, channels, bands)` float32 of all subjects.
 
         Raises:
             InputError: not all recordings have the same channels.
@@ -79,14 +79,14 @@ class ContinuousData:
             if own.channels.names != channels.names or own.channels.n_missing:
                 raise InputError(
                     f"subject {own.table['subject'].iloc[0]}: not all of its recordings have the channels "
-                    f"{', '.join(channels.names)}; leave the subject out, with --subjects"
+                    f"{', '.join(channels.names)}; leave the subject out with --subjects"
                 )
             arrays.append(np.asarray(own.arrays["entropy"]))
         return np.concatenate(arrays)
 
     @functools.cached_property
     def cells(self) -> np.ndarray:
-        """`(channels, 2)` cells of the channels on the grid."""
+        """Return the `(channels, 2)` grid cells of the channels."""
         return signals.grid_positions(self._channels.names, GRID, direction_array(self._channels.directions))
 
     @functools.cached_property
@@ -101,17 +101,17 @@ _KINDS = {
     "stop_seconds": "number",
     RATING: "number",
 }
-"""What the columns of `steps.csv` hold; all others hold text."""
+"""Types of the columns of `steps.csv`; all others are text."""
 
 
 def read_steps(path: Path) -> pd.DataFrame:
-    """Read the table of steps of a run folder; ids of subjects and sessions are text there."""
+    """Read the table of steps of a run folder; ids of subjects and sessions are text."""
     return read_table(path, _KINDS, (*WINDOW_COLUMNS, RATING))
 
 
 @functools.lru_cache(maxsize=1)
 def _data(folders: tuple[Path, ...], steps_file: Path, size: int, modified_ns: int) -> ContinuousData:
-    """The data of a run, read once in each process, and again where the file of the steps is another one."""
+    """Return the data of a run, cached per process until the file of the steps changes."""
     return ContinuousData(folders, read_steps(steps_file))
 
 
@@ -125,7 +125,7 @@ def predict_fold(
     scale: tuple[float, float],
     seed: int,
 ) -> None:
-    """Train a model on the steps of some trials, and write what it predicts for those of others.
+    """Train a model on the steps of some trials, and write its predictions for those of others.
 
     Args:
         file: .npy file for the predictions of the test steps, float64.
@@ -135,7 +135,7 @@ def predict_fold(
         steps_file: the table of steps.
         training: how the network is trained.
         scale: lowest and highest value of the rating.
-        seed: of weights and shuffling; the name of the file is drawn on, too.
+        seed: seed of weights and shuffling, combined with the name of the file.
 
     Raises:
         InputError: recordings have different channels, or a trial is shorter than a sequence.
@@ -147,7 +147,7 @@ def predict_fold(
     ratings = (data.table[RATING].to_numpy() - middle) / half
     features = data.features
     known = parts[0][~np.isnan(ratings[parts[0]])]
-    # In float64: entropies of many steps are summed.
+    # float64, because entropies of many steps are summed.
     mean, deviation = features[known].mean(axis=0, dtype=np.float64), features[known].std(axis=0, dtype=np.float64)
     train = {"ridge": _ridge, "facrnn": _network}[model]
     job_seed = zlib.crc32(f"{seed} {file.stem}".encode())
@@ -167,7 +167,7 @@ def _ridge(
     training: ContinuousTraining,
     seed: int,
 ) -> np.ndarray:
-    """Ridge regression of each step by itself; the validation steps choose the penalty."""
+    """Fit a ridge regression of each step independently; the validation steps choose the penalty."""
     from sklearn.linear_model import Ridge
 
     mean, deviation = statistics
@@ -190,7 +190,7 @@ def _network(
     training: ContinuousTraining,
     seed: int,
 ) -> np.ndarray:
-    """The network of steps, trained for its concordance; the validation trials choose the epoch."""
+    """Train the sequence network for its concordance; the validation trials choose the epoch."""
     import keras
 
     from keras_emotion.losses import ConcordanceLoss
@@ -200,7 +200,7 @@ def _network(
     # (steps, channels, bands) -> (steps, rows, columns, bands)
     maps = np.moveaxis(signals.to_grid(np.swapaxes(data.features, 1, 2), data.cells, GRID), 1, -1)
     train, validation, test = (sequences(data.table, rows, training.steps) for rows in parts)
-    # A sequence with steps that nobody rated teaches nothing.
+    # Sequences with unrated steps are not usable for training.
     train, validation = (one[~np.isnan(ratings[one]).any(axis=1)] for one in (train, validation))
     for name, found in (("training", train), ("validation", validation)):
         if not len(found):
@@ -223,7 +223,7 @@ def _network(
         {"eeg": maps[train]},
         ratings[train].astype(np.float32),
         validation_data=({"eeg": maps[validation]}, ratings[validation].astype(np.float32)),
-        # The loss of two batches is not the mean of theirs.
+        # The loss of two batches is not the mean of their losses.
         validation_batch_size=len(validation),
         epochs=training.epochs,
         batch_size=training.batch_size,
@@ -233,14 +233,14 @@ def _network(
         ],
         verbose=0,
     )
-    # Called, as `predict` would be traced anew for the network of each fold.
+    # Called directly, because `predict` would be traced again for the network of each fold.
     predicted = np.concatenate(
         [
             keras.ops.convert_to_numpy(model({"eeg": maps[test[start : start + _SEQUENCES_AT_ONCE]]}, training=False))
             for start in range(0, len(test), _SEQUENCES_AT_ONCE)
         ]
     )
-    # A step that is in several sequences gets the mean of them.
+    # A step in several sequences gets their mean.
     sums, count = np.zeros(len(ratings)), np.zeros(len(ratings))
     np.add.at(sums, test, predicted)
     np.add.at(count, test, 1)
@@ -248,15 +248,15 @@ def _network(
 
 
 def sequences(table: pd.DataFrame, rows: np.ndarray, n_steps: int) -> np.ndarray:
-    """Consecutive steps of whole trials, in sequences that overlap by half; the last one ends with its trial.
+    """Divide whole trials into sequences of consecutive steps that overlap by half; the last one ends with the trial.
 
     Args:
-        table: a row for each step, those of a trial in a row and in the order of time.
+        table: one row per step, consecutive within a trial and in order of time.
         rows: increasing positions of the steps of whole trials.
         n_steps: steps of a sequence.
 
     Returns:
-        `(sequences, n_steps)` positions in `table`, in which each of `rows` is at least once.
+        `(sequences, n_steps)` positions in `table`; each of `rows` occurs at least once.
 
     Raises:
         InputError: a trial has fewer steps.

@@ -1,4 +1,4 @@
-"""An experiment and its data as a file, so that a run can be looked at again without the script that started it."""
+"""Description file of an experiment and its data, so that a run can be reopened without its script."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from keras_emotion.systems.experiment import Experiment
 from keras_emotion.systems.registry import find_system
 
 DESCRIPTION = "experiment.json"
-"""The file in a run folder. It holds paths, and is no part of the run's identity (`config.json`)."""
+"""File in a run folder. It contains paths, and is not part of the run's identity (`config.json`)."""
 
 
 def describe_experiment(experiment: Experiment, dataset: Reader) -> dict[str, Any]:
-    """Experiment and dataset as JSON-able values."""
-    # Paths that mean the same from any folder.
+    """Describe experiment and dataset as JSON-able values."""
+    # Absolute paths, valid from any folder.
     store = experiment.runtime.feature_store.absolute()
     return {
         "experiment": experiment.changed({"runtime.feature_store": store}).model_dump(mode="json"),
@@ -35,7 +35,7 @@ def describe_experiment(experiment: Experiment, dataset: Reader) -> dict[str, An
 
 
 def _stimuli_of(dataset: Reader) -> str:
-    """The stimulus folder; relative to the dataset where it lies there, so that both can be moved."""
+    """Return the stimulus folder; relative to the dataset if inside it, so that both can be moved."""
     root, folder = dataset.root.absolute(), dataset.stimuli.absolute()
     return str(folder.relative_to(root) if folder.is_relative_to(root) else folder)
 
@@ -43,12 +43,12 @@ def _stimuli_of(dataset: Reader) -> str:
 def load_experiment(
     path: Path | str, data_root: Path | None = None, stimuli: Path | None = None
 ) -> tuple[Experiment, Reader]:
-    """Read what `describe_experiment` gave.
+    """Read the result of `describe_experiment`.
 
     Args:
         path: the file, or the folder of a run.
-        data_root: folder of the dataset, where it is no longer where it was.
-        stimuli: the stimulus folder, likewise.
+        data_root: folder of the dataset, if it has moved.
+        stimuli: the stimulus folder, if it has moved.
 
     Raises:
         InputError: there is no such file, it is damaged, this version would compute something else, the data are not

@@ -17,7 +17,7 @@ import pandas as pd
 from keras_emotion.datasets import Reader
 from keras_emotion.datasets.reader import SubjectId
 from keras_emotion.experiment.runner import compute_part
-from keras_emotion.files import sync_file, temporary_path
+from keras_emotion.files import remove_leftovers, sync_file, temporary_path
 from keras_emotion.pipelines import (
     ChannelEntropies,
     FeaturePart,
@@ -39,15 +39,15 @@ _GROUPS = {
     "trial": ("subject", "session", "trial"),
     "stimulus": ("stimulus",),
 }
-"""Columns of the window table that name each kind of group: sessions and trials are numbered anew for each subject."""
+"""Columns of the window table that identify each kind of group: sessions and trials are numbered within subjects."""
 
 
 @dataclasses.dataclass(frozen=True)
 class FeatureKind:
-    """Features that can be written as one array.
+    """Kind of features that can be written as one array.
 
     Args:
-        make_part: the part, from the length of a window and the hop between windows (seconds; `None`: side by side),
+        make_part: the part, from the length of a window and the hop between windows (seconds; `None`: no overlap),
             and whether the baseline before the stimulus is subtracted.
         array: name of the array of the part.
         axes: names of the axes of the array.
@@ -79,7 +79,7 @@ def _raw(channels: str) -> Callable[[float, float | None, bool], FeaturePart]:
 
 def _official(window_seconds: float, hop_seconds: float | None, subtract_baseline: bool) -> FeaturePart:
     if subtract_baseline:
-        raise ValueError("subtract_baseline: features that a dataset distributes have no baseline; leave it out")
+        raise ValueError("subtract_baseline: features distributed with a dataset have no baseline; leave it out")
     return OfficialFeatures(window_seconds=window_seconds, hop_seconds=hop_seconds)
 
 
@@ -89,13 +89,13 @@ FEATURE_KINDS: Mapping[str, FeatureKind] = {
     "raw_all": FeatureKind(_raw("all"), "bio", ("windows", "samples", "channels")),
     "official": FeatureKind(_official, "eeg", ("windows", "steps", "channels", "bands")),
 }
-"""Features by the name that the command line knows: differential entropies, the EEG, all channels of the recording, and
-the features that the authors of the dataset distribute."""
+"""Features by their name on the command line: differential entropies, the EEG, all channels of the recording, and the
+features distributed by the authors of the dataset."""
 
 
 @dataclasses.dataclass(frozen=True)
 class FeatureTable:
-    """What was written.
+    """Description of a written feature file.
 
     Args:
         path: the file.
@@ -104,7 +104,7 @@ class FeatureTable:
         targets: names of the columns of `y`.
         n_subjects: number of subjects.
         n_trials: number of trials.
-        notes: windows that were left out, missing channels and missing ratings, a sentence each.
+        notes: windows that were left out, missing channels and missing ratings, one sentence each.
         synthetic: whether the data are synthetic.
     """
 
@@ -131,7 +131,7 @@ def write_feature_table(
     runtime: Runtime | None = None,
     overwrite: bool = False,
 ) -> FeatureTable:
-    """Compute the features of a dataset, and write them into an .npz file for `numpy.load(..., allow_pickle=False)`.
+    """Compute the features of a dataset, and write them to an .npz file for `numpy.load(..., allow_pickle=False)`.
 
     | array | content |
     |---|---|
@@ -141,23 +141,23 @@ def write_feature_table(
     | `start_seconds`, `stop_seconds` | `(windows,)` from the onset of the stimulus |
     | `channel_names`, `channel_units` | in the order of the channels of `X` |
     | `band_names`, `band_edges_hz` | in the order of the bands of `X`, `(bands, 2)`; empty without bands |
-    | `sampling_rate_hz` | of the signals that `X` was computed from; NaN where it was computed from none |
-    | `class_names@<rating>` | names of the classes of a rating that is the index of a class |
+    | `sampling_rate_hz` | of the signals from which `X` was computed; NaN if none |
+    | `class_names@<rating>` | names of the classes of a rating that is a class index |
     | `description` | JSON: dataset, whether it is synthetic, and the parameters of the features |
 
-    Each column of `groups` is an argument `groups` of scikit-learn's splitters: a trial or session has a name of its
-    own over all subjects, a stimulus the same for everybody who was shown it. Subjects are written one after another:
-    memory holds the windows of a thousand rows and the tables of all subjects.
+    Each column of `groups` is an argument `groups` of scikit-learn's splitters: trials and sessions have unique names
+    over all subjects, a stimulus the same name for every subject. Subjects are written one after another: memory holds
+    a thousand windows and the tables of all subjects.
 
     Args:
-        output: the file; its folder is made.
+        output: the file; its folder is created.
         kind: a name in `FEATURE_KINDS`.
         dataset: a reader (see `keras_emotion.datasets`).
-        subjects: ids of the subjects; by default all.
+        subjects: ids of the subjects; default: all.
         window_seconds: length of a window; `None`: 1 s, or that of the features in the files.
         hop_seconds: time between consecutive window starts in seconds; `None`: no overlap.
         subtract_baseline: whether the mean waveform before the stimulus is subtracted from the signals.
-        study_channels: `"union"`: all channels that some recording has; `"intersection"`: those that all have.
+        study_channels: `"union"`: all channels that any recording has; `"intersection"`: those that all have.
         runtime: workers and feature store.
         overwrite: whether an existing file is replaced.
 
@@ -172,7 +172,7 @@ def write_feature_table(
     if kind not in FEATURE_KINDS:
         raise InputError(f"features {kind!r}: unknown; expected one of {', '.join(FEATURE_KINDS)}")
     if output.suffix != ".npz":
-        raise InputError(f"{output}: not the name of an .npz file; give one that ends with .npz")
+        raise InputError(f"{output}: not the name of an .npz file; give a name that ends with .npz")
     if output.exists() and not overwrite:
         raise InputError(f"{output}: exists already; give another name, or --overwrite to replace it")
     features = FEATURE_KINDS[kind]
@@ -242,13 +242,13 @@ def write_feature_table(
 
 
 def _common_shape(arrays: Mapping[SubjectId, Any]) -> tuple[int, ...]:
-    """Shape of a window."""
+    """Return the shape of a window."""
     (first, reference), *others = arrays.items()
     for subject, array in others:
         if array.shape[1:] != reference.shape[1:]:
             raise InputError(
                 f"a window of subject {first} has the shape {reference.shape[1:]}, one of subject {subject} "
-                f"{array.shape[1:]}; expected recordings of one sampling rate; give --sampling-rate-hz"
+                f"{array.shape[1:]}; expected recordings with one sampling rate; give --sampling-rate-hz"
             )
     return reference.shape[1:]
 
@@ -268,7 +268,7 @@ def _channel_notes(study: StudyChannels) -> Iterator[str]:
     for subject, missing in study.missing.items():
         yield f"subject {subject}: channels missing in {max(missing.values())} windows (NaN in X): {', '.join(missing)}"
     for subject, names in study.left_out.items():
-        yield f"subject {subject}: channels left out, as not every recording has them: {', '.join(names)}"
+        yield f"subject {subject}: channels left out, because some recordings lack them: {', '.join(names)}"
 
 
 def _groups(table: pd.DataFrame) -> np.ndarray:
@@ -290,10 +290,11 @@ def _chunks(array: Any, rows: np.ndarray) -> Iterator[np.ndarray]:
 def _write(
     output: Path, shape: tuple[int, ...], chunks: Iterator[np.ndarray], others: Mapping[str, np.ndarray]
 ) -> None:
-    """Write the file whole or not at all; `X` is written as its chunks come."""
+    """Write the file completely or not at all; `X` is written chunk by chunk."""
     temporary = temporary_path(output.parent)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(output.parent)
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as file:
             with file.open("X.npy", "w", force_zip64=True) as member:
                 header = {"descr": "<f4", "fortran_order": False, "shape": shape}

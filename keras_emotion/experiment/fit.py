@@ -20,14 +20,14 @@ def _divergence():
     import keras
 
     class Divergence(keras.callbacks.Callback):
-        """Ends a training whose losses are not finite, and keeps the reason."""
+        """End a training with non-finite losses, and store the reason."""
 
         def __init__(self):
             super().__init__()
             self.reason, self._epoch = "", 0
 
         def check(self, quantity: str, values) -> None:
-            """Note that a quantity of this epoch is not finite, if so."""
+            """Record if a quantity of this epoch is not finite."""
             if not self.reason and not np.isfinite(values).all():
                 self.reason = NOT_FINITE.format(quantity, self._epoch + 1)
                 self.model.stop_training = True
@@ -45,9 +45,9 @@ def _restore_best(score: Callable[[dict[str, float]], float], when: str):
     import keras
 
     class RestoreBest(keras.callbacks.Callback):
-        """Keeps the weights of the epoch with the greatest score and puts them back, at the end or after each epoch.
+        """Store the weights of the epoch with the best score and restore them, at the end or after each epoch.
 
-        Deviation: of two equally good epochs the earlier one counts; the paper does not say.
+        Deviation: ties go to the earlier epoch; the paper does not state this.
         """
 
         def on_train_begin(self, logs=None):
@@ -68,15 +68,15 @@ def _restore_best(score: Callable[[dict[str, float]], float], when: str):
 
 
 class FitRequest(NamedTuple):
-    """A network that is to be fitted to a fold.
+    """Request to fit a network to a fold.
 
     Args:
-        compiled: the model; it is set back first.
-        fold: the windows. Without validation windows the weights of the last epoch stay.
-        seed: of weights and shuffling.
-        stage: what chooses the epoch, how batches are drawn, which weights are taken over.
-        before: weights of the network of the stage before.
-        log_folder: where logs for TensorBoard are written.
+        compiled: the model; it is reset first.
+        fold: the windows. Without validation windows the weights of the last epoch are kept.
+        seed: seed of weights and shuffling.
+        stage: criterion for the epoch, sampling of batches, and initial weights.
+        before: weights of the previous stage's network.
+        log_folder: folder for TensorBoard logs.
     """
 
     compiled: CompiledModel
@@ -88,7 +88,7 @@ class FitRequest(NamedTuple):
 
     @property
     def training_batches(self) -> WindowBatches:
-        """Batches of the training windows, another order each epoch."""
+        """Batches of the training windows, in a different order each epoch."""
         return self.fold.batches(self.fold.train, self.seed, stratified=self.stage.sampling == "stratified")
 
     @property
@@ -97,19 +97,19 @@ class FitRequest(NamedTuple):
         return self.fold.batches(self.fold.validation, stratified=self.stage.sampling == "stratified")
 
     def start(self) -> None:
-        """Set the model back to what training starts from: new weights, and statistics of the training windows."""
+        """Reset the model to the start of training: new weights, and statistics of the training windows."""
         self.compiled.reset(self.seed)
         self.stage.take_over(self.compiled.model, self.before)
         self.fold.system.fit_statistics(self.compiled.model, training_part(self.fold), self.fold.fitted_on)
 
 
 class FitResult(NamedTuple):
-    """What became of a training; the model of the `FitRequest` has the weights of the best epoch.
+    """Result of a training; the model of the `FitRequest` has the weights of the best epoch.
 
     Args:
         best_epoch: from 1.
-        score: that of the best epoch.
-        diverged: what was not finite, and in which epoch; empty where the training did not diverge.
+        score: score of the best epoch.
+        diverged: the non-finite quantity and its epoch; empty if the training did not diverge.
     """
 
     best_epoch: int
@@ -118,11 +118,11 @@ class FitResult(NamedTuple):
 
 
 class TrainingDiverged(Exception):
-    """A loss of a training, or the probabilities of its model, are not finite."""
+    """A training loss, or the model's probabilities, are not finite."""
 
 
 NOT_FINITE = "{} not finite in epoch {}"
-"""Reason of a training that diverged: the quantity, and the epoch from 1."""
+"""Reason of divergence: the quantity, and the epoch from 1."""
 
 TRAINING_LOSS, VALIDATION_LOSS, VALIDATION_PROBABILITIES = (
     "training loss",
@@ -134,12 +134,12 @@ TRAINING_LOSS, VALIDATION_LOSS, VALIDATION_PROBABILITIES = (
 Result = TypeVar("Result")
 
 FitRequests = Generator[FitRequest, FitResult, Result]
-"""Generator of fit requests: it is sent the `FitResult` of each when the model has the weights of the best epoch, and
-returns what was trained. How networks are fitted, one by one or many at once, is up to the caller."""
+"""Generator of fit requests: it receives the `FitResult` of each when the model has the weights of the best epoch, and
+returns the trained result. The caller decides how networks are fitted, one by one or many at once."""
 
 
 def run_fits(requests: FitRequests[Result], fit: Callable[[FitRequest], FitResult]) -> Result:
-    """Carry out fit requests one after the other, and return what was trained."""
+    """Process fit requests one after another, and return the trained result."""
     try:
         request = next(requests)
         while True:
@@ -149,9 +149,9 @@ def run_fits(requests: FitRequests[Result], fit: Callable[[FitRequest], FitResul
 
 
 def fit(request: FitRequest) -> FitResult:
-    """Train a compiled model anew on a fold, and leave it with the weights of its best epoch.
+    """Train a compiled model on a fold, and set the weights of its best epoch.
 
-    A training that diverges ends with the epoch in which a loss, or a probability that the epoch is chosen by, is not
+    A training that diverges ends with the epoch in which a loss, or a probability used to choose the epoch, is not
     finite.
     """
     request.start()
@@ -182,7 +182,7 @@ def fit(request: FitRequest) -> FitResult:
         epochs=fold.training.epochs,
         validation_data=validation_data,
         callbacks=[divergence, *callbacks, *_logs(request.log_folder)],
-        shuffle=False,  # the batches come shuffled, by a seed
+        shuffle=False,  # the batches are already shuffled, by a seed
         verbose=0,
     )
     if callbacks:
@@ -191,7 +191,7 @@ def fit(request: FitRequest) -> FitResult:
 
 
 def direction(chosen_by: str) -> int:
-    """-1 for quantities of which the smallest is the best, else 1."""
+    """Return -1 for quantities whose smallest value is the best, else 1."""
     return -1 if chosen_by.endswith("loss") else 1
 
 
@@ -204,7 +204,7 @@ def _logged(logs: dict[str, float], name: str) -> float:
 def _logs(folder: Path | None) -> list:
     import keras
 
-    # Without the graph, which is the same for every fold and larger than all else.
+    # Without the graph, which is the same for every fold and larger than everything else.
     return [] if folder is None else [keras.callbacks.TensorBoard(folder, write_graph=False)]
 
 
@@ -219,6 +219,6 @@ def seconds_of_steps(request: FitRequest, n_steps: int) -> tuple[float, float]:
             started = time.perf_counter()
             step(inputs, targets, weights)
             measured.append(time.perf_counter() - started)
-    # The first step of each kind is compilation.
+    # The first step of each kind includes compilation.
     train, test = (float(np.median(measured[1:])) for measured in times.values())
     return train, test

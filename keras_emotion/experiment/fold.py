@@ -1,4 +1,4 @@
-"""The windows, rows and batches of one training."""
+"""Windows, rows and batches of one training."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class Fold:
 
     Args:
         unit: the windows.
-        arrays: those of the unit's arrays, and what was made of them, that the system learns from.
-        system: what is trained.
-        training: how.
-        train: rows trained on.
-        validation: rows that choose the epoch; none where it is the last.
-        test: rows that are reported.
-        scope: rows that scalers and thresholds are fitted to, where these are not the training rows (a published
-            protocol that fits on all rows, which is flagged).
+        arrays: arrays of the unit, and derived ones, from which the system learns.
+        system: the system to train.
+        training: training settings.
+        train: rows of the training set.
+        validation: rows that choose the epoch; empty if the last epoch is used.
+        test: rows of the test set.
+        scope: rows to which scalers and thresholds are fitted, if they are not the training rows (a published protocol
+            that fits on all rows, which is flagged).
     """
 
     unit: WindowSet
@@ -45,16 +45,16 @@ class Fold:
 
     @property
     def fitted_on(self) -> np.ndarray:
-        """Rows that scalers and thresholds are fitted to."""
+        """Rows to which scalers and thresholds are fitted."""
         return self.train if self.scope is None else self.scope
 
     @functools.cached_property
     def labels(self) -> np.ndarray:
-        """`(windows,)` class of each window."""
+        """Return the `(windows,)` class of each window."""
         return self.unit.labels(self.fitted_on)
 
     def batches(self, rows: np.ndarray, shuffle_seed: int | None = None, *, stratified: bool = False) -> WindowBatches:
-        """Batches of the windows at `rows`, in their order unless they are shuffled or stratified."""
+        """Return batches of the windows at `rows`, in order unless shuffled or stratified."""
         return WindowBatches(
             self.arrays,
             self.unit.training_labels(self.fitted_on),
@@ -73,27 +73,27 @@ class Fold:
 
 
 def job_fold(plan: Plan, job: Job) -> Fold:
-    """The windows and labels of a job."""
+    """Return the windows and labels of a job."""
     unit = plan.window_set(job.subject, job.target, job.session)
     system = plan.experiment.system.candidates()[job.candidate]
-    return make_fold(plan, job, unit, plan.folds(unit, job.protocol, job.repetition)[job.fold], system)
+    return make_fold(plan, job, unit, plan.fold(unit, job.protocol, job.repetition, job.fold), system)
 
 
 def make_fold(
     plan: Plan, job: Job, unit: WindowSet, rows: tuple[np.ndarray, np.ndarray, np.ndarray], system: System
 ) -> Fold:
-    """`job_fold` for a unit and `(training, validation, test)` rows that are known already."""
+    """Create the fold of a unit from known `(training, validation, test)` rows."""
     scope = np.arange(len(unit.table)) if PROTOCOLS[job.protocol].fitted_on == "all_rows" else None
     arrays = complete_arrays(unit, rows[0] if scope is None else scope)
     return Fold(unit, arrays, system, plan.experiment.training, *rows, scope)
 
 
 def complete_arrays(unit: WindowSet, rows: np.ndarray) -> dict[str, Any]:
-    """The arrays of a unit; what is NaN for want of a channel is imputed.
+    """Return the arrays of a unit, with missing channels imputed.
 
     Args:
         unit: the windows.
-        rows: those whose means stand for what is missing: the training rows.
+        rows: rows whose means replace missing values: the training rows.
     """
     return {
         name: ChangedArray(array, Imputation.fit(array, rows)) if name in unit.incomplete else array
@@ -102,10 +102,10 @@ def complete_arrays(unit: WindowSet, rows: np.ndarray) -> dict[str, Any]:
 
 
 def fitted_arrays(fold: Fold) -> Mapping[str, Any]:
-    """Return the arrays of a fold, transformed by what its system fits to the training windows."""
+    """Return the arrays of a fold, with the transformation fitted by its system to the training windows."""
     return fold.system.fit_arrays(training_part(fold), fold.fitted_on)(fold.arrays)
 
 
 def training_part(fold: Fold) -> TrainingPart:
-    """Return the arrays of a fold, with the rows that may be fitted to and no others."""
+    """Return the arrays of a fold, restricted to the rows that may be used for fitting."""
     return TrainingPart(fold.arrays, fold.fitted_on, type(fold.system).__name__)

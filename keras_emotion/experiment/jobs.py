@@ -1,9 +1,10 @@
-"""A run as a list of jobs: one for each protocol, target, subject (session, all subjects), repetition and fold."""
+"""Jobs of a run: one for each protocol, target, subject (session, all subjects), repetition and fold."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -23,6 +24,9 @@ from keras_emotion.schema import TRIAL_KEY, WINDOW_COLUMNS, InputError
 from keras_emotion.systems.base import path_contents
 from keras_emotion.systems.experiment import Experiment
 
+Rows = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Rows of the training, the validation and the test set of a fold."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Job:
@@ -30,7 +34,7 @@ class Job:
 
     Args:
         protocol: name of the protocol.
-        target: rating to recognise.
+        target: rating to predict.
         subject: id of the subject, or `POOL`.
         repetition: from 0.
         fold: from 0.
@@ -53,28 +57,28 @@ class Job:
 
     @property
     def title(self) -> str:
-        """The job in words, for messages; two jobs may have the same."""
+        """Description of the job for messages; not unique."""
         return readable_name(dataclasses.asdict(self))
 
     def part_name(self, *parts: str) -> str:
-        """Name of the files of a part of the job: of a member of its system, of a stage.
+        """Return the name of the files of a part of the job: of a member of its system, or a stage.
 
         Args:
-            parts: names of the parts; without any it is the name of the job.
+            parts: names of the parts; if empty, the name of the job is returned.
         """
         named = [part for part in parts if part]
         return file_name([self.title, *named], [dataclasses.astuple(self), *parts]) if named else self.name
 
     def seed(self, seed: int, stage: str = "") -> int:
-        """Seed of weights and shuffling: depends on the run's seed and the fold alone, not on order or workers.
+        """Return the seed of weights and shuffling: depends only on the run's seed and the fold.
 
-        The candidates of a search start from the same weights and see the same batches.
+        The candidates of a search start from the same weights and use the same batches.
 
         Args:
-            seed: the run's.
+            seed: seed of the run.
             stage: name of a stage before the last one.
         """
-        # A session and a stage enter only where there are several: the seeds of all other jobs stay what they were.
+        # Session and stage enter only where there are several, so that the seeds of other jobs stay the same.
         more = [one for one in (self.session, stage) if one != ""]
         text = json.dumps([seed, self.protocol, self.target, self.subject, self.repetition, self.fold, *more])
         return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big") >> 1
@@ -82,15 +86,15 @@ class Job:
 
 @dataclasses.dataclass(frozen=True)
 class WindowSet:
-    """The windows that one protocol divides: of one subject, or of all.
+    """Windows that a protocol splits: of one subject, or of all.
 
     Args:
         arrays: `(windows, ...)` by modality.
         table: window table.
-        ratings: `(windows,)` float rating of the target, `(windows, 2)` of a target that is made of two; windows
-            without are not in the unit.
-        label_rule: how a rating becomes a class.
-        step_ratings: `(windows, steps)` rating of each step, where the data have them.
+        ratings: `(windows,)` float rating of the target, `(windows, 2)` for a target of two ratings; windows without a
+            rating are excluded.
+        label_rule: mapping from rating to class.
+        step_ratings: `(windows, steps)` rating of each step, if available.
         incomplete: names of arrays that are NaN where a window lacks a channel of the study; a fold imputes them.
     """
 
@@ -107,15 +111,15 @@ class WindowSet:
         return self.label_rule.class_names
 
     def labels(self, training_rows: np.ndarray | None = None) -> np.ndarray:
-        """`(windows,)` classes; a rule that is fitted (the median) sees the training rows only.
+        """Return `(windows,)` classes; a fitted rule (the median) uses the training rows only.
 
-        Without `training_rows` the rule is fitted on all windows: that is for stratifying folds, never for training.
+        Without `training_rows` the rule is fitted on all windows: only for stratifying folds, never for training.
         """
         fitted_on = self.ratings if training_rows is None else self.ratings[training_rows]
         return self.label_rule.apply(self.ratings, fitted_on)
 
     def training_labels(self, training_rows: np.ndarray) -> np.ndarray:
-        """What a network is trained with: `(windows, steps)` classes where steps are rated, else as `labels`."""
+        """Return the training targets: `(windows, steps)` classes if steps are rated, otherwise as `labels`."""
         if self.step_ratings is None:
             return self.labels(training_rows)
         fitted_on = self.step_ratings[training_rows].ravel()
@@ -124,16 +128,16 @@ class WindowSet:
 
 @dataclasses.dataclass(frozen=True)
 class Replacement:
-    """Trials whose ratings and features are replaced in the stored features: what must not depend on them stays.
+    """Replacement of ratings and features of trials in the stored features, to prove independence from them.
 
-    Ratings become those of a trial of the same subject, drawn at random with replacement; a window of features becomes
-    the larger one, value by value, of two windows of the same subject, which are drawn at random.
+    Ratings are replaced by those of a trial of the same subject, drawn at random with replacement; a window of features
+    is replaced by the value-wise maximum of two random windows of the same subject.
 
     Args:
         ratings: keys of the trials (`TRIAL_KEY`) whose ratings are replaced.
         features: keys of the trials whose features are replaced.
         seed: non-negative.
-        differs: whether ratings are drawn among those that differ from the own ones, where there are such.
+        differs: whether ratings are drawn from those that differ from the original ones, if there are any.
     """
 
     ratings: frozenset[tuple] = frozenset()
@@ -142,7 +146,7 @@ class Replacement:
     differs: bool = False
 
     def apply(self, stored: StoredFeatures) -> StoredFeatures:
-        """The features of a subject, replaced; they are read when they are asked for."""
+        """Return the features of a subject with replacements, which are applied on access."""
         trials = pd.MultiIndex.from_frame(stored.table[list(TRIAL_KEY)])
         names = trials.to_list()
         rng = np.random.default_rng([self.seed, len(names)])
@@ -168,12 +172,12 @@ class Replacement:
 
     @property
     def key(self) -> str:
-        """What tells it from others."""
+        """Unique key of the replacement."""
         return repr([sorted(map(repr, self.ratings)), sorted(map(repr, self.features)), self.seed, self.differs])
 
 
 class _ReplacedWindows:
-    """An array `(windows, ...)` of which each window is the larger, value by value, of two of a stored one."""
+    """An array `(windows, ...)` whose windows are the value-wise maxima of two windows of a stored one."""
 
     def __init__(self, stored: Any, pairs: np.ndarray):
         self._stored, self._pairs = stored, pairs
@@ -193,7 +197,7 @@ class _ReplacedWindows:
 
 
 def rating_columns(table: pd.DataFrame) -> list[str]:
-    """Names of the ratings in a window table."""
+    """Return the names of the ratings in a window table."""
     return [
         name for name in table.columns[len(WINDOW_COLUMNS) :] if name not in ("split", "recorded_together", UNUSABLE)
     ]
@@ -201,24 +205,24 @@ def rating_columns(table: pd.DataFrame) -> list[str]:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """Everything a worker needs to do any job of a run; small, so that it travels to worker processes.
+    """Everything that a worker needs to do any job of a run; small enough to be sent to worker processes.
 
     Args:
         experiment: the experiment.
-        feature_folders: where the features of each subject lie, by part.
+        feature_folders: folders of the features of each subject, by part.
         class_names: class names by target, for targets that are classes and not ratings.
-        inference: what a saved model carries along (bands, channels, rates).
-        channels: the channels of the study, by part that reads recordings.
-        model_folder: where models of the last repetition are saved, or `None`.
-        stage_folder: where earlier stages of unfinished jobs are kept, or `None`.
-        log_folder: where each job has a folder of logs for TensorBoard, or `None`.
-        permutation: number of the permutation of ratings that `window_set` gives in place of the ratings; 0 is none.
-        permuted_between: what they are exchanged between (see `keras_emotion.evaluation.permuted_ratings`).
-        enumerated: where all distinct labelings are enumerated: for each set of windows (its subject and session) the
-            stride and the number of its labelings, `permutation` being a number of mixed radix; empty where labelings
-            are drawn.
-        replacement: what of the stored features is replaced, see `Replacement`.
-        recordings: hashes of the contents of the files of each subject that no other subject shares.
+        inference: metadata for saved models (bands, channels, rates).
+        channels: channels of the study, by part that reads recordings.
+        model_folder: folder for models of the last repetition, or `None`.
+        stage_folder: folder for earlier stages of unfinished jobs, or `None`.
+        log_folder: folder of the TensorBoard logs of each job, or `None`.
+        permutation: number of the permutation of ratings in `window_set`; 0 is none.
+        permuted_between: units whose ratings are exchanged (see `keras_emotion.evaluation.permuted_ratings`).
+        enumerated: if all distinct labelings are enumerated: for each set of windows (its subject and session) the
+            stride and the number of its labelings, `permutation` being a number of mixed radix; empty if labelings are
+            drawn.
+        replacement: replaced stored features, see `Replacement`.
+        recordings: content hashes of the files of each subject that no other subject shares.
     """
 
     experiment: Experiment
@@ -236,20 +240,20 @@ class Plan:
     recordings: Mapping[int | str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
     def stored_folders(self) -> list[str]:
-        """The entries of the feature store that the run uses, absolute paths."""
+        """Return the absolute paths of the entries of the feature store that the run uses."""
         return sorted({str(path.absolute()) for own in self.feature_folders.values() for path in own.values()})
 
     def rule(self, target: str) -> LabelRule | QuadrantRule:
-        """The label rule of a target."""
+        """Return the label rule of a target."""
         return self.experiment.rule(target, self.class_names)
 
     def window_set(self, subject: int | str, target: str, session: int | str = "") -> WindowSet:
-        """The windows of a subject (or of all of them) that have a rating of the target.
+        """Return the windows of a subject (or of all subjects) with a rating of the target.
 
         Args:
             subject: id of the subject, or `POOL`.
-            target: rating to recognise.
-            session: one session of the subject; by default all.
+            target: rating to predict.
+            session: one session of the subject; default: all.
         """
         subjects = tuple(self.feature_folders) if subject == POOL else (subject,)
         stored = [self.joined(name) for name in subjects]
@@ -259,13 +263,14 @@ class Plan:
         columns = rule.ratings if isinstance(rule, QuadrantRule) else (target,)
         if len(columns) > 1 and target in named:
             raise InputError(
-                f"target {target!r}: is a rating of dataset {self.experiment.dataset}, and stands for two; expected "
-                "names without a plus sign; rename the rating"
+                f"target {target!r}: is the name of a rating of dataset {self.experiment.dataset}, but stands for two "
+                "ratings; "
+                "expected names without a plus sign; rename the rating"
             )
         for column in columns:
             if column not in named:
                 raise InputError(
-                    f"target {column!r} is no rating of dataset {self.experiment.dataset}; it has {', '.join(named)}"
+                    f"target {column!r} is not a rating of dataset {self.experiment.dataset}; it has {', '.join(named)}"
                 )
         chosen = table[list(columns)].notna().all(axis=1).to_numpy()
         if self.experiment.sessions:
@@ -273,7 +278,7 @@ class Plan:
         if session != "":
             chosen = chosen & (table["session"] == session).to_numpy()
         rated = np.flatnonzero(chosen)
-        # An array `<name>@<target>` is for that target alone.
+        # An array `<name>@<target>` is only for that target.
         own = ("", target, word_file_name(target))
         names = {name: name.partition("@")[0] for name in stored[0].arrays if name.partition("@")[2] in own}
         _refuse_other_shapes(dict(zip(subjects, stored, strict=True)), names)
@@ -286,17 +291,17 @@ class Plan:
             step_ratings = step_ratings[np.arange(len(step_ratings))]
         if self.permutation:
             ratings = self._permuted(table, ratings, target, (subject, session))
-            # A rating of its own for each step would tell what the window's permuted one does not.
+            # Step ratings would reveal what the permuted rating of the window hides.
             step_ratings = None
         incomplete = frozenset(names.get(name, name) for one in stored for name in one.incomplete) & arrays.keys()
         return WindowSet(arrays, table, ratings, rule, step_ratings, incomplete)
 
     def joined(self, subject: int | str) -> StoredFeatures:
-        """The windows of a subject with the features of all parts, whatever is rated."""
+        """Return the windows of a subject with the features of all parts, for any rating."""
         return _joined(self, subject)[0]
 
     def paired(self, subject: int | str) -> tuple[StoredFeatures, pd.DataFrame]:
-        """The windows of a subject that all parts have, before `System.join`; and what was dropped."""
+        """Return the windows of a subject that all parts have, before `System.join`; and the dropped ones."""
         kinds, channels = self.experiment.system.parts(), {name: one.channels for name, one in self.channels.items()}
         stored = {name: StoredFeatures.open(folder) for name, folder in self.feature_folders[subject].items()}
         parts = {
@@ -318,30 +323,37 @@ class Plan:
         labels = self.rule(target).apply(ratings, ratings)
         return labeling_ratings(table, ratings, labels, permutation // stride % size, between)
 
-    def folds(self, unit: WindowSet, protocol: str, repetition: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """`(training, validation, test)` rows of each fold.
+    def folds(self, unit: WindowSet, protocol: str, repetition: int) -> list[Rows]:
+        """Return the `(training, validation, test)` rows of each fold.
 
         Raises:
             NotEvaluable: the protocol cannot be applied to this unit.
         """
+        return list(self.each_fold(unit, protocol, repetition))
+
+    def fold(self, unit: WindowSet, protocol: str, repetition: int, number: int) -> Rows:
+        """Return one of `folds` without holding the others, whose size grows with the square of the subjects."""
+        return next(itertools.islice(self.each_fold(unit, protocol, repetition), number, None))
+
+    def each_fold(self, unit: WindowSet, protocol: str, repetition: int) -> Iterator[Rows]:
+        """Yield `folds` one by one; a protocol that cannot be applied may raise after some of them."""
         experiment = self.experiment
-        return list(
-            PROTOCOLS[protocol].folds(
-                unit.table, unit.labels(), experiment.seed, repetition, experiment.maximum_folds or None
-            )
+        return PROTOCOLS[protocol].folds(
+            unit.table, unit.labels(), experiment.seed, repetition, experiment.maximum_folds or None
         )
 
     def jobs(self) -> tuple[list[tuple[Job, int]], list[dict[str, Any]]]:
-        """All jobs of the run, each with its number of training windows; and what cannot be evaluated, with reasons."""
+        """Return all jobs of the run with their numbers of training windows; and non-evaluable units with reasons."""
         jobs, not_evaluable = [], []
         for protocol, target, subject, session in self.units():
             unit = self.window_set(subject, target, session)
             try:
                 for repetition in range(self.n_repetitions(protocol)):
-                    for fold, (train, _, _) in enumerate(self.folds(unit, protocol, repetition)):
+                    sizes = [len(train) for train, _, _ in self.each_fold(unit, protocol, repetition)]
+                    for fold, n_windows in enumerate(sizes):
                         for candidate in self.experiment.system.candidates():
                             job = Job(protocol, target, subject, repetition, fold, candidate, session)
-                            jobs.append((job, len(train)))
+                            jobs.append((job, n_windows))
             except NotEvaluable as reason:
                 not_evaluable.append(
                     {"protocol": protocol, "target": target, "subject": subject, "reason": str(reason)}
@@ -349,10 +361,10 @@ class Plan:
         return jobs, not_evaluable
 
     def dropped_windows(self) -> pd.DataFrame:
-        """Windows without a partner in another modality: `n_windows` for each `subject`, `trial` and `reason`.
+        """Count windows without a partner in another modality: `n_windows` for each `subject`, `trial` and `reason`.
 
         Raises:
-            InputError: of some subject no window is left.
+            InputError: a subject has no windows left.
         """
         dropped = pd.concat([_joined(self, subject)[1] for subject in self.feature_folders], ignore_index=True)
         empty = [subject for subject in self.feature_folders if not len(_joined(self, subject)[0].table)]
@@ -361,18 +373,18 @@ class Plan:
             lines = [f"subject {subject}: {'; '.join(reasons.loc[[subject]].head(3))}" for subject in empty]
             lines = "\n  ".join(lines)
             hint = f"; {self.experiment.system.hint}" if self.experiment.system.hint else ""
-            raise InputError(f"no window is left, for want of a partner in another modality{hint}:\n  {lines}")
+            raise InputError(f"no window is left, because another modality is missing{hint}:\n  {lines}")
         return dropped
 
     def n_windows(self) -> dict[int | str, int]:
-        """Number of windows of each subject, of the sessions that were asked for."""
+        """Return the number of windows of each subject, in the requested sessions."""
         tables = {subject: _joined(self, subject)[0].table for subject in self.feature_folders}
         if self.experiment.sessions:
             tables = {subject: table[self._is_of_the_sessions(table)] for subject, table in tables.items()}
         return {subject: len(table) for subject, table in tables.items()}
 
     def check_words(self) -> None:
-        """Refuse ids of sessions, trials and stimuli that no table of results can hold, before anything is trained.
+        """Refuse ids of sessions, trials and stimuli that result tables cannot represent, before training.
 
         Raises:
             InputError: see `keras_emotion.file_names.refuse_unusable_words`.
@@ -383,12 +395,12 @@ class Plan:
                 refuse_unusable_words(column, table[column].unique().tolist())
 
     def n_repetitions(self, protocol: str) -> int:
-        """Repetitions of a protocol in this run."""
+        """Return the number of repetitions of a protocol in this run."""
         defined = PROTOCOLS[protocol].n_repetitions
         return min(defined, self.experiment.maximum_repetitions or defined)
 
     def units(self) -> Iterator[tuple[str, str, int | str, int | str]]:
-        """Protocol, target, subject (or `POOL`) and session (or `""`) of everything that is divided into folds."""
+        """Yield protocol, target, subject (or `POOL`) and session (or `""`) of everything that is split into folds."""
         for protocol in self.experiment.protocols:
             scope = PROTOCOLS[protocol].scope
             for target in self.experiment.targets:
@@ -397,14 +409,14 @@ class Plan:
                         yield protocol, target, subject, session
 
     def _sessions(self, subject: int | str) -> tuple[int | str, ...]:
-        """Sessions of a subject, sorted; `""` where there is one."""
+        """Return the sessions of a subject, sorted; `""` if there is only one."""
         table = _joined(self, subject)[0].table
         table = table[self._is_of_the_sessions(table)] if self.experiment.sessions else table
         found = table["session"].unique().tolist()
         return tuple(sorted(found)) if len(found) > 1 else ("",)
 
     def _is_of_the_sessions(self, table: pd.DataFrame) -> np.ndarray:
-        """`(windows,)` whether a window belongs to the sessions that were asked for; each subject has all of them."""
+        """Return `(windows,)` whether a window is of the requested sessions, of which each subject must have all."""
         wanted = set(map(str, self.experiment.sessions))
         session = table["session"].astype(str)
         for subject, own in session.groupby(table["subject"]):
@@ -417,10 +429,10 @@ class Plan:
 
 
 def _rows_of_part(table: pd.DataFrame, windowing: Windowing, part: str, seconds: float) -> np.ndarray:
-    """Rows of the windows in the middle of each trial, or at its end, in the order of the table.
+    """Return the rows of the windows in the middle, or at the end, of each trial, in the order of the table.
 
     Raises:
-        InputError: trials are shorter than this part; all of them are listed.
+        InputError: trials are shorter than this part; the message lists all of them.
     """
     chosen, faults = [], []
     for (_, subject, session, trial), rows in table.groupby(list(TRIAL_KEY), sort=False).indices.items():
@@ -444,7 +456,8 @@ def _refuse_other_shapes(stored: Mapping[int | str, StoredFeatures], names: Iter
             if found != expected:
                 raise InputError(
                     f"features {name!r}: a window of subject {first} has the shape {expected}, one of subject "
-                    f"{subject} {found}; are their recordings of different sampling rates? read them at one rate "
+                    f"{subject} {found}; expected one shape; if their recordings have different sampling rates, read "
+                    "them at one rate "
                     "(--sampling-rate-hz)"
                 )
 
@@ -453,7 +466,7 @@ _OPENED: dict[tuple[str, ...], tuple[StoredFeatures, pd.DataFrame]] = {}
 
 
 def forget_windows() -> None:
-    """Have windows of subjects paired and joined anew where they are next asked for in this process."""
+    """Discard cached windows of this process, so that they are paired and joined again."""
     _OPENED.clear()
 
 
@@ -462,7 +475,7 @@ def _joined(plan: Plan, subject: int | str) -> tuple[StoredFeatures, pd.DataFram
     system, folders = plan.experiment.system, plan.feature_folders[subject]
     channels = {name: study.channels for name, study in plan.channels.items()}
     names = json.dumps([[name, one.names, one.directions] for name, one in channels.items()])
-    # An entry of the store that was damaged, and computed anew, has the same path and is another folder.
+    # A damaged entry that was computed again has the same path but is another folder.
     entries = (f"{folder} {folder.stat().st_ino if folder.is_dir() else 'gone'}" for folder in folders.values())
     replaced = "" if plan.replacement is None else plan.replacement.key
     part = str(plan.experiment.part_of_trials)

@@ -1,4 +1,4 @@
-"""What a saved network was trained on: written into its file, or beside it, and compared with what is tested."""
+"""Origin of a saved network: its training data, stored with the network and compared with the test data."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from keras_emotion.schema import TRIAL_KEY
 from keras_emotion.systems.base import System, configured_paths
 
 TRAINED_ON = "trained_on.json"
-"""File beside saved networks, and member of a `.keras` file: `Origin.as_dict`."""
+"""File next to saved networks, and member of a `.keras` file: `Origin.as_dict`."""
 
 _MOST_BYTES = 2**26
-"""More than the origin of a million trials takes."""
+"""Upper limit, above the size of the origin of a million trials."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Origin:
-    """The data that a network has learnt from, or that an experiment tests on.
+    """Data of a network's training, or of an experiment's test.
 
     Args:
         dataset: name of the dataset.
         subjects: ids of the subjects, sorted.
-        recordings: hashes of the contents of the files of these subjects that no other subject shares: the same
-            recordings have the same, whatever their dataset is called.
+        recordings: content hashes of the files of these subjects that no other subject shares: the same recordings have
+            the same hashes in any dataset.
         stimuli: hashes of dataset and stimulus.
         trials: hashes of `TRIAL_KEY`.
-        taught_by: origins of the networks that it was taught by, or started from, as far as they are known.
+        taught_by: origins of its teachers and of its initial networks, as far as known.
     """
 
     dataset: str
@@ -49,14 +49,14 @@ class Origin:
 
     @classmethod
     def of(cls, plan: Plan, table: pd.DataFrame) -> Self:
-        """The origin of what learns from some windows.
+        """Create the origin of a network trained on some windows.
 
         Args:
             plan: the plan.
-            table: their window table.
+            table: window table of these windows.
         """
         subjects = sorted(set(table["subject"].astype(str)))
-        # Tables that were read have texts for ids that are numbers in the data.
+        # Tables read from files have text for ids that are numbers in the data.
         files = {str(subject): names for subject, names in plan.recordings.items()}
         trials = table[list(TRIAL_KEY)].drop_duplicates().itertuples(index=False, name=None)
         stimuli = table[["dataset", "stimulus"]].drop_duplicates().itertuples(index=False, name=None)
@@ -75,10 +75,10 @@ class Origin:
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any], file: Path) -> Self:
-        """The origin that `as_dict` described; earlier versions had dataset and subjects alone.
+        """Create the origin from the result of `as_dict`; earlier versions had only dataset and subjects.
 
         Raises:
-            DamagedFile: a field is missing or no list.
+            DamagedFile: a field is missing or not a list.
         """
         lists = {name: fields.get(name, []) for name in ("subjects", "recordings", "stimuli", "trials")}
         teachers = fields.get("taught_by", [])
@@ -93,13 +93,13 @@ class Origin:
         return cls(fields["dataset"], **own, taught_by=tuple(cls.from_dict(one, file) for one in teachers))
 
     def add_to(self, file: Path) -> None:
-        """Write it into a `.keras` file, which is a zip file; Keras reads what it knows of it."""
+        """Write it to a `.keras` file, which is a zip file; Keras ignores additional members."""
         with zipfile.ZipFile(file, "a") as archive:
             archive.writestr(TRAINED_ON, json.dumps(self.as_dict()))
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
-        """The origin of a saved network: what its file carries, or what lies in its folder; `None` where neither does.
+        """Read the origin of a saved network from its file or folder; `None` if there is none.
 
         Args:
             path: file or folder.
@@ -125,33 +125,31 @@ class Origin:
         return cls.from_dict(read_json(sidecar)[0], sidecar)
 
     def met(self, tested: Origin) -> str:
-        """What of the people and trials that are tested it has learnt from, in words; empty for nothing."""
+        """Describe the overlap of its training data with tested subjects and trials; empty if there is none."""
         if shared := set(self.recordings) & set(tested.recordings):
-            return (
-                f"{len(shared)} of the {len(tested.recordings)} recordings that are tested (files of the same content)"
-            )
+            return f"{len(shared)} of the {len(tested.recordings)} tested recordings (files of the same content)"
         if self.dataset != tested.dataset:
-            # Not by name: another dataset may have subjects of the same names.
+            # Not by name: other datasets may use the same subject names.
             return ""
         if shared := set(self.trials) & set(tested.trials):
             own = sorted(set(self.subjects) & set(tested.subjects))
-            return f"{len(shared)} of the {len(tested.trials)} trials that are tested, of subjects {_listed(own)}"
+            return f"{len(shared)} of the {len(tested.trials)} tested trials, of subjects {_listed(own)}"
         if shared := set(self.subjects) & set(tested.subjects):
-            return f"subjects {_listed(sorted(shared))} of the dataset that is tested"
+            return f"subjects {_listed(sorted(shared))} of the tested dataset"
         return ""
 
     @property
     def all(self) -> tuple[Origin, ...]:
-        """This one, and those that it was taught by."""
+        """This origin, and those of its teachers."""
         return (self, *(one for teacher in self.taught_by for one in teacher.all))
 
 
 def brought_files(system: System) -> list[Path]:
-    """Files of a system that may have learnt from somebody: teachers, encoders, networks to start from.
+    """Return a system's files with trained content: teachers, encoders, initial networks.
 
     Args:
-        system: the system; besides its `source_files`, every path in a field whose name contains `weights`, unless it
-            is the folder of some of these.
+        system: the system; in addition to its `source_files`, every path in a field whose name contains `weights`,
+            unless it is the folder of some of these.
     """
     files = system.source_files()
     weights = [path for name, path in configured_paths(system).items() if "weights" in name.rpartition(".")[2]]
@@ -161,7 +159,7 @@ def brought_files(system: System) -> list[Path]:
 
 def _known(files: Iterable[Path]) -> Iterator[Origin]:
     for file in files:
-        # A damaged one is named by the audit; no training is lost for it.
+        # The audit reports a damaged one; it does not stop a training.
         with contextlib.suppress(DamagedFile):
             if (origin := Origin.read(file)) is not None:
                 yield origin

@@ -1,4 +1,4 @@
-"""Networks that learn the ratings of single pictures before another network takes them over."""
+"""Pre-training of networks on ratings of single pictures, for use in other networks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SCORE_KINDS: dict[str, Kind] = {"target": "text", "n_*": "integer", "*": "numbe
 
 
 class _RatedWindows(WindowSet):
-    """Windows whose labels are the ratings themselves: `ratings` is `(windows, targets)` float32."""
+    """Windows whose labels are ratings: `ratings` is `(windows, targets)` float32."""
 
     def training_labels(self, training_rows: np.ndarray) -> np.ndarray:
         return self.ratings
@@ -38,15 +38,15 @@ class _RatedWindows(WindowSet):
 def pretrain(
     experiment: Experiment, dataset: Reader, folder: Path, *, verify: bool = False
 ) -> tuple[Path, pd.DataFrame]:
-    """Train one network on the ratings of all targets, score it on people that it has not seen, and save it.
+    """Train one network on the ratings of all targets, score it on unseen people, and save it.
 
-    The first fold of the experiment's protocol says who is learnt from, who chooses the epoch and who is scored. The
-    network that is saved is the one that was scored. What is in the folder already is not done again.
+    The first fold of the experiment's protocol defines training, validation and test people. The scored network is the
+    one that is saved. Existing results in the folder are reused.
 
     Args:
         experiment: an experiment whose system predicts the ratings of all targets at once.
         dataset: a reader (see `keras_emotion.datasets`).
-        folder: where `network.keras` and `scores.csv` are written.
+        folder: folder for `network.keras` and `scores.csv`.
         verify: see `inspect_data`.
 
     Returns:
@@ -55,7 +55,7 @@ def pretrain(
         and windows.
 
     Raises:
-        InputError: the data cannot be used, a window has one rating and not the other, or there are too few people.
+        InputError: the data cannot be used, a window has only one of two ratings, or there are too few people.
     """
     scores, network = folder / "scores.csv", folder / "network.keras"
     if not (scores.is_file() and network.is_file()):
@@ -67,7 +67,7 @@ def pretrain(
                     RunFolder(folder).write_json(TRAINED_ON, origin.as_dict())
                 RunFolder(folder).write_bytes(scores.name, csv_bytes(table))
         except NotEvaluable as reason:
-            raise InputError(f"{dataset.root}: nobody can be kept apart to be tested on: {reason}") from None
+            raise InputError(f"{dataset.root}: no people can be held out for the test: {reason}") from None
     return network, read_table(scores, _SCORE_KINDS, ("target", "mean_error", "n_subjects", "n_windows"))
 
 
@@ -101,11 +101,11 @@ def _pretrain(plan: Plan, network: Path) -> pd.DataFrame:
 
 
 def _rated(units: Sequence[WindowSet]) -> _RatedWindows:
-    """The windows of all targets, with all their ratings."""
+    """Return the windows of all targets, with all their ratings."""
     windows = [unit.table[[*TRIAL_KEY, "start_seconds"]] for unit in units]
     if not all(table.equals(windows[0]) for table in windows[1:]):
-        raise InputError("some windows have a rating of one target and none of the other")
-    # Of a window of several pictures the mean, of one that is rated as a whole that rating.
+        raise InputError("some windows have a rating of one target but not of the other; expected both or neither")
+    # The mean over the pictures of a window; a rating of the whole window stays the same.
     ratings = [unit.ratings if unit.step_ratings is None else unit.step_ratings.mean(axis=1) for unit in units]
     one = units[0]
     return _RatedWindows(one.arrays, one.table, np.stack(ratings, axis=1).astype(np.float32), one.label_rule)

@@ -1,4 +1,4 @@
-"""What a run prints while it works."""
+"""Progress output of a run."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from keras_emotion.visible_text import visible_console
 
 @dataclasses.dataclass(frozen=True)
 class JobDone:
-    """What the progress shows of a job.
+    """Finished job, as shown by the progress.
 
     Args:
-        title: what it is called.
-        accuracy: the share of test windows that are right; `None` where it failed, or another process did it.
-        seconds: how long it took; `None` where another process did it.
-        failed: why it failed, or empty.
+        title: description of the job.
+        accuracy: share of correct test windows; `None` if it failed, or another process did it.
+        seconds: duration; `None` if another process did it.
+        failed: reason of failure, or empty.
     """
 
     title: str
@@ -34,7 +34,7 @@ class JobDone:
 
 
 def print_lines(lines: Iterable[str]) -> None:
-    """Log lines as one message: they are printed to standard error, shortened unless `--verbose` is given."""
+    """Log lines as one message, printed to standard error and shortened unless `--verbose` is given."""
     if text := "\n".join(lines):
         LOGGER.info(text)
 
@@ -47,7 +47,7 @@ def print_progress(line: str) -> None:
 
 
 def show_progress(done: Iterable[JobDone], total: int, before: int, mark: str) -> None:
-    """Show jobs as they finish: a bar on a terminal, and one line a job, with the time left, anywhere.
+    """Report each finished job in a line with the remaining time, and on terminals also by a progress bar.
 
     Nothing is shown with `--quiet`; the log file of the run has a line for each job.
     """
@@ -76,6 +76,6 @@ def show_progress(done: Iterable[JobDone], total: int, before: int, mark: str) -
 
 
 def format_duration(seconds: float) -> str:
-    """Seconds as `1:02:03`."""
+    """Format seconds as `1:02:03`."""
     hours, rest = divmod(round(seconds), 3600)
     return f"{hours}:{rest // 60:02d}:{rest % 60:02d}"

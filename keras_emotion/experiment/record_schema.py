@@ -1,4 +1,4 @@
-"""What a record of a job holds, and the name of its file."""
+"""Schema of a job's record, and the name of its file."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Name = int | str
 
 
 class _Part(BaseModel):
-    # Further fields are kept: a later version may have some.
+    # Further fields are kept: a later version may add some.
     model_config = ConfigDict(strict=True, extra="allow")
 
 
 class JobParts(_Part):
-    """What tells a job from all others of its run."""
+    """Fields that identify a job within its run."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
@@ -34,7 +34,7 @@ class JobParts(_Part):
 
 
 class TaskParts(_Part):
-    """What tells a task of an audit from all others."""
+    """Fields that identify a task of an audit."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
@@ -73,12 +73,12 @@ class _Predictions(_Part):
             raise ValueError("no column of probabilities")
         # Sums of float32 may end a little above 1.
         if not all(type(value) in (int, float) and -1e-3 <= value <= 1.001 for own in probabilities for value in own):
-            raise ValueError("a probability that is no number from 0 to 1")
+            raise ValueError("a probability is not a number from 0 to 1")
         return self
 
 
 class JobRecord(_Part):
-    """Record of a job that was done."""
+    """Record of a finished job."""
 
     job: JobParts
     metrics: dict[str, dict[str, float]]
@@ -131,13 +131,13 @@ class TaskRecord(_Part):
 
 
 def problem_of(record: Mapping[str, Any]) -> str:
-    """What is wrong with the content of a record; empty where nothing is."""
+    """Return the fault in the content of a record; empty if there is none."""
     schema = TaskRecord if "counts" in record else FailedRecord if "failed" in record else JobRecord
     return schema_problem(schema, record)
 
 
 def schema_problem(schema: type[BaseModel], content: Mapping[str, Any]) -> str:
-    """The first fields of a content that are not what the schema says, in words; empty where all are."""
+    """Describe the first fields of a content that violate the schema; empty if there are none."""
     try:
         schema.model_validate(content)
     except ValidationError as error:
@@ -163,7 +163,7 @@ def _words(job: Mapping[str, Any]) -> list[str]:
 
 
 def record_name(job: Mapping[str, Any]) -> str:
-    """Name of the record of a job, unique in a run, and a file name.
+    """Return the name of the record of a job, unique in a run, and a valid file name.
 
     Args:
         job: fields of `JobParts` or `TaskParts`.
@@ -172,12 +172,12 @@ def record_name(job: Mapping[str, Any]) -> str:
 
 
 def readable_name(job: Mapping[str, Any]) -> str:
-    """The beginning of `record_name`, for readers."""
+    """Return the readable beginning of `record_name`."""
     return readable_words(_words(job))
 
 
 def earlier_name(record: Mapping[str, Any]) -> str:
-    """Name that earlier versions gave to the record of a job; of a task of an audit, its beginning."""
+    """Return the name of a job's record in earlier versions; for a task of an audit, its beginning."""
     if record.get("job") is not None:
         return "-".join(_words(record["job"]))
     return "-".join((record["model"].replace(" ", "_"), record["protocol"], record["target"], ""))

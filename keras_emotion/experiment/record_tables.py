@@ -1,4 +1,4 @@
-"""Tables of a run, put together from the records of its jobs."""
+"""Tables of a run, assembled from the records of its jobs."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from keras_emotion.evaluation import PREDICTION_COLUMNS, STIMULUS_COLUMNS
 RESULT_COLUMNS = ("protocol", "subject", "target", "repetition", "fold", "metric", "value")
 
 FITTED_WINDOWS = "n_fitted_windows"
-"""Metric in the results of an estimator: how many windows it learned from; it has no epoch to choose, and learns from
-the validation windows too."""
+"""Metric in the results of an estimator: number of training windows; it has no epochs, and also trains on the
+validation windows."""
 
 FAILED = "training_failed"
-"""Metric in the results of a fold whose training diverged, 1 for each subject that it would have tested."""
+"""Metric in the results of a fold whose training diverged, 1 for each of its test subjects."""
 
 
 _FOLD = ("protocol", "target", "subject", "repetition", "fold", "session")
@@ -24,14 +24,14 @@ _DEFAULTS = {"candidate": "", "session": ""}
 
 
 class RunTables(NamedTuple):
-    """What is written when a run is finished.
+    """Tables of a finished run.
 
     Args:
-        results: with `RESULT_COLUMNS`.
-        predictions: with `PREDICTION_COLUMNS`.
-        search: one row per candidate; empty where nothing was searched.
+        results: table with `RESULT_COLUMNS`.
+        predictions: table with `PREDICTION_COLUMNS`.
+        search: one row per candidate; empty without a search.
         failed: JSON-able: the jobs whose training diverged, with `reason` and `left_out`, the subjects that are left
-            out for it (none where another candidate of a search did not diverge).
+            out because of it (none if another candidate of a search did not diverge).
     """
 
     results: pd.DataFrame
@@ -41,17 +41,17 @@ class RunTables(NamedTuple):
 
 
 def run_tables(records: Sequence[Mapping[str, Any]], dataset: str) -> RunTables:
-    """Put the tables of a run together.
+    """Assemble the tables of a run.
 
-    Where a fold was trained with several candidates, the one with the best score on the validation windows counts (of
-    equals the first by name). A fold fails if all of them diverged. The subjects that it would have tested are left out
-    of the predictions of its target under every protocol: protocols are compared on the same people.
+    If a fold was trained with several candidates, the one with the best score on the validation windows is used (ties
+    go to the first by name). A fold fails if all of them diverged. Its test subjects are left out of the predictions of
+    its target under every protocol: protocols are compared on the same subjects.
 
     Args:
-        records: of all jobs.
-        dataset: name of the dataset, for records of versions before 0.2.0, which have none.
+        records: records of all jobs.
+        dataset: name of the dataset, for records of versions before 0.2.0, which lack it.
     """
-    # Records of earlier versions do not name what they did not have.
+    # Records of earlier versions lack fields that did not exist.
     records = _numbered_folds([{**record, "job": {**_DEFAULTS, **record["job"]}} for record in records])
     chosen, search = _chosen(records)
     done = [record for record in chosen if "failed" not in record]
@@ -70,7 +70,7 @@ def run_tables(records: Sequence[Mapping[str, Any]], dataset: str) -> RunTables:
         if lost:
             places = zip(predictions["target"], predictions["subject"], strict=True)
             predictions = predictions[[place not in lost for place in places]]
-    # Some of the records may be of a version before 0.2.0, which did not look at stimuli.
+    # Some records may be of a version before 0.2.0, which ignored stimuli.
     partial = [name for name in STIMULUS_COLUMNS if name in predictions and predictions[name].isna().any()]
     predictions = predictions.drop(columns=partial)
     front = [*PREDICTION_COLUMNS, *(name for name in STIMULUS_COLUMNS if name in predictions)]
@@ -90,7 +90,7 @@ def run_tables(records: Sequence[Mapping[str, Any]], dataset: str) -> RunTables:
 
 
 def _numbered_folds(records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The records; where sessions have folds of their own, these are numbered on from session to session."""
+    """Renumber folds consecutively over sessions, if sessions have their own folds."""
     places: dict[tuple, list[tuple]] = {}
     for record in records:
         job = record["job"]
@@ -113,13 +113,13 @@ def _numbered_folds(records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, A
 
 
 def _chosen(records: Iterable[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], pd.DataFrame]:
-    """The record of each fold, and what was searched: one row per candidate."""
+    """Return the record of each fold, and the search table: one row per candidate."""
     folds: dict[tuple, list[Mapping[str, Any]]] = {}
     for record in sorted(records, key=lambda record: record["job"]["candidate"]):
         folds.setdefault(_place(record), []).append(record)
     chosen, rows = [], []
     for place, candidates in folds.items():
-        # One that diverged is worse than any other.
+        # A diverged candidate is worse than any other.
         best = max(candidates, key=lambda record: ("failed" not in record, record.get("validation_score", 0.0)))
         chosen.append(best)
         rows += [
@@ -169,7 +169,7 @@ def _prediction_rows(record: Mapping[str, Any], defaults: Mapping[str, str]) -> 
 
 
 def count_by_reason(dropped: pd.DataFrame) -> dict[str, dict[str, int]]:
-    """Dropped windows (`keras_emotion.pipelines.pair_windows`) by subject and reason."""
+    """Count dropped windows (`keras_emotion.pipelines.pair_windows`) by subject and reason."""
     return {
         str(subject): rows.groupby("reason")["n_windows"].sum().to_dict()
         for subject, rows in dropped.groupby("subject")
@@ -177,14 +177,14 @@ def count_by_reason(dropped: pd.DataFrame) -> dict[str, dict[str, int]]:
 
 
 def dropped_lines(counts: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
-    """A line for each subject, from windows by subject and reason."""
+    """Yield a line for each subject, from windows by subject and reason."""
     for subject, of_reasons in counts.items():
         listed = ", ".join(f"{count} ({reason})" for reason, count in of_reasons.items())
         yield f"windows dropped: subject {subject}: {listed}"
 
 
 def _sorted(table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
-    # Subjects and sessions are strings in the tables; "10" comes after "9" all the same.
+    # Subjects and sessions are strings in the tables; "10" still comes after "9".
     def natural(column: pd.Series) -> pd.Series:
         return column.str.rjust(12) if column.name in ("subject", "session") else column
 

@@ -1,16 +1,16 @@
-"""The run folder: what is written, how a killed run finds its way back, and how the tables are put together.
+"""Run folder: its files, resuming of interrupted runs, and assembly of the tables.
 
-A run folder holds `config.json` (the scientific fields and their identity hash), `data.json` (what the numbers were
-computed from), `starts/*.json` (with what, and where, the run was started or taken up, one file each time),
-`jobs/*.json` (one file a job that was done or whose training diverged), and, put together from them,
-`environment.json`, `results.csv` and `predictions.csv`; reports add `report.html` and `figures/`. No Keras here.
+A run folder holds `config.json` (the scientific fields and their identity hash), `data.json` (the data of the run),
+`starts/*.json` (one file for each start or resume, with time and environment), `jobs/*.json` (one file per job that was
+done or whose training diverged), and, assembled from them, `environment.json`, `results.csv` and `predictions.csv`;
+reports add `report.html` and `figures/`. Free of Keras.
 
 Each JSON file has a checksum of its content. The record of a job also names its job and its run, which are compared
-with the name of the file and with `config.json`. Damaged files are moved to `damaged/` when the run is resumed.
+with the file name and with `config.json`. Damaged files are moved to `damaged/` when the run is resumed.
 
-Several processes may work on one folder, also on several machines that share a disk. A file appears in it whole or not
-at all, `config.json` is written once by whoever comes first, and whatever two of them write to the same place has the
-same contents.
+Several processes may work on one folder, also on several machines with a shared disk. Files appear completely or not at
+all, `config.json` is written once by the first process, and if two processes write the same file, its content is the
+same.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from typing import Annotated, Any, NamedTuple
 import pandas as pd
 from pydantic import BaseModel, Field
 
+from keras_emotion.environment import different_versions, package_versions
 from keras_emotion.evaluation import REQUIRED_COLUMNS
 from keras_emotion.experiment.record_schema import earlier_name, problem_of, record_name, schema_problem
 from keras_emotion.experiment.record_tables import RESULT_COLUMNS, run_tables
@@ -39,10 +40,10 @@ from keras_emotion.systems.settings import differences
 from keras_emotion.tables import Kind, csv_bytes, parse_table, read_csv_file
 
 INFERENCE = "inference.json"
-"""File in a run folder: what saved models of the run carry along, so that no recording is read for it again."""
+"""File in a run folder: metadata of its saved models, so that no recording is read for them again."""
 
 STORED_FEATURES = "stored_features.json"
-"""File in a run folder: the entries of the feature store that the run uses, by their absolute paths."""
+"""File in a run folder: the entries of the feature store that the run uses, by absolute path."""
 
 FINISHED = "finished.json"
 """File in a run folder: facts about the run as a whole, written last."""
@@ -52,18 +53,20 @@ _PREDICTION_KINDS: dict[str, Kind] = {
     **dict.fromkeys(("label", "prediction", "repetition", "fold", "trial", "stimulus_label"), "integer"),
     **dict.fromkeys(("start_seconds", "stop_seconds", "probability_*"), "number"),
 }
-"""Of the columns that hold no text: who takes part may be called `NA` or `01`."""
+"""Types of the columns that are not text: a subject may be called `NA` or `01`."""
 
 _HASHES = "tables"
-"""Field of `FINISHED`: hashes of the tables of the run, by their names."""
+"""Field of `FINISHED`: hash of each table of the run, by file name."""
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _DAMAGED = "damaged"
+_CHANGED = "its content has changed since it was written"
+_AGAIN = "--resume creates it again"
 _REPEAT = "--resume moves it to the folder damaged and repeats what is missing"
 
 
 class _Config(BaseModel):
-    # Names of folders are made of it.
+    # Folder names contain it.
     identity: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
     science: dict[str, Any]
     data: dict[str, Any] | None = None
@@ -97,13 +100,13 @@ class _Inference(BaseModel):
 
 
 class Jobs(NamedTuple):
-    """The records of a run.
+    """Records of a run.
 
     Args:
-        finished: names of the jobs that have a record, those that failed included.
-        failed: why, by name, for jobs whose training diverged.
+        finished: names of the jobs that have a record, including failed ones.
+        failed: reasons by name, for jobs whose training diverged.
         damaged: records that cannot be used.
-        n_without_checksum: number of records of earlier versions, in which a changed value is not noticed.
+        n_without_checksum: number of records of earlier versions, in which a changed value is not detected.
     """
 
     finished: frozenset[str] = frozenset()
@@ -113,7 +116,7 @@ class Jobs(NamedTuple):
 
     @property
     def notes(self) -> list[str]:
-        """What readers of the run have to know, a line each."""
+        """Notes for readers of the run, one line each."""
         notes = [f"jobs/{one.path.name}: damaged ({one.reason}); {_REPEAT}" for one in self.damaged]
         if self.n_without_checksum:
             n = self.n_without_checksum
@@ -131,12 +134,18 @@ def _hash_of(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
+def _hashes_in(finished: Mapping[str, Any]) -> dict[str, str]:
+    """Hashes of the tables, by name; earlier versions stored none."""
+    hashes = finished.get(_HASHES)
+    return hashes if isinstance(hashes, dict) else {}
+
+
 @contextlib.contextmanager
 def disk_full_as_input_error(folder: Path | str) -> Iterator[None]:
-    """Context in which a full disk, a quota or a limit of file sizes that is reached becomes an `InputError`.
+    """Context that converts errors of a full disk, a quota or a file size limit to an `InputError`.
 
     Args:
-        folder: named where the system does not say which file it was.
+        folder: path for the message if the system does not report the file.
     """
     try:
         yield
@@ -147,35 +156,35 @@ def disk_full_as_input_error(folder: Path | str) -> Iterator[None]:
 
 
 def _cannot_write(path: Any, error: OSError) -> InputError:
-    hint = "; what is finished is kept: free some space and go on with --resume" if error.errno in _NO_SPACE else ""
+    hint = "; what is finished is kept: free some space and continue with --resume" if error.errno in _NO_SPACE else ""
     return InputError(f"{path}: cannot be written: {error.strerror}{hint}")
 
 
 class RunFolder:
-    """The folder of one run.
+    """Folder of one run.
 
     Args:
-        path: the folder; made by `start`.
+        path: the folder; created by `start`.
     """
 
     def __init__(self, path: Path | str):
         self.path = Path(path)
 
     def start(self, scientific_config: Mapping[str, Any], identity: str, data: Mapping[str, Any], resume: bool) -> bool:
-        """Make the folder, or take it up again.
+        """Create the folder, or resume its run.
 
         Args:
             scientific_config: the scientific fields of the experiment.
-            identity: their hash.
-            data: what the numbers are computed from: fingerprints, subjects, whether synthetic.
-            resume: continue an interrupted run, or work on one that others are working on.
+            identity: hash of the fields.
+            data: description of the data: fingerprints, subjects, whether synthetic.
+            resume: continue an interrupted run, or join other processes working on it.
 
         Returns:
             Whether the run is new.
 
         Raises:
-            InputError: the folder belongs to another configuration or to other data (the difference is shown), holds
-                files but no run, or holds an unfinished run and `resume` is not set.
+            InputError: the folder belongs to another configuration or to other data (the message shows the difference),
+                holds files but no run, or holds an unfinished run and `resume` is not set.
         """
         new = not self.is_started and self._make(scientific_config, identity, data)
         config = self.config
@@ -192,44 +201,56 @@ class RunFolder:
         return new
 
     def _make(self, scientific_config: Mapping[str, Any], identity: str, data: Mapping[str, Any]) -> bool:
-        """Make the folder of a new run; whether it is this process that made it one."""
-        # What a process that was killed before it wrote config.json can have left behind.
+        """Create the folder of a new run; return whether this process created it."""
+        # Files that a process killed before writing config.json may have left.
         own = {"jobs", "data.json", _DAMAGED}
         if self.path.is_dir():
             there = {path.name for path in self.path.iterdir() if not path.name.startswith(TEMPORARY_PREFIX)}
-            # Not where another process has made it a run meanwhile.
+            # Unless another process has created the run meanwhile.
             if (there - own or self._job_files()) and not self.is_started:
-                raise InputError(f"{self.path}: is not empty and holds no run; give another --output")
+                raise InputError(f"{self.path}: is not empty and contains no run; give another --output")
         try:
             self._file("jobs").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _cannot_write(self.path, error) from error
-        # Before all else, and with the data: a folder with a config.json is a run that can be taken up, and of two
-        # processes that start at once with different settings one is refused.
+        # First of all, and with the data: a folder with a config.json is a run that can be resumed, and if two
+        # processes
+        # start at once with different settings, one is refused.
         content = {"identity": identity, "science": scientific_config, "data": data}
         return self._write("config.json", lambda path: write_once(path, json_bytes(content)))
 
     def record_start(self, environment: Mapping[str, Any]) -> None:
-        """Keep with what, and where, the run is started or taken up.
+        """Record time and environment of a start or resume.
 
-        `environment.json` is that of the first start; its `resumed` lists, for each further one, when it was and what
-        was different.
+        `environment.json` is that of the first start; its `resumed` lists time and differences for each further one.
         """
         if self._file("environment.json").is_file() and not self._file("starts").is_dir():
-            # A run of a version that kept the first start only.
+            # A run of a version that recorded the first start only.
             self._write_start(self._read("environment.json"))
         self._write_start(environment)
-        # By name, that is by time. A start that another process writes at this moment may be missing: `finish` puts
-        # the file together once more.
+        # By name, that is in their order. A start that another process writes at this moment may be missing: `finish`
+        # puts the file together once more.
         self._collect_starts()
 
     def _write_start(self, environment: Mapping[str, Any]) -> None:
-        # Of an earlier version's file, anything may stand there.
-        started = re.sub(r"[^0-9TZ+-]", "", str(environment.get("started", "")))[:40]
-        self.write_json(f"starts/{started}-{uuid.uuid4().hex}.json", environment)
+        # A file of an earlier version may contain anything here.
+        started = re.sub(r"[^0-9TZ+-]", "", str(environment.get("started", "")).partition("+")[0])[:40]
+        names = [path.stem for path in self._json_files("starts")]
+        # Sorts after the existing files, even if the clock was set back: by time, then by number.
+        started = max([started, *(re.split(r"[+]|-\d{5}-", name)[0] for name in names)])
+        self.write_json(f"starts/{started}-{len(names):05d}-{uuid.uuid4().hex}.json", environment)
+
+    def other_versions(self, packages: Mapping[str, str]) -> list[str]:
+        """Return `different_versions` of the packages of the run's first start and these."""
+        try:
+            there = self.environment.get("packages")
+        except InputError:
+            # Missing or damaged.
+            return []
+        return different_versions(there, packages) if isinstance(there, dict) else []
 
     def _collect_starts(self) -> None:
-        starts = [self._read(f"starts/{path.name}") for path in sorted(self._file("starts").glob("[!.]*.json"))]
+        starts = [self._read(f"starts/{path.name}") for path in self._json_files("starts")]
         if not starts:
             return
         first, *others = starts
@@ -241,7 +262,7 @@ class RunFolder:
 
     @property
     def config(self) -> dict[str, Any]:
-        """`{"identity": hash, "science": fields, "data": as `data`}` as it was written at the start."""
+        """`{"identity": hash, "science": fields, "data": as `data`}` as written at the start."""
         config = self._read("config.json", "restore it from a copy, or run again with another --output")
         if problem := schema_problem(_Config, config):
             raise DamagedFile(self._file("config.json"), problem, "restore it from a copy, or give another --output")
@@ -249,22 +270,22 @@ class RunFolder:
 
     @property
     def data(self) -> dict[str, Any]:
-        """What the numbers were computed from."""
+        """Description of the run's data."""
         return self._read("data.json")
 
     @property
     def environment(self) -> dict[str, Any]:
-        """Versions, machine and command of the first start of the run, and what was different when it was resumed."""
+        """Versions, machine and command of the first start of the run, and differences when it was resumed."""
         return self._read("environment.json")
 
     @property
     def is_started(self) -> bool:
-        """Whether the folder holds a run."""
+        """Whether the folder contains a run."""
         return self._file("config.json").is_file()
 
     @property
     def inference(self) -> dict[str, Any] | None:
-        """What models of the run carry along; `None` before it is written, and in runs of before 0.2.0."""
+        """Metadata of the run's models; `None` before it is written, and for runs of versions before 0.2.0."""
         return self._read(INFERENCE) if self._file(INFERENCE).is_file() else None
 
     @property
@@ -274,17 +295,17 @@ class RunFolder:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """What `finish` was told about the run as a whole, and `failed`: the jobs whose training diverged.
+        """Facts about the whole run as passed to `finish`, and `failed`: the jobs whose training diverged.
 
         Each of those has the fields of its job, `reason` and `left_out` (subjects).
         """
         summary = {"failed": [], **self._read(FINISHED)}
         if problem := schema_problem(_Failures, summary):
-            raise DamagedFile(self._file(FINISHED), problem, "--resume makes it again")
+            raise DamagedFile(self._file(FINISHED), problem, "--resume creates it again")
         return summary
 
     def check_jobs(self) -> Jobs:
-        """Read all records of jobs, and leave them as they are."""
+        """Read all records of jobs, without changing them."""
         finished, failed, damaged, n_without_checksum = set(), {}, [], 0
         for record in self._records():
             if isinstance(record, DamagedFile):
@@ -297,18 +318,18 @@ class RunFolder:
         return Jobs(frozenset(finished), failed, tuple(damaged), n_without_checksum)
 
     def finished_jobs(self) -> frozenset[str]:
-        """Names of the jobs that have a record."""
+        """Return the names of the jobs that have a record."""
         return self.check_jobs().finished
 
     def job(self, name: str) -> dict[str, Any] | None:
-        """The record of a job; `None` where there is none that can be used."""
+        """Return the record of a job; `None` if there is no usable one."""
         try:
             return self._record(self._file(f"jobs/{name}.json"), self._run).content
         except (FileNotFoundError, DamagedFile):
             return None
 
     def jobs(self) -> list[dict[str, Any]]:
-        """The records of all jobs, by the names of their jobs.
+        """Return the records of all jobs, by the names of their jobs.
 
         Raises:
             InputError: some are damaged.
@@ -317,13 +338,13 @@ class RunFolder:
         if damaged := [one for one in found if isinstance(one, DamagedFile)]:
             lines = "\n  ".join(f"{one.path}: {one.reason}" for one in damaged)
             raise InputError(f"{self.path}: {len(damaged)} damaged records; {_REPEAT}:\n  {lines}")
-        # Of a job that a version before this one recorded too, under the name that it gave, this version's counts.
+        # If a previous version recorded a job too, under its own name for it, this version's record is used.
         records = [one for one in found if not isinstance(one, DamagedFile)]
         by_name = {one.name: one for one in sorted(records, key=lambda one: one.has_checksum)}
         return [by_name[name].content for name in sorted(by_name)]
 
     def write_job(self, record: Mapping[str, Any]) -> str:
-        """Write the record of a job; one that another process has written meanwhile has the same content.
+        """Write the record of a job; if another process has written it meanwhile, the content is the same.
 
         Args:
             record: fields of `JobRecord`, `FailedRecord` or `TaskRecord`.
@@ -336,18 +357,20 @@ class RunFolder:
         return name
 
     def set_aside_damaged(self) -> Jobs:
-        """Move damaged files to the folder `damaged`, with a line for each, so that they are made again.
+        """Move damaged files to the folder `damaged`, with a message for each, so that they are created again.
 
-        A run that has lost a record is not finished any more.
+        A run that has lost a file counts as unfinished, and its next start creates that again.
 
         Returns:
-            The records that are left.
+            The remaining records.
 
         Raises:
-            InputError: `config.json` is damaged, which cannot be made again, or a file cannot be read or moved.
+            InputError: `config.json` is damaged, which cannot be restored, or a file cannot be read or moved.
         """
-        config = self.config
-        starts = [f"starts/{path.name}" for path in sorted(self._file("starts").glob("[!.]*.json"))]
+        config, hashes = self.config, {}
+        with contextlib.suppress(FileNotFoundError, DamagedFile):
+            hashes = _hashes_in(read_json(self._file(FINISHED))[0])
+        starts = [f"starts/{path.name}" for path in self._json_files("starts")]
         schemas: dict[str, Any] = {FINISHED: _Finished, INFERENCE: _Inference}
         for name in (*starts, "data.json", "environment.json", FINISHED, INFERENCE):
             path = self._file(name)
@@ -362,7 +385,7 @@ class RunFolder:
                 continue
             except DamagedFile as damaged:
                 if name == "data.json" and not config.get("data"):
-                    # A run of an earlier version, and the only proof of what it was computed from.
+                    # A run of an earlier version, and the only record of its data.
                     raise DamagedFile(
                         path, damaged.reason, "restore it from a copy, or give another --output"
                     ) from None
@@ -370,10 +393,19 @@ class RunFolder:
         jobs = self.check_jobs()
         for damaged in jobs.damaged:
             self._set_aside(damaged)
+        for name, expected in hashes.items():
+            path = self._file(name)
+            try:
+                if _hash_of(path.read_bytes()) != expected:
+                    self._set_aside(DamagedFile(path, _CHANGED))
+            except FileNotFoundError:
+                self.reopen()
+            except OSError as error:
+                raise InputError(f"{path}: cannot be read: {error.strerror}") from error
         return jobs._replace(damaged=())
 
     def reopen(self) -> None:
-        """Have a finished run count as interrupted, until `finish` is called again."""
+        """Mark a finished run as interrupted, until `finish` is called again."""
         self._file(FINISHED).unlink(missing_ok=True)
 
     def _set_aside(self, damaged: DamagedFile) -> None:
@@ -382,7 +414,8 @@ class RunFolder:
         is_job = path.parent.name == "jobs"
         try:
             moved.parent.mkdir(exist_ok=True)
-            if is_job:
+            if path.name != FINISHED and path.parent.name != "starts":
+                # A finished run would not create it again.
                 self.reopen()
             os.rename(path, moved)
         except FileNotFoundError:
@@ -390,29 +423,29 @@ class RunFolder:
             return
         except OSError as error:
             raise _cannot_write(path, error) from error
-        # It may have done the job again, too, before this process came to move the file.
+        # Another process may have repeated the job before this process moved the file.
         if is_job:
             with contextlib.suppress(DamagedFile):
                 self._record(moved, self._run, path.stem)
                 link(moved, path)
                 moved.unlink(missing_ok=True)
                 return
-        LOGGER.info(f"{path}: damaged ({damaged.reason}); moved to {moved}, and made again")
+        LOGGER.info(f"{path}: damaged ({damaged.reason}); moved to {moved}, and created again")
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
-        """Write JSON with its checksum at once: the file is there whole, or not at all."""
+        """Write JSON with its checksum atomically: the file is complete, or does not exist."""
         self.write_bytes(name, json_bytes(content))
 
     def write_bytes(self, name: str, content: bytes) -> None:
-        """Write a file at once: it is there whole, or not at all.
+        """Write a file atomically: it is complete, or does not exist.
 
         Raises:
-            InputError: it cannot be written (no space, no permission); what was there before stays.
+            InputError: it cannot be written (no space, no permission); a previous file stays.
         """
         self._write(name, lambda path: write_whole(path, content))
 
     def _write(self, name: str, write: Callable[[Path], Any]) -> Any:
-        """What `write` gives for the file of this name, in a folder that is there."""
+        """Return the result of `write` for the file of this name, whose folder is created."""
         target = self._file(name)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -421,10 +454,10 @@ class RunFolder:
             raise _cannot_write(target, error) from error
 
     def finish(self, summary: Mapping[str, Any], expected: Collection[str] = ()) -> None:
-        """Put `results.csv` and `predictions.csv` together from the records of the jobs (see `run_tables`).
+        """Assemble `results.csv` and `predictions.csv` from the records of the jobs (see `run_tables`).
 
         Args:
-            summary: JSON-able facts about the run as a whole (what could not be evaluated, reductions).
+            summary: JSON-able facts about the whole run (what could not be evaluated, reductions).
             expected: names of the jobs that must have a record.
 
         Raises:
@@ -433,9 +466,7 @@ class RunFolder:
         records = self.jobs()
         missing = set(expected) - {record_name(record["job"]) for record in records}
         if missing:
-            raise InputError(
-                f"{self.path}: {len(missing)} jobs have no record any more ({min(missing)}, ...); give --resume"
-            )
+            raise InputError(f"{self.path}: {len(missing)} jobs have no record ({min(missing)}, ...); give --resume")
         tables = run_tables(records, self.config["science"].get("dataset", ""))
         written = {"results.csv": csv_bytes(tables.results), "predictions.csv": csv_bytes(tables.predictions)}
         if len(tables.search):
@@ -452,48 +483,48 @@ class RunFolder:
         self.write_json(FINISHED, facts)
 
     def results(self) -> pd.DataFrame:
-        """`results.csv`.
+        """Read `results.csv`.
 
         Raises:
-            InputError: it is not there, or damaged.
+            InputError: it is missing or damaged.
         """
         return self._table("results.csv", _RESULT_KINDS, RESULT_COLUMNS)
 
     def predictions(self) -> pd.DataFrame:
-        """`predictions.csv`.
+        """Read `predictions.csv`.
 
         Raises:
-            InputError: it is not there, or damaged.
+            InputError: it is missing or damaged.
         """
-        # The first versions did not count them.
+        # The first versions stored no count.
         n_rows = self.summary.get("n_predictions", 0) if self._file(FINISHED).is_file() else 0
         return self._table("predictions.csv", _PREDICTION_KINDS, REQUIRED_COLUMNS, n_rows)
 
     def _table(self, name: str, kinds: Mapping[str, Kind], required: Collection[str], n_rows: int = 0) -> pd.DataFrame:
-        """A table of the run, with at least so many rows, whose content is that which was written."""
+        """Read a table of the run and check its number of rows and its hash."""
         file = self._file(name)
         content = read_csv_file(file)
-        # First: it says where in the table something is wrong.
-        table = parse_table(content, file, kinds, required)
+        expected = _hashes_in(self._read(FINISHED)).get(name) if self._file(FINISHED).is_file() else None
+        is_changed = expected is not None and _hash_of(content) != expected
+        try:
+            # First, since its errors give the row and column.
+            table = parse_table(content, file, kinds, required)
+        except InputError as error:
+            if not is_changed:
+                raise
+            raise InputError(f"{error}; {_AGAIN}") from None
+        if is_changed:
+            raise DamagedFile(file, _CHANGED, _AGAIN)
         if len(table) < n_rows:
-            raise self._other_table(name, f"has {len(table)} rows, and {n_rows} were written")
-        hashes = self._read(FINISHED).get(_HASHES) if self._file(FINISHED).is_file() else None
-        expected = hashes.get(name) if isinstance(hashes, dict) else None
-        # Earlier versions kept no hashes.
-        if expected is not None and _hash_of(content) != expected:
-            raise self._other_table(name, "its content has changed since it was written")
+            # Of an earlier version, which stored no hashes.
+            reason = f"has {len(table)} rows; expected at least {n_rows}"
+            raise DamagedFile(file, reason, "to create it again, remove finished.json and start the run with --resume")
         return table
-
-    def _other_table(self, name: str, reason: str) -> InputError:
-        return InputError(
-            f"{self._file(name)}: damaged ({reason}); to have it put together anew remove finished.json and start the "
-            "run with --resume"
-        )
 
     def _file(self, name: str) -> Path:
         return self.path / name
 
-    def _read(self, name: str, advice: str = "--resume makes it again") -> dict[str, Any]:
+    def _read(self, name: str, advice: str = "--resume creates it again") -> dict[str, Any]:
         try:
             return read_json(self._file(name))[0]
         except FileNotFoundError as error:
@@ -503,11 +534,26 @@ class RunFolder:
 
     @property
     def _run(self) -> str:
-        """What records say of the run that they belong to."""
+        """Return the run's identification in records."""
         return content_checksum(self.config)
 
     def _job_files(self) -> list[Path]:
-        return sorted(self._file("jobs").glob("[!.]*.json"))
+        return self._json_files("jobs")
+
+    def _json_files(self, folder: str) -> list[Path]:
+        """Return the JSON files of a folder, sorted by name; none if the folder is missing.
+
+        Raises:
+            InputError: the folder cannot be read. If it counted as empty, finished jobs would be repeated.
+        """
+        path = self._file(folder)
+        try:
+            names = os.listdir(path)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read: {error.strerror}; change its permissions") from error
+        return [path / name for name in sorted(names) if name.endswith(".json") and not name.startswith(".")]
 
     def _records(self) -> Iterator[_Record | DamagedFile]:
         files = self._job_files()
@@ -522,7 +568,7 @@ class RunFolder:
                 yield error
 
     def _record(self, file: Path, run: str, stem: str = "") -> _Record:
-        """The record in a file; `stem` is the name that it has among the jobs, by default its own."""
+        """Return the record in a file; `stem` is its name among the jobs, by default the file's."""
         content, has_checksum = read_json(file)
         stem = stem or file.stem
         if problem := problem_of(content):
@@ -531,9 +577,9 @@ class RunFolder:
         name = stem if job is None else record_name(job)
         if has_checksum:
             if stem != name:
-                raise DamagedFile(file, f"the record of another job: {name}")
+                raise DamagedFile(file, f"contains the record of another job: {name}")
             if content.pop("run", None) != run:
-                raise DamagedFile(file, "the record of another run")
+                raise DamagedFile(file, "contains the record of another run")
             return _Record(name, content, True)
         earlier = earlier_name(content)
         if not (stem.startswith(earlier) if job is None else stem == earlier):
@@ -543,7 +589,9 @@ class RunFolder:
     def _refuse_other(self, what: str, there: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
         if different := differences(there, plain_json(asked)):
             shown = "\n  ".join(different)
+            versions = ", ".join(self.other_versions(package_versions()))
             raise InputError(
-                f"{self.path}: holds a run of another {what} (there -> asked for):\n  {shown}\n"
+                f"{self.path}: contains a run with another {what} (existing -> requested):\n  {shown}\n"
                 "give another --output, or the same settings"
+                + (f"; the run was started with other versions: {versions}" if versions else "")
             )

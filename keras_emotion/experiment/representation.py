@@ -1,4 +1,4 @@
-"""What the networks of a run make of windows that they were not trained on: features, and priors."""
+"""Representations of unseen windows by a run's networks: features, priors and attention."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ WindowFeatures = tuple[Mapping[str, np.ndarray], np.ndarray]
 """`(windows, features)` float32 by name, and the `(windows,)` labels."""
 
 Train = Callable[[Callable[[FitRequest], FitResult]], Trained]
-"""Trains the stages of a fold, each by the function that it is given."""
+"""Function that trains the stages of a fold, each by the given function."""
 
 
 @dataclasses.dataclass(frozen=True)
 class StageOutputs:
-    """What the network of a stage makes of windows that no stage was trained on.
+    """Outputs of a stage's network for windows that no stage was trained on.
 
     Args:
-        before: outputs `(windows, ...)` float32 by name, of the network that the stage begins with.
+        before: outputs `(windows, ...)` float32 by name, of the initial network of the stage.
         after: the same, of the trained network.
         labels: `(windows,)` labels.
         table: rows of the window table.
@@ -49,18 +49,18 @@ class StageOutputs:
 
 @dataclasses.dataclass(frozen=True)
 class FrameChoices:
-    """Which frames of windows a network looked at that it was not trained on.
+    """Frames of unseen windows at which a network looked.
 
     Args:
-        looks: `(windows,)` numbers of frames that were looked at.
-        positions: `(windows, looks)` frames from 0; behind the last look of a window, they stay.
+        looks: `(windows,)` numbers of looks.
+        positions: `(windows, looks)` frames from 0; constant after the last look of a window.
         n_frames: frames of a window.
         labels: `(windows,)` labels.
         predictions: `(windows,)` predicted classes.
         table: rows of the window table.
-        shown: places of some windows among these.
-        faces: `(shown, frames, rows, columns, 3)` uint8 faces of these, where the network reads pictures of faces.
-        images: `(shown, frames, bands, rows, columns)` EEG images of these, where it makes such.
+        shown: positions of some of these windows.
+        faces: `(shown, frames, rows, columns, 3)` uint8 faces of these, if the network reads pictures of faces.
+        images: `(shown, frames, bands, rows, columns)` EEG images of these, if the network computes them.
     """
 
     looks: np.ndarray
@@ -75,10 +75,10 @@ class FrameChoices:
 
 
 def window_features(experiment: Experiment, dataset: Reader) -> dict[str, dict[str, WindowFeatures]]:
-    """The features of the test windows of each protocol's first fold (of its first subject), by protocol and target.
+    """Return the features of the test windows of each protocol's first fold and subject, by protocol and target.
 
-    These folds are done again, with the weights that the run had (their seeds are the folds'), since runs keep no
-    networks unless they are told to.
+    These folds are trained again, with the weights of the run (by the folds' seeds), because runs do not save networks
+    by default.
 
     Args:
         experiment: one whose system has a network with a `feature_model()`.
@@ -91,7 +91,7 @@ def window_features(experiment: Experiment, dataset: Reader) -> dict[str, dict[s
 
 
 def channel_priors(experiment: Experiment, dataset: Reader) -> dict[str, dict[str, tuple[np.ndarray, pd.DataFrame]]]:
-    """The cross-modal prior of each EEG channel for the test trials of the first folds, by protocol and target.
+    """Return the cross-modal prior per EEG channel for the test trials of the first folds, by protocol and target.
 
     Args:
         experiment: one whose system has a network with a `prior_model()`.
@@ -108,7 +108,7 @@ def channel_priors(experiment: Experiment, dataset: Reader) -> dict[str, dict[st
 
 
 def stage_outputs(experiment: Experiment, dataset: Reader, stage: str) -> dict[str, dict[str, StageOutputs]]:
-    """Outputs of a stage for the test windows of the first folds, before and after it, by protocol and target.
+    """Return a stage's outputs for the test windows of the first folds, before and after it, by protocol and target.
 
     Args:
         experiment: one whose system has the stage.
@@ -125,12 +125,12 @@ def stage_outputs(experiment: Experiment, dataset: Reader, stage: str) -> dict[s
 
 
 def frame_choices(experiment: Experiment, dataset: Reader, n_shown: int = 3) -> dict[str, dict[str, FrameChoices]]:
-    """Which frames the networks of the first folds look at in their test windows, by protocol and target.
+    """Return the frames that the networks of the first folds look at in their test windows, by protocol and target.
 
     Args:
-        experiment: one whose system has a network that chooses frames (`VideoEEGHierarchicalLSTM`).
+        experiment: one whose system has a network that selects frames (`VideoEEGHierarchicalLSTM`).
         dataset: a reader (see `keras_emotion.datasets`).
-        n_shown: windows whose faces and EEG images are given, evenly spread over the test windows.
+        n_shown: number of windows whose faces and EEG images are returned, evenly spread over the test windows.
 
     Raises:
         InputError: the data cannot be used.
@@ -141,7 +141,7 @@ def frame_choices(experiment: Experiment, dataset: Reader, n_shown: int = 3) -> 
 def window_attention(
     experiment: Experiment, dataset: Reader
 ) -> dict[str, dict[str, dict[tuple[str, str], np.ndarray]]]:
-    """The attention between modalities for the test windows of the first folds, by protocol and target; means.
+    """Return the mean attention between modalities for the test windows of the first folds, by protocol and target.
 
     Args:
         experiment: one whose system has a network with `attention_scores`.
@@ -163,7 +163,7 @@ def _of_first_folds(function: Callable[..., Any], experiment: Experiment, datase
         firsts.setdefault((job.protocol, job.target), job)
     tasks = [(_of_test_windows, (function, plan, job)) for job in firsts.values()]
     found = dict(in_workers(experiment.runtime, tasks, trains=True))
-    # Workers are done in any order; what is drawn is in that of the experiment.
+    # Workers finish in any order; results are in the order of the experiment.
     return {
         protocol: {target: found[protocol, target] for target in experiment.targets if (protocol, target) in found}
         for protocol in experiment.protocols
@@ -199,7 +199,7 @@ def _stage_outputs(stage: str, fold: Fold, train: Train) -> StageOutputs:
 
     def fit_and_note(request: FitRequest) -> FitResult:
         def note():
-            # The fold of a stage that is not the last one has no test windows.
+            # Folds of stages before the last have no test windows.
             found.append(outputs(request.compiled.model, request.fold.batches(fold.test)))
 
         if request.stage.name != stage:
@@ -224,7 +224,7 @@ def _attention(fold: Fold, train: Train) -> dict[tuple[str, str], np.ndarray]:
     sums: dict[tuple[str, str], np.ndarray] = {}
     for indices in batches.order(0):
         for pair, scores in trained.model.attention_scores(batches.gather_inputs(indices)).items():
-            # The last batch is filled up.
+            # The last batch is padded.
             own = keras.ops.convert_to_numpy(scores)[indices >= 0]
             sums[pair] = sums.get(pair, 0) + own.mean(axis=1).sum(axis=0)
     return {pair: total / len(fold.test) for pair, total in sums.items()}

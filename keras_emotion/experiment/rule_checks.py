@@ -1,4 +1,4 @@
-"""Label rules that leave a class without a rating: refused before anything is computed, or named afterwards."""
+"""Checks for label rules that leave a class empty: refused before computing, or reported afterwards."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from keras_emotion.systems.experiment import Experiment
 
 
 def require_rule_on_scale(experiment: Experiment, dataset: Reader, rating: str) -> None:
-    """Refuse a label rule with a limit that no rating of the scale, or each of them, is above.
+    """Refuse a label rule with a limit that no rating of the scale, or every one, exceeds.
 
     Raises:
         InputError: there is such a limit.
@@ -29,7 +29,7 @@ def require_rule_on_scale(experiment: Experiment, dataset: Reader, rating: str) 
 
 
 def lines_on_rules(plan: Plan) -> list[str]:
-    """A line for each rating of which none, or each, is above a limit of the label rule."""
+    """Return a line for each rating of which none, or each, exceeds a limit of the label rule."""
     lines, rule = [], plan.experiment.label_rule
     for rating in dict.fromkeys(
         one for target in plan.experiment.targets for one in joint_ratings(target) or (target,)

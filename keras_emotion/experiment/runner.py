@@ -1,4 +1,4 @@
-"""Run an experiment: check the data, compute features, do the jobs, write the tables."""
+"""Run an experiment: check the data, compute features, train, write the tables."""
 
 from __future__ import annotations
 
@@ -53,17 +53,17 @@ from keras_emotion.systems.settings import Runtime
 from keras_emotion.tables import csv_bytes
 
 STAGES = "stages"
-"""Folder in a run folder: what earlier stages of unfinished jobs have trained."""
+"""Folder in a run folder: results of earlier stages of unfinished jobs."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """What a run costs.
+    """Estimated cost of a run.
 
     Args:
         jobs: number of trainings that remain.
-        training_steps: their training steps in all.
-        seconds_per_step: measured seconds of one training step in one worker, a teacher's included.
+        training_steps: total number of their training steps.
+        seconds_per_step: measured seconds of one training step in one worker, including a teacher's.
         hours: estimated hours with `workers` workers, evaluation included.
         workers: worker processes.
     """
@@ -77,7 +77,7 @@ class Estimate:
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    """The files that an experiment uses, all of which were read to the end without a problem.
+    """Files of an experiment, all of which were read completely without a problem.
 
     Args:
         dataset: the reader.
@@ -90,23 +90,23 @@ class Data:
     description: dict[str, Any]
 
     def fingerprint(self, subject: int | str, sources: Sequence[str]) -> str:
-        """Hash of names and contents of the files of a subject; none is opened."""
+        """Return the hash of names and contents of a subject's files, without opening them."""
         return self.files[subject].fingerprint(self.dataset.files_of(subject, sources))
 
 
 def inspect_data(experiment: Experiment, dataset: Reader, *, verify: bool = False) -> Data:
-    """Look at the files that an experiment uses.
+    """Check the files of an experiment.
 
-    A file is opened where its size or time is not what it was when it was last read.
+    A file is opened if its size or time has changed since it was last read.
 
     Args:
         experiment: the experiment.
         dataset: a reader (see `keras_emotion.datasets`).
-        verify: open all files, whatever their sizes and times; where features are used, those that are stored, too.
+        verify: open all files, regardless of sizes and times; with features also the stored ones.
 
     Raises:
-        InputError: files are missing or broken, or trials too short (all of them are listed), the engine cannot be
-            used, or a subject or target has a name that no table of results can hold.
+        InputError: files are missing or broken, or trials too short (the message lists all of them), the engine cannot
+            be used, or a subject or target has a name that result tables cannot represent.
     """
     check(experiment.runtime)
     sources = experiment.system.sources
@@ -114,13 +114,13 @@ def inspect_data(experiment: Experiment, dataset: Reader, *, verify: bool = Fals
     subjects = experiment.subjects or tuple(dataset.subjects)
     refuse_unusable_words("target", experiment.targets)
     for target in experiment.targets:
-        # Before hours of features: a rule that does not fit its target.
+        # Before hours of feature extraction: a rule that does not fit its target.
         experiment.rule(target, dataset.class_names)
         for rating in joint_ratings(target) or (target,):
             require_rule_on_scale(experiment, dataset, rating)
     refuse_unusable_words("subject", subjects)
     if POOL in subjects:
-        raise InputError(f"subject {POOL!r}: this name stands for all subjects together; rename the subject")
+        raise InputError(f"subject {POOL!r}: this name is reserved for all subjects together; rename the subject")
     parts = experiment.system.parts().values()
     found = Data(dataset, read_source_files(dataset, subjects, sources, experiment.runtime, verify, parts), {})
     description = {
@@ -129,7 +129,7 @@ def inspect_data(experiment: Experiment, dataset: Reader, *, verify: bool = Fals
         "subjects": list(subjects),
         "fingerprints": {str(subject): found.fingerprint(subject, sources) for subject in subjects},
         "system_files": content_hash(experiment.system.source_files()),
-        # Where a network sees the stimulus itself, a stimulus in training and test is another thing.
+        # For networks that read the stimulus, a stimulus in training and test set is a leak.
         **({"sources": list(sources)} if "media" in sources else {}),
         **_feature_flags(experiment.system, dataset, subjects),
         **_options(dataset),
@@ -138,7 +138,7 @@ def inspect_data(experiment: Experiment, dataset: Reader, *, verify: bool = Fals
 
 
 def _feature_flags(system: System, dataset: Reader, subjects: Sequence[int | str]) -> dict[str, Any]:
-    # A trial is read only for parts that may have something to say.
+    # A trial is read only for parts that may have a warning.
     if all(type(part).flags is FeaturePart.flags for part in system.parts().values()):
         return {}
     flags = system.flags(next(dataset.trials(subjects[:1])))
@@ -148,7 +148,7 @@ def _feature_flags(system: System, dataset: Reader, subjects: Sequence[int | str
 def prepare(
     experiment: Experiment, dataset: Reader, save_models_to: Path | None = None, *, verify: bool = False
 ) -> tuple[Plan, dict[str, Any]]:
-    """Look at the data and compute the features that are not in the store yet.
+    """Check the data and compute features that are missing in the store.
 
     Args:
         experiment: the experiment.
@@ -160,7 +160,7 @@ def prepare(
         The plan, and `Data.description`.
 
     Raises:
-        InputError: files are missing or broken (all of them are listed), or the engine cannot be used.
+        InputError: files are missing or broken (the message lists all of them), or the engine cannot be used.
     """
     data = inspect_data(experiment, dataset, verify=verify)
     return _plan(experiment, data, save_models_to, verify=verify), data.description
@@ -169,9 +169,9 @@ def prepare(
 def _plan(
     experiment: Experiment, data: Data, save_models_to: Path | None, inference: dict | None = None, *, verify: bool
 ) -> Plan:
-    """The plan of the experiment; features are computed that are not in the store yet, or damaged there.
+    """Return the plan of the experiment; compute features that are missing or damaged in the store.
 
-    `inference` is what a saved model carries along, where it is known; otherwise the first trial is read for it.
+    `inference` is the metadata of saved models, if known; otherwise the first trial is read for it.
     """
     folders = _compute_features(experiment, data, verify)
     channels = _study_channels(folders, experiment)
@@ -187,14 +187,14 @@ def _plan(
         channels=channels,
         recordings=_own_files(data),
     )
-    # Now, and not after hours: subjects of whom no window has its partner.
+    # Now, and not after hours: subjects without any paired window.
     plan.dropped_windows()
     plan.check_words()
     return plan
 
 
 def _own_files(data: Data) -> dict[int | str, tuple[str, ...]]:
-    """Hashes of the contents of the files of each subject that no other subject has."""
+    """Return content hashes of the files of each subject that no other subject has."""
     count = collections.Counter(content for files in data.files.values() for content in set(files.hashes.values()))
     return {
         subject: tuple(sorted({content for content in files.hashes.values() if count[content] == 1}))
@@ -205,7 +205,7 @@ def _own_files(data: Data) -> dict[int | str, tuple[str, ...]]:
 def _study_channels(
     folders: Mapping[int | str, Mapping[str, Path]], experiment: Experiment
 ) -> dict[str, StudyChannels]:
-    """The channels of all subjects, by part that reads recordings."""
+    """Return the channels of all subjects, by part that reads recordings."""
     parts: dict[str, dict[int | str, ChannelSet]] = {}
     for subject, own in folders.items():
         for name, folder in own.items():
@@ -216,11 +216,11 @@ def _study_channels(
 
 
 def _inference(system, experiment: Experiment, dataset, first, channels: Mapping[str, StudyChannels]) -> dict:
-    """What a saved model carries along: what the system says, the channels of the study, and of what data."""
+    """Return the metadata of a saved model: of the system, the channels of the study, and the data."""
     known = dict(system.inference(first))
     studies = [channels[name] for name in known.get("parts", ()) if name in channels]
     if "channel_names" in known and studies:
-        # A model has one list of channels: that of the last part, as `System.inference` takes them.
+        # A model has one list of channels: that of the last part, as in `System.inference`.
         study = studies[-1].channels
         known["channel_names"], known["units"] = list(study.names), list(study.units)
         if any(direction is not None for direction in study.directions):
@@ -231,11 +231,11 @@ def _inference(system, experiment: Experiment, dataset, first, channels: Mapping
 
 
 def _compute_features(experiment: Experiment, data: Data, verify: bool) -> dict[int | str, dict[str, Path]]:
-    """Compute what the store does not hold yet; gives the folder of each part of each subject."""
+    """Compute features that are missing in the store; return the folder of each part of each subject."""
     runtime, subjects, derived = experiment.runtime, data.files, experiment.system.derived()
     store = FeatureStore(runtime.feature_store.absolute())
     keys = _compute_parts(store, experiment.system.parts(), data, runtime, verify)
-    # The key of what a network makes of features: the network, and the key of these features.
+    # The key of derived features: the network, and the key of its input features.
     derived_keys = {
         (subject, name): {"of": keys[subject, part.replaces], "by": part.key()}
         for subject in subjects
@@ -251,16 +251,16 @@ def _compute_features(experiment: Experiment, data: Data, verify: bool) -> dict[
         pass
     replaced = {part.replaces for part in derived.values()}
     trained_on = {place: key for place, key in {**keys, **derived_keys}.items() if place[1] not in replaced}
-    return {
-        subject: {name: store.path(key) for (owner, name), key in trained_on.items() if owner == subject}
-        for subject in subjects
-    }
+    folders: dict[int | str, dict[str, Path]] = {subject: {} for subject in subjects}
+    for (subject, name), key in trained_on.items():
+        folders[subject][name] = store.path(key)
+    return folders
 
 
 def compute_part(
     part: FeaturePart, dataset: Reader, subjects: Sequence[int | str], runtime: Runtime, *, verify: bool = False
 ) -> dict[int | str, Path]:
-    """Compute the features of one part in workers, as runs do; what the store holds already is not computed again.
+    """Compute the features of one part in workers, as runs do; stored features are reused.
 
     Args:
         part: the part.
@@ -273,7 +273,8 @@ def compute_part(
         A folder for `StoredFeatures.open` for each subject.
 
     Raises:
-        InputError: files are missing or broken (all of them are listed), or features cannot be computed or stored.
+        InputError: files are missing or broken (the message lists all of them), or features cannot be computed or
+            stored.
     """
     data = Data(dataset, read_source_files(dataset, subjects, part.sources, runtime, verify, (part,)), {})
     store = FeatureStore(runtime.feature_store.absolute())
@@ -284,7 +285,7 @@ def compute_part(
 def _compute_parts(
     store: FeatureStore, parts: Mapping[str, FeaturePart], data: Data, runtime: Runtime, verify: bool
 ) -> dict[tuple[int | str, str], dict[str, Any]]:
-    """Compute what the store does not hold yet; gives the key of each part of each subject."""
+    """Compute features that are missing in the store; return the key of each part of each subject."""
     keys = {(subject, name): _key(data, part, subject) for subject in data.files for name, part in parts.items()}
     missing = {place: key for place, key in keys.items() if not store.holds(key, verify)}
     shared = {name for name, part in parts.items() if part.shared_by_stimulus}
@@ -307,17 +308,17 @@ def _compute_shared(
     runtime: Runtime,
     keys: Mapping[tuple[int | str, str], dict[str, Any]],
 ) -> None:
-    """Compute features that trials with a stimulus share: of each clip once, whoever was shown it.
+    """Compute features shared by trials with a stimulus: once per clip, for all subjects.
 
     Args:
-        store: where features go.
+        store: the feature store.
         parts: the parts by name.
         data: the data.
         runtime: engine and workers.
-        keys: by subject and part, the keys of what the store does not hold yet.
+        keys: by subject and part, the keys that are missing in the store.
 
     Raises:
-        InputError: clips cannot be used; one line for each fault.
+        InputError: clips cannot be used; one line per fault.
     """
     subjects = dict.fromkeys(subject for subject, _ in keys)
     trials = dict(in_workers(runtime, [(_shown, (data.dataset, subject)) for subject in subjects], trains=False))
@@ -361,21 +362,21 @@ def _key(data: Data, part: FeaturePart, subject) -> dict[str, Any]:
         "features": part.key(),
         **_options(dataset),
         **({"reader_version": version} if version > 1 else {}),
-        # Entries of before channels were kept with the features cannot be brought to those of a study.
+        # Entries without stored channels cannot be aligned to those of a study.
         **({"with_channels": True} if part.has_channels else {}),
     }
 
 
 def _options(dataset: Reader) -> dict[str, Any]:
-    # Only where there are any: a key of before they were asked for stays what it was.
+    # Only if there are any, so that earlier keys stay the same.
     return {"options": dataset.options} if dataset.options else {}
 
 
 def _compute(store: FeatureStore, key: dict[str, Any], extract: Callable[[], tuple]) -> str:
-    """Compute features into the store; gives what is wrong with the data, so that all faults of all files are listed.
+    """Compute features into the store; return faults of the data, so that those of all files are listed.
 
     Raises:
-        InputError: the store cannot be written, for which there is no need to compute more.
+        InputError: the store cannot be written, so that further computation is useless.
     """
     faults = []
 
@@ -408,10 +409,10 @@ def _extract_of_clip(part: FeaturePart, trial: Trial, threads: int) -> tuple:
 
 
 def _compute_all(runtime: Runtime, tasks: Sequence[tuple[FeaturePart, tuple]]) -> None:
-    """Do tasks of `_compute`, each with the part that it is of, in workers.
+    """Run tasks of `_compute`, each with its part, in workers.
 
     Raises:
-        InputError: features cannot be computed; one line for each fault of all data.
+        InputError: features cannot be computed; one line per fault of all data.
     """
     found: set[str] = set()
     for trains in (False, True):
@@ -428,7 +429,7 @@ def _derive(store: FeatureStore, key: dict[str, Any], part: DerivedPart, folder:
 
 
 def _jobs(plan: Plan) -> tuple[list[tuple[Job, int]], list[dict[str, Any]]]:
-    """`Plan.jobs`, of which there has to be one."""
+    """Return `Plan.jobs`; at least one is required."""
     jobs, not_evaluable = plan.jobs()
     if not jobs:
         dropped = dropped_lines(count_by_reason(plan.dropped_windows()))
@@ -438,7 +439,7 @@ def _jobs(plan: Plan) -> tuple[list[tuple[Job, int]], list[dict[str, Any]]]:
 
 
 def left_out(plan: Plan) -> list[str]:
-    """What a run will leave out, a line each: windows without a partner, and who cannot be evaluated.
+    """List what a run will leave out, one line each: windows without a partner, and non-evaluable subjects.
 
     Args:
         plan: the plan.
@@ -451,7 +452,7 @@ def left_out(plan: Plan) -> list[str]:
 
 
 def estimate(plan: Plan, finished: frozenset[str] | set[str] = frozenset()) -> Estimate:
-    """What the jobs that are not finished will cost, from a few timed steps.
+    """Estimate the cost of the unfinished jobs from a few timed steps.
 
     Raises:
         InputError: nothing can be evaluated.
@@ -472,7 +473,7 @@ def estimate(plan: Plan, finished: frozenset[str] | set[str] = frozenset()) -> E
         own_steps = sum(-(-n_windows // training.batch_size) for _, n_windows in remaining) * training.epochs
         steps += own_steps
         train_seconds += own_steps * train_step
-        # Each epoch also passes through the validation windows: about one ninth as many as there are for training.
+        # Each epoch also evaluates the validation windows: about one ninth as many as training windows.
         seconds += own_steps * (train_step + test_step / 9)
     return Estimate(len(remaining), steps, train_seconds / steps, seconds / workers / 3600, workers)
 
@@ -488,20 +489,20 @@ def run(
     retry_failed: bool = False,
     stop_at: float | None = None,
 ) -> RunFolder:
-    """Run an experiment into a folder; a finished run that is started again looks whether its data are the same.
+    """Run an experiment into a folder; if a finished run is started again, check whether its data are the same.
 
-    A job whose training diverges is recorded as failed, and the subjects that it would have tested are left out of
-    every protocol (see `RunFolder.summary`).
+    A job whose training diverges is recorded as failed, and its test subjects are left out of every protocol (see
+    `RunFolder.summary`).
 
     Args:
         experiment: the experiment.
         dataset: a reader (see `keras_emotion.datasets`).
         output: the run folder.
-        resume: continue an interrupted run, or work on one that other processes are working on: only jobs without a
-            record are done. Damaged files of the run are moved to its folder `damaged`, and made again.
+        resume: continue an interrupted run, or join other processes working on it: only jobs without a record are done.
+            Damaged files of the run are moved to its folder `damaged`, and created again.
         verify: see `inspect_data`.
-        retry_failed: as `resume`, and jobs that failed are repeated.
-        stop_at: time (`time.time()`) from which on no job is started. The run is then left unfinished, to be resumed.
+        retry_failed: as `resume`, but failed jobs are repeated.
+        stop_at: time (`time.time()`) after which no job is started. The run is then left unfinished, to be resumed.
 
     Raises:
         InputError: the data cannot be used, the folder belongs to another run, or no subject can be evaluated.
@@ -523,7 +524,7 @@ def run(
         folder.reopen()
     if folder.is_finished:
         return folder
-    # A folder is made when its features are there: what cannot be computed leaves no run behind.
+    # The folder is created after feature extraction, so that a failure there leaves no run behind.
     plan = _plan(experiment, data, model_folder, folder.inference, verify=verify)
     is_new = folder.start(*start)
     folder.write_json(INFERENCE, plan.inference)
@@ -535,8 +536,15 @@ def run(
         **({"cluster_address": runtime.cluster_address} if runtime.cluster_address else {}),
     }
     folder.record_start(made_with)
+    if versions := folder.other_versions(made_with["packages"]):
+        print_lines(
+            [
+                f"note: {folder.path}: was started with {', '.join(versions)}, which computed the finished jobs; for "
+                "results of one version, give another --output"
+            ]
+        )
     start_log(folder.path, made_with, "started" if is_new else "resumed")
-    # Without a checksum: where data were moved to, users write into it; the identity guards the rest.
+    # Without a checksum: users edit it when data have moved; the identity protects the rest.
     folder.write_bytes(DESCRIPTION, json.dumps(describe_experiment(experiment, data.dataset), indent=1).encode())
     channel_notes = list(dict.fromkeys(note for study in plan.channels.values() for note in study.notes()))
     print_lines(f"note: {note}" for note in channel_notes)
@@ -547,7 +555,7 @@ def run(
     finished = recorded.finished - to_retry
     remaining = [job for job, _ in jobs if job.name not in finished]
     if not is_new:
-        # Whoever else works on this folder goes through the jobs in another order, so that two rarely do the same one.
+        # Other processes on this folder use another order of jobs, so that duplicate work is rare.
         random.SystemRandom().shuffle(remaining)
     mark = " (synthetic data)" if dataset.synthetic else ""
     shared = RunFolder(folder.path.absolute())
@@ -590,12 +598,12 @@ def train_teachers(
     *,
     verify: bool = False,
 ) -> dict[str, Path]:
-    """Train one network for each target on all subjects but those that choose the epoch, and save it.
+    """Train one network for each target on all subjects except those that choose the epoch, and save it.
 
     Args:
         experiment: the experiment; its protocols are not used.
         dataset: a reader (see `keras_emotion.datasets`).
-        folder: where `<target>.keras` is written (see `word_file_name`); what is there already stays.
+        folder: folder of `<target>.keras` (see `word_file_name`); existing files are kept.
         validation_subjects: the subjects that choose the epoch; by default those of the first inner validation of
             the protocol `subject_disjoint`.
         verify: see `inspect_data`.
@@ -613,15 +621,15 @@ def train_teachers(
         for _ in in_workers(experiment.runtime, tasks, trains=True):
             pass
     except NotEvaluable as reason:
-        raise InputError(f"{dataset.root}: no subjects can be kept apart to choose the epoch: {reason}") from None
-    # Whoever uses these networks can say whether they have met the people that they are tested on.
+        raise InputError(f"{dataset.root}: no subjects can be held out to choose the epoch: {reason}") from None
+    # Stored, so that overlap of training and test people can be detected.
     windows = [plan.window_set(POOL, target).table for target in experiment.targets]
     RunFolder(folder).write_json(TRAINED_ON, Origin.of(plan, pd.concat(windows)).as_dict())
     return files
 
 
 def _is_recorded(job: Job, folder: RunFolder, to_retry: frozenset[str]) -> bool:
-    """Whether another process has recorded a job meanwhile."""
+    """Return whether another process has recorded a job meanwhile."""
     record = folder.job(job.name)
     return record is not None and not ("failed" in record and job.name in to_retry)
 
@@ -629,7 +637,7 @@ def _is_recorded(job: Job, folder: RunFolder, to_retry: frozenset[str]) -> bool:
 def _recorded_job(
     plan: Plan, job: Job, folder: RunFolder, to_retry: frozenset[str], stop_at: float | None
 ) -> JobDone | None:
-    # Recorded here and not by the process that started the workers: whatever becomes of that, nothing finished is lost.
+    # Recorded here and not by the parent process, so that finished jobs are never lost.
     if _is_over(stop_at):
         return None
     if _is_recorded(job, folder, to_retry):
@@ -646,7 +654,7 @@ def _is_over(stop_at: float | None) -> bool:
 def _recorded_jobs(
     plan: Plan, jobs: Sequence[Job], folder: RunFolder, to_retry: frozenset[str], stop_at: float | None
 ) -> list[JobDone]:
-    """`_recorded_job` for jobs that are done at once."""
+    """Do `_recorded_job` for jobs that are done at once."""
     if _is_over(stop_at):
         return []
     left = [job for job in jobs if not _is_recorded(job, folder, to_retry)]

@@ -1,4 +1,4 @@
-"""What is fitted sees training windows and no others: enforced, not agreed upon."""
+"""Guard against fitting on windows outside the training set."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 
 
 class OutsideTrainingPart(RuntimeError):
-    """Something that is fitted reads windows that do not belong to the training part: a leak in a system's code."""
+    """A system's code reads windows outside the training set for fitting: a leak."""
 
 
 class TrainingPart(Mapping):
-    """Arrays of which the training windows can be read, and no others.
+    """Arrays of which only the training windows can be read.
 
     Args:
         arrays: `(windows, ...)` array by modality.
         rows: positions of the training windows.
-        reader: who reads, for the message.
+        reader: name of the reading object, for the message.
 
     Example:
         >>> part = TrainingPart({"eeg": np.arange(4.0)}, np.array([0, 2]), "scaler")

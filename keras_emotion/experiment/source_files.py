@@ -1,4 +1,4 @@
-"""Read the files of a dataset once: what is wrong with them, and a hash of each, kept beside its size and time."""
+"""Read and check the files of a dataset once, and cache their hashes by size and time."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from keras_emotion.systems.settings import Runtime
 _FOLDER = "sources"
 """Folder of the feature store: for each subject, the files that were read without a problem.
 
-A note that is damaged, or of a version that kept no checksum, is as good as none: the files are read.
+If a note is damaged, or from a version without checksums, the files are read again.
 """
 
 
 @dataclasses.dataclass(frozen=True)
 class _Trials:
-    """How long the trials of a subject last.
+    """Durations of the trials of a subject.
 
     Args:
-        place: the file that they are in, or the folder of the dataset where there are several.
-        durations: seconds, and the numbers of the trials that last as long.
+        place: the file that contains them, or the folder of the dataset if there are several.
+        durations: seconds, and the numbers of the trials with that duration.
     """
 
     place: Path
@@ -41,14 +41,14 @@ class _Trials:
     def of(cls, description: Mapping[str, Any], root: Path) -> Self:
         durations: dict[float, list[int]] = {}
         for trial in description.get("trials", ()):
-            # A reader that `check_reader` has not seen may describe less.
+            # A reader not tested with `check_reader` may describe less.
             if {"trial", "duration_seconds"} <= trial.keys():
                 durations.setdefault(float(trial["duration_seconds"]), []).append(int(trial["trial"]))
         place = Path(description.get("file", root))
         return cls(place, tuple((seconds, tuple(dict.fromkeys(own))) for seconds, own in durations.items()))
 
     def problems(self, parts: Iterable[FeaturePart], subject: SubjectId) -> Iterator[Problem]:
-        """Trials that a part refuses for their length."""
+        """Yield the trials that a part refuses because of their length."""
         for seconds, numbers in self.durations:
             for fault in filter(None, dict.fromkeys(part.fault_of_duration(seconds) for part in parts)):
                 listed = ", ".join(map(str, numbers))
@@ -57,7 +57,7 @@ class _Trials:
 
 @dataclasses.dataclass(frozen=True)
 class SourceFiles:
-    """The files of one subject that were read, none of which has a blocking problem.
+    """Files of one subject that were read without a blocking problem.
 
     Args:
         hashes: hash of the content of each file, by its absolute path.
@@ -68,13 +68,13 @@ class SourceFiles:
     trials: _Trials
 
     def fingerprint(self, files: Iterable[Path]) -> str:
-        """`content_hash` of some of these files, none of which is opened."""
+        """Return the `content_hash` of some of these files, without opening them."""
         return content_hash(files, lambda file: self.hashes[str(file.absolute())])
 
 
 @dataclasses.dataclass(frozen=True)
 class _Read:
-    """What a worker found in the files of a subject: stamp and hash of each, the trials, and the blocking problems."""
+    """Result of a worker for a subject: stamp and hash of each file, the trials, and the blocking problems."""
 
     subject: SubjectId
     files: Mapping[str, tuple[list[int], str]]
@@ -90,18 +90,18 @@ def read_source_files(
     verify: bool = False,
     parts: Iterable[FeaturePart] = (),
 ) -> dict[SubjectId, SourceFiles]:
-    """Read the files of some subjects in workers, but for those whose sizes and times are as they were when last read.
+    """Read the files of some subjects in workers, except those with unchanged sizes and times.
 
     Args:
         dataset: the reader.
         subjects: ids of the subjects.
-        sources: what is read of their trials, see `keras_emotion.pipelines.FeaturePart.sources`.
-        runtime: engine, workers and feature store, in which hashes, sizes and times are kept.
-        verify: read all files, whatever their sizes and times.
-        parts: features that trials have to be long enough for.
+        sources: sources of their trials that are read, see `keras_emotion.pipelines.FeaturePart.sources`.
+        runtime: engine, workers and feature store, which caches hashes, sizes and times.
+        verify: read all files, regardless of sizes and times.
+        parts: features for which trials must be long enough.
 
     Raises:
-        InputError: files are missing or broken, or trials too short; all of them are listed.
+        InputError: files are missing or broken, or trials too short; the message lists all of them.
     """
     parts = tuple(parts)
     store = runtime.feature_store.absolute() / _FOLDER
@@ -168,7 +168,7 @@ def _note_name(dataset: Reader, subject: SubjectId, sources: Sequence[str]) -> s
 
 
 def _known(note: Path, paths: Sequence[Path]) -> SourceFiles | None:
-    """What was read of these files before; `None` where a size or a time is another, or a file was added or removed."""
+    """Return cached results for these files; `None` if a size or time has changed, or a file was added or removed."""
     try:
         record, has_checksum = read_json(note)
         if not has_checksum:
@@ -182,12 +182,12 @@ def _known(note: Path, paths: Sequence[Path]) -> SourceFiles | None:
         trials = _Trials(Path(record["place"]), durations)
         return SourceFiles({path: str(own) for path, (_, own) in files.items()}, trials)
     except (OSError, ValueError, KeyError):
-        # Earlier versions kept no lengths.
+        # Earlier versions did not store durations.
         return None
 
 
 def _keep(note: Path, read: _Read) -> None:
-    # A store that cannot be written to costs time at the next start; where features are to be written, that is refused.
+    # A store without write permission costs time at the next start; writing features there is refused.
     with contextlib.suppress(OSError):
         note.parent.mkdir(parents=True, exist_ok=True)
         trials = {"place": str(read.trials.place), "durations": read.trials.durations}

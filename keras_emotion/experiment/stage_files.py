@@ -1,4 +1,4 @@
-"""What earlier stages of an unfinished job have trained, on disk: a job that was killed goes on with its next stage."""
+"""Results of earlier stages of an unfinished job on disk: an interrupted job continues with its next stage."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CHECKSUM_BYTES = 32
 
 
 def save_stage(file: Path, model: Any, result: FitResult) -> None:
-    """Write the weights of a stage's network, and which epoch they are of; the file is there whole, or not at all."""
+    """Write the weights of a stage's network, and their epoch, atomically."""
     file.parent.mkdir(parents=True, exist_ok=True)
     weights = {f"weights_{number}": array for number, array in enumerate(model.get_weights())}
     written = io.BytesIO()
@@ -30,10 +30,10 @@ def save_stage(file: Path, model: Any, result: FitResult) -> None:
 
 
 def load_stage(file: Path, request: FitRequest) -> FitResult | None:
-    """Give the network of a stage its weights, if they are there.
+    """Load the weights of a stage's network, if they exist.
 
     Returns:
-        `None` where the stage is still to be trained: there is no file, or a damaged one, which is reported.
+        `None` if the stage must still be trained: there is no file, or a damaged one, which is reported.
     """
     try:
         raw = file.read_bytes()
@@ -59,5 +59,5 @@ def load_stage(file: Path, request: FitRequest) -> FitResult | None:
 
 
 def _checksum(file: Path, content: bytes) -> bytes:
-    # With the name, which is that of the job and the stage: weights of another fold have seen its test windows.
+    # Including the name of job and stage: weights of another fold have been trained on its test windows.
     return hashlib.blake2b(file.name.encode() + b"\0" + content, digest_size=_CHECKSUM_BYTES).digest()

@@ -1,4 +1,4 @@
-"""Which runs use which entries of a feature store."""
+"""Find which runs use which entries of a feature store."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from keras_emotion.json_files import DamagedFile, read_json
 from keras_emotion.pipelines import StoreEntry
 
 _DEPTH = 3
-"""Run folders lie in the folder of the runs, in that of a table of methods, or are the audit of one of those."""
+"""Depth of run folders: in the folder of the runs, in that of a table of methods, or as the audit of one of those."""
 
 
 def runs_of_entries(entries: Sequence[StoreEntry], runs: Path) -> Mapping[Path, tuple[Path, ...]]:
-    """The run folders that use each entry, as far as they record it; runs of earlier versions do not.
+    """Return the run folders that use each entry, as far as recorded; runs of earlier versions have no record.
 
     Args:
         entries: the entries.
         runs: folder that holds run folders.
 
     Returns:
-        Run folders by the path of the entry; entries that no run is known to use have none.
+        Run folders by the path of the entry; none for entries without known runs.
     """
     used: dict[Path, dict[Path, None]] = {entry.path.resolve(): {} for entry in entries}
     made_of = {entry.path.resolve(): [path.resolve() for path in entry.made_of] for entry in entries}
@@ -31,7 +31,8 @@ def runs_of_entries(entries: Sequence[StoreEntry], runs: Path) -> Mapping[Path, 
                 folders = [Path(folder).resolve() for folder in read_json(file)[0]["folders"]]
             except (DamagedFile, OSError, KeyError, TypeError):
                 continue
-            # What features were computed from, or lie in, is used, too: it is looked for when a run starts.
+            # Entries from which features were computed, or that contain them, are used, too: a run requires them at
+            # start.
             while folders:
                 folder = folders.pop()
                 if folder in used and file.parent not in used[folder]:

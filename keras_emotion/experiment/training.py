@@ -1,4 +1,4 @@
-"""Train and test one fold, whatever the kind of system, and describe the result as a record."""
+"""Train and test one fold for any kind of system, and describe the result as a record."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 class StageResult(NamedTuple):
-    """What became of a stage: its name, the epoch whose weights were used (from 1), and the score of that epoch."""
+    """Result of a stage: its name, the epoch of its weights (from 1), and the score of that epoch."""
 
     name: str
     best_epoch: int
@@ -47,7 +47,7 @@ class StageResult(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """The fold and network of the last stage, all stages, and what the earlier ones have to record."""
+    """Fold and network of the last stage, all stages, and the diagnostics of earlier ones."""
 
     fold: Fold
     model: Any
@@ -57,15 +57,15 @@ class Trained(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class FoldResult:
-    """What became of one fold.
+    """Result of one fold.
 
     Args:
-        fold: the fold as it was trained on.
+        fold: the fold of the training.
         probabilities: `(test windows, n_classes)`.
-        best_epoch: the epoch whose weights were used, from 1; 1 for what has no epochs.
-        validation_score: what a candidate is chosen by; `None` where nothing is searched.
+        best_epoch: the epoch of the weights, from 1; 1 without epochs.
+        validation_score: score for choosing a candidate; `None` without a search.
         diagnostics: further quantities to record.
-        stages: the stages, where there are several.
+        stages: the stages, if there are several.
     """
 
     fold: Fold
@@ -78,7 +78,7 @@ class FoldResult:
 
 @functools.singledispatch
 def train_fold(system: System, plan: Plan, job: Job, fold: Fold) -> FoldResult:
-    """Train a system on a fold and apply it to the test windows, in the way of its kind."""
+    """Train a system on a fold and apply it to the test windows, depending on its kind."""
     raise TypeError(f"{type(system).__name__} is neither a NetworkSystem nor an EstimatorSystem")
 
 
@@ -88,7 +88,7 @@ def _(system: NetworkSystem, plan: Plan, job: Job, fold: Fold) -> FoldResult:
 
 
 def fold_training(system: NetworkSystem, plan: Plan, job: Job, fold: Fold) -> FitRequests[FoldResult]:
-    """`train_fold` of a `NetworkSystem`, leaving it to the caller how networks are fitted, and with which others."""
+    """Do `train_fold` for a `NetworkSystem`; the caller decides how networks are fitted, and with which others."""
     prepare_backend(plan.experiment.runtime.threads_per_worker)
     if system.members():
         return (yield from _member_training(system, plan, job, fold))
@@ -109,13 +109,13 @@ def fold_training(system: NetworkSystem, plan: Plan, job: Job, fold: Fold) -> Fi
 
 
 def train_network(plan: Plan, job: Job, fold: Fold, member: str = "") -> FitRequests[Trained]:
-    """Train the stages of a system one after the other; the last network is saved where asked for.
+    """Train the stages of a system one after another; save the last network if requested.
 
     Args:
         plan: the plan.
         job: the job.
         fold: the fold of the system.
-        member: name of the member of a system whose networks are trained apart.
+        member: name of the member, for a system with separately trained networks.
 
     Raises:
         TrainingDiverged: a loss of a stage is not finite.
@@ -127,12 +127,12 @@ def train_network(plan: Plan, job: Job, fold: Fold, member: str = "") -> FitRequ
     for stage in stages:
         is_last = stage is stages[-1]
         if not is_last:
-            # Decided before anything is trained, so that a stage sees the same whatever becomes of the others.
+            # Decided before training, so that a stage does not depend on the others' results.
             stage = _without_test_choice(stage, job)
         own = _stage_fold(fold, stage, job, is_last)
         own = dataclasses.replace(own, arrays=fitted_arrays(own))
         if is_last and _chosen_on_test(job):
-            # What is flagged: the epoch with the best accuracy on the windows that are then reported.
+            # This is flagged: the epoch with the best accuracy on the test windows.
             stage = dataclasses.replace(stage, chosen_by="accuracy")
         inference = _inference(plan, job.target, fold.unit) if is_last else {}
         compiled = compiled_model(own, inference, stage)
@@ -159,7 +159,7 @@ def train_network(plan: Plan, job: Job, fold: Fold, member: str = "") -> FitRequ
 
 
 def _origin(plan: Plan, fold: Fold) -> Origin:
-    # Those that choose the epoch are learnt from, too.
+    # The windows that chose the epoch are used for training, too.
     return Origin.of(plan, fold.unit.table.iloc[np.union1d(fold.train, fold.validation)])
 
 
@@ -168,7 +168,7 @@ def _stage_file(folder: Path, job: Job, member: str, stage: Stage) -> Path:
 
 
 def remove_stages(folder: Path, plan: Plan, job: Job) -> None:
-    """Remove what the stages of a job have left, when the job is recorded."""
+    """Remove the stage files of a job after it is recorded."""
     system = plan.experiment.system.candidates()[job.candidate]
     if isinstance(system, NetworkSystem):
         for member, own in (system.members() or {"": system}).items():
@@ -177,12 +177,12 @@ def remove_stages(folder: Path, plan: Plan, job: Job) -> None:
 
 
 def _without_test_choice(stage: Stage, job: Job) -> Stage:
-    # Where a protocol chooses epochs on the test fold, the validation windows are test windows: none is chosen.
+    # If a protocol chooses epochs on the test fold, the validation windows are test windows: no choice is made.
     return dataclasses.replace(stage, chosen_by="none") if _chosen_on_test(job) else stage
 
 
 def _stage_fold(fold: Fold, stage: Stage, job: Job, is_last: bool) -> Fold:
-    """What a stage is trained on: the arrays of its system, and unless it is the last one no test windows."""
+    """Return the fold of a stage: the arrays of its system, and no test windows unless it is the last one."""
     training = stage.training or fold.training
     if is_last:
         return dataclasses.replace(fold, training=training)
@@ -198,7 +198,7 @@ def _stage_fold(fold: Fold, stage: Stage, job: Job, is_last: bool) -> Fold:
 
 
 def _with_outputs(fold: Fold, own: Fold, stage: Stage, model: Any) -> Fold:
-    """The fold with what a stage gives to the later ones: zeros for test windows, which it has not seen."""
+    """Return the fold with the outputs of a stage for later ones: zeros for test windows, which it does not read."""
     arrays = {name: array for name, array in fold.arrays.items() if name not in stage.uses_up}
     if stage.gives:
         rows = np.concatenate([own.train, own.validation])
@@ -210,7 +210,7 @@ def _with_outputs(fold: Fold, own: Fold, stage: Stage, model: Any) -> Fold:
 
 
 def _member_training(system: NetworkSystem, plan: Plan, job: Job, fold: Fold) -> FitRequests[FoldResult]:
-    """Networks that are trained apart and combined; what combines them sees the training windows alone."""
+    """Train members separately and combine them; the combination uses training windows only."""
     parts = {"known": fold.train, "asked": fold.test, **({"chosen": fold.validation} if job.candidate else {})}
     said: dict[str, dict[str, np.ndarray]] = {part: {} for part in parts}
     epochs = {}
@@ -247,8 +247,8 @@ def _(system: EstimatorSystem, plan: Plan, job: Job, fold: Fold) -> FoldResult:
 def train_estimator(plan: Plan, job: Job, fold: Fold, vectors: np.ndarray) -> FoldResult:
     """Do `train_fold` for an `EstimatorSystem`, with the `(windows, features)` of its `vectors` for the fold.
 
-    A candidate of a search is scored on the validation windows by a fit on the training windows, and tested by a fit on
-    both.
+    A candidate of a search is scored on the validation windows by a fit on the training windows, and tested after a fit
+    on both.
     """
     chosen_on_test = _chosen_on_test(job)
 
@@ -256,12 +256,12 @@ def train_estimator(plan: Plan, job: Job, fold: Fold, vectors: np.ndarray) -> Fo
         return fold.system.estimator(job.seed(plan.experiment.seed)).fit(vectors[rows], fold.labels[rows])
 
     def probabilities(estimator: sklearn.base.ClassifierMixin, rows: np.ndarray) -> np.ndarray:
-        # A class that no training window has keeps probability 0.
+        # A class without training windows keeps probability 0.
         given = np.zeros((len(rows), len(fold.unit.class_names)))
         given[:, estimator.classes_] = estimator.predict_proba(vectors[rows])
         return _finite(given)
 
-    # There is no epoch to choose: what the validation windows choose learns from them too, before it is tested.
+    # There is no epoch to choose: the validation windows are used for training, too, before the test.
     known = fold.train if chosen_on_test else np.sort(np.concatenate([fold.train, fold.validation]))
     tested, score = fitted(known), None
     if job.candidate:
@@ -274,11 +274,11 @@ def run_job(plan: Plan, job: Job) -> dict[str, Any]:
     """Train and test one fold.
 
     Returns:
-        The record of the job, JSON-able: metrics for each test subject and the prediction for each test window; of one
-        whose training diverged, the reason and the test subjects (see `FailedRecord`).
+        The record of the job, JSON-able: metrics for each test subject and the prediction for each test window; if its
+        training diverged, the reason and the test subjects (see `FailedRecord`).
 
     Raises:
-        OutsideTrainingPart: the system fits something on windows that it is not trained on.
+        OutsideTrainingPart: the system fits something on windows outside the training set.
     """
     started = time.perf_counter()
     fold = job_fold(plan, job)
@@ -291,10 +291,10 @@ def run_job(plan: Plan, job: Job) -> dict[str, Any]:
 
 
 def fit_on_training_part(plan: Plan, job: Job) -> None:
-    """Fit what a job fits before it trains (scalers), with nothing but training windows to be read.
+    """Fit what a job fits before training (scalers), with access to training windows only.
 
     Raises:
-        OutsideTrainingPart: the system reads others.
+        OutsideTrainingPart: the system reads other windows.
     """
     fold = job_fold(plan, job)
     arrays = fitted_arrays(fold)
@@ -310,7 +310,7 @@ def _chosen_on_test(job: Job) -> bool:
 
 
 def _validation_score(probabilities: np.ndarray, fold: Fold, by_accuracy: bool) -> float:
-    # Not the loss: candidates may weigh its terms differently.
+    # Not the loss, because candidates may weight its terms differently.
     truth = fold.labels[fold.validation]
     if by_accuracy:
         return float((probabilities.argmax(axis=1) == truth).mean())
@@ -318,14 +318,14 @@ def _validation_score(probabilities: np.ndarray, fold: Fold, by_accuracy: bool) 
 
 
 def train_on_all(plan: Plan, target: str, path: Path, validation_subjects: tuple[int | str, ...] = ()) -> Path:
-    """Train one network on all windows but those of a few subjects, which choose the epoch, and save it.
+    """Train one network on all windows except those of a few subjects, which choose the epoch, and save it.
 
     Args:
         plan: the experiment.
-        target: rating to recognise.
-        path: where it is saved; a file that is there already stays as it is.
-        validation_subjects: the subjects that choose the epoch; by default those of the first inner validation of
-            the protocol `subject_disjoint`.
+        target: rating to predict.
+        path: file of the network; an existing file is kept.
+        validation_subjects: the subjects that choose the epoch; default: those of the first inner validation set of the
+            protocol `subject_disjoint`.
 
     Returns:
         `path`.
@@ -354,8 +354,8 @@ def fit_or_refuse(request: FitRequest, what: str) -> None:
     """Fit a network that is trained without folds.
 
     Args:
-        request: what is fitted.
-        what: what it is trained for, for the message.
+        request: the fit request.
+        what: purpose of the training, for the message.
 
     Raises:
         InputError: the training diverged.
@@ -369,11 +369,11 @@ def _inference(plan: Plan, target: str, unit: WindowSet) -> dict[str, Any]:
 
 
 def seconds_per_step(plan: Plan, job: Job, n_steps: int = 5) -> list[tuple[Training, float, float]]:
-    """How long the steps of a job take, as a worker would take for them.
+    """Measure how long the steps of a job take in a worker.
 
     Returns:
-        For each network that the job trains (a teacher first): how it is trained, and the measured seconds of a
-        training step and of a test step.
+        For each network of the job (a teacher first): its training settings, and the measured seconds of a training
+        step and of a test step.
     """
     fold = job_fold(plan, job)
     if isinstance(fold.system, EstimatorSystem):
@@ -399,23 +399,23 @@ def seconds_per_step(plan: Plan, job: Job, n_steps: int = 5) -> list[tuple[Train
 
 
 def without_files(plan: Plan) -> Plan:
-    """The plan with no models, stages or logs written."""
+    """Return the plan without models, stages or logs on disk."""
     return dataclasses.replace(plan, model_folder=None, log_folder=None, stage_folder=None)
 
 
 def _json_able(stage: StageResult) -> StageResult:
-    # Without validation windows nothing is scored.
+    # Without validation windows there is no score.
     return stage._replace(score=None if np.isnan(stage.score) else stage.score)
 
 
 def failed_record(job: Job, fold: Fold, reason: TrainingDiverged) -> dict[str, Any]:
-    """The record of a job whose training diverged, but for the seconds that it took."""
+    """Return the record of a job whose training diverged, without its duration."""
     subjects = fold.unit.table["subject"].iloc[fold.test].astype(str)
     return {"job": dataclasses.asdict(job), "failed": str(reason), "test_subjects": sorted(set(subjects))}
 
 
 def job_record(job: Job, learnt: FoldResult) -> dict[str, Any]:
-    """The record of a job (see `run_job`), but for the seconds that it took."""
+    """Return the record of a job (see `run_job`), without its duration."""
     fold, probabilities = learnt.fold, learnt.probabilities
     labels, table = fold.labels[fold.test], fold.unit.table.iloc[fold.test]
     predictions = probabilities.argmax(axis=1)

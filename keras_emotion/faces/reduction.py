@@ -1,4 +1,4 @@
-"""Pictures made smaller at little cost, by means over blocks of pixels."""
+"""Downscale pictures efficiently by means over blocks of pixels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 
 
 def block_side(reduction: float, height: int, width: int) -> int:
-    """The largest power of 2 that is at most `reduction`, and at most half of the shorter side of a picture.
+    """Return the largest power of 2 that is at most `reduction`, and at most half of the shorter side of a picture.
 
     Example:
         >>> [block_side(reduction, 576, 720) for reduction in (0.5, 1.9, 5.0, 9999)]
@@ -17,14 +17,14 @@ def block_side(reduction: float, height: int, width: int) -> int:
 
 
 def block_means(image: np.ndarray, side: int) -> np.ndarray:
-    """The means of blocks of pixels; rows and columns at the end that fill no block are left out.
+    """Compute the means of blocks of pixels; incomplete rows and columns at the end are dropped.
 
-    Blocks are halved and halved again, each time rounded: the mean of 2 x 2 pixels is what processors do fastest, so
-    that a reduction by 5, say, is ten times faster by blocks of 4 and then by what is left.
+    Blocks are halved repeatedly, with rounding each time: the mean of 2 x 2 pixels is the fastest operation, so a
+    reduction by 5, for example, is ten times faster by blocks of 4 followed by the remaining factor.
 
     Args:
         image: `(height, width, ...)` uint8.
-        side: of a block in pixels, a power of 2.
+        side: side of a block in pixels, a power of 2.
 
     Returns:
         `(height // side, width // side, ...)` uint8.

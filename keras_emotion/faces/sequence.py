@@ -1,4 +1,4 @@
-"""The face of a video as an array, with what is known of its quality."""
+"""Extract the main face of a video as an array, with quality measures."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from keras_emotion.sampling import evenly_spread
 from keras_emotion.schema import InputError
 
 JUMP = 0.5
-"""Two samples of a face whose middles lie further apart than this, in sides of its box, are counted as a jump."""
+"""Distance between the centres of two consecutive faces, in box sides, above which a jump is counted."""
 
 LANDMARK_NAMES = ("right_eye", "left_eye", "nose", "mouth")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FaceSequence:
-    """One person's face at the sampled times of a video.
+    """Face of one person at the sampled times of a video.
 
     Args:
-        faces: `(frames, size, size, 3)` uint8 RGB, aligned; zeros where no face was found. A file that only memory
-            maps (of an unnamed temporary file), so that a long video needs little memory.
-        frames: a row a sample: `time_seconds` (as wanted), `frame_time_seconds` (time stamp of the frame taken),
+        faces: `(frames, size, size, 3)` uint8 RGB, aligned; zeros if no face was found. It is memory-mapped from an
+            unnamed temporary file, so that a long video needs little memory.
+        frames: one row per sample: `time_seconds` (requested), `frame_time_seconds` (time stamp of the selected frame),
             `frame`, `found`, `score`, `n_faces` in the frame, `left, top, width, height` of the box and `<landmark>_x`,
-            `<landmark>_y` in pixels of the picture as shown (NaN where not found), `jump`, and `blur`: the variance of
+            `<landmark>_y` in pixels of the displayed picture (NaN if not found), `jump`, and `blur`: the variance of
             the Laplacian of the grey crop, small for a blurred face.
         source: the video.
         details: with the Face Landmarker, `mesh` `(frames, 478, 3)`, `blendshapes` `(frames, 52)` and `transformation`
-            `(frames, 4, 4)` float32, NaN where not found; else empty.
-        problem: how the video broke off after these frames, or `None`.
+            `(frames, 4, 4)` float32, NaN if not found; else empty.
+        problem: error that ended the video after these frames, or `None`.
     """
 
     faces: np.ndarray
@@ -48,10 +48,10 @@ class FaceSequence:
 
     @property
     def quality(self) -> dict[str, float | int | str | None]:
-        """What a user should know before trusting the faces, JSON-able.
+        """Quality summary of the faces, JSON-able.
 
         `found` and `found_share` of the samples; `longest_gap_seconds` without the face; `jumps`; `median_blur` (the
-        variance of the Laplacian: compare videos with each other) and `most_faces` seen at once.
+        variance of the Laplacian: compare between videos) and `most_faces`, the maximum number of faces per frame.
         """
         frames = self.frames
         found = frames["found"].to_numpy(bool)
@@ -73,22 +73,22 @@ def _longest_gap(times: np.ndarray, found: np.ndarray) -> float:
         return 0.0
     step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
     seen = times[found]
-    # Before the first and after the last face, a gap ends where the samples do.
+    # Before the first and after the last face, a gap extends to the ends of the samples.
     borders = np.concatenate([[times[0] - step], seen, [times[-1] + step]])
-    # Rounded: times are multiples of a step, and their differences are not quite.
+    # Rounded: times are multiples of a step, and their differences only approximately.
     return round(float(max(np.diff(borders).max() - step, 0.0)), 6)
 
 
 def nearest_found(times_seconds: np.ndarray, found: np.ndarray, maximum_gap_seconds: float) -> np.ndarray:
-    """For each sample, the nearest one in time in which the face was found; the earlier one of two.
+    """Return, for each sample, the nearest in time in which the face was found; the earlier one in a tie.
 
     Args:
         times_seconds: `(frames,)`, increasing.
         found: `(frames,)` bool.
-        maximum_gap_seconds: how far away the nearest may be.
+        maximum_gap_seconds: maximum distance of the nearest sample.
 
     Returns:
-        `(frames,)` indices, -1 where there is none.
+        `(frames,)` indices, -1 if there is none.
 
     Example:
         >>> nearest_found(np.arange(5) / 2, np.array([True, False, False, False, True]), 0.5).tolist()
@@ -107,10 +107,10 @@ def nearest_found(times_seconds: np.ndarray, found: np.ndarray, maximum_gap_seco
 
 
 class _Spool:
-    """Crops of everybody in one unnamed file, in the order in which they come."""
+    """Temporary file with the crops of all faces, in order of arrival."""
 
     def __init__(self, size: int):
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed on the way out
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `__exit__`
         self._shape, self._n_rows = (size, size, 3), 0
 
     def __enter__(self):
@@ -120,13 +120,13 @@ class _Spool:
         self._file.close()
 
     def append(self, crop: np.ndarray) -> int:
-        """Writes a crop, and returns its place."""
+        """Write a crop, and return its index."""
         self._file.write(crop.tobytes())
         self._n_rows += 1
         return self._n_rows - 1
 
     def gathered(self, places: dict[int, int], n_rows: int) -> np.ndarray:
-        """`(n_rows, size, size, 3)` over a file of its own: crops by position, zeros where there is none."""
+        """Return `(n_rows, size, size, 3)` mapped from a separate file: crops by position, zeros if missing."""
         if not n_rows:
             return np.zeros((0, *self._shape), np.uint8)
         n_bytes = int(np.prod(self._shape))
@@ -138,12 +138,12 @@ class _Spool:
                 file.write(self._file.read(n_bytes))
             file.truncate(n_rows * n_bytes)
             file.flush()
-            # The array keeps the file when the handle is closed.
+            # The array keeps the file open when the handle is closed.
             return np.memmap(file, np.uint8, mode="r", shape=(n_rows, *self._shape))
 
 
 class _Person:
-    """What is kept of one track: places of its crops, and a few numbers a frame."""
+    """Data of one track: indices of its crops, and a few numbers per frame."""
 
     def __init__(self):
         self.places: dict[int, int] = {}
@@ -171,28 +171,28 @@ def extract_faces(
     assumed_frame_rate_hz: float | None = None,
     n_threads: int = 1,
 ) -> FaceSequence:
-    """Sample a video, find the face that is there longest, and cut it out upright and square.
+    """Sample a video, select the face with the most samples, and return it as upright square crops.
 
-    Of several faces that of the track with the most samples is taken (of equals, the one found first); people who
-    walk through the picture are left out.
+    Of several faces, the track with the most samples is used (in a tie, the first); people who pass through the picture
+    are ignored.
 
     Args:
         video: the video.
         detector: see `make_detector`.
-        rate_hz: samples a second, or
-        times_seconds: the wanted times, sorted, from the first frame of the video.
+        rate_hz: samples per second, or
+        times_seconds: the requested times, sorted, from the first frame of the video.
         size: side of the crops in pixels.
-        margin: share of the side that is added on each side of the face, see `alignment.crop_geometry`.
-        detect_every_seconds: time between two searches of the whole frame while a face is followed: whoever comes in
-            is noticed so much later at most.
+        margin: share of the side added on each side of the face, see `alignment.crop_geometry`.
+        detect_every_seconds: time between two detections on the whole frame while a face is tracked: new faces are
+            detected with at most this delay.
         assumed_frame_rate_hz: see `sample_frames`.
         n_threads: threads of the video decoder.
 
     Returns:
-        The faces. A video that breaks off gives those up to there, and says so in `problem`.
+        The faces. If decoding fails within the video, it returns the faces up to there, with the error in `problem`.
 
     Raises:
-        InputError: the video cannot be read at all.
+        InputError: no frame of the video can be read.
     """
     tracker = FaceTracker(detector, detect_every_seconds)
     people: dict[int, _Person] = {}
@@ -216,7 +216,7 @@ def extract_faces(
             problem = str(error)
         if not rows and rate_hz is not None:
             raise InputError(f"{video}: no frame could be sampled; copy it again")
-        # Where nobody was seen, a person without frames stands in.
+        # If no face was found, a track without frames is used.
         person = max(people.values(), key=lambda person: len(person.faces), default=_Person())
         frames = pd.DataFrame(rows, columns=["time_seconds", "frame_time_seconds", "frame", "n_faces"])
         return FaceSequence(
@@ -252,12 +252,12 @@ def _stacked(details: dict[str, dict[int, np.ndarray]], n_rows: int) -> dict[str
 
 
 def contact_sheet(sequence: FaceSequence, n_columns: int = 12, n_faces: int = 96) -> np.ndarray:
-    """Faces side by side, with their times, spread evenly over the video; frames without a face are grey.
+    """Arrange faces on a contact sheet, with their times, evenly spread over the video; missing faces are grey.
 
     Args:
         sequence: the faces.
-        n_columns: faces a row.
-        n_faces: faces in all.
+        n_columns: faces per row.
+        n_faces: total number of faces.
 
     Returns:
         `(height, width, 3)` uint8 RGB.

@@ -1,4 +1,4 @@
-"""Faces followed through a video."""
+"""Track faces through a video."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from keras_emotion.faces.detection import Detector, Face
 from keras_emotion.faces.video import Frame
 
 _REFINE_WIDTH = 2.2
-"""Side of the cut-out around a face that is followed, in sides of its box: room to move by half of one."""
+"""Side of the crop around a tracked face, in box sides: the face may move by half a side."""
 
 
 @dataclasses.dataclass
@@ -24,22 +24,22 @@ class _Track:
 
 
 class FaceTracker:
-    """Finds faces in some frames, and in between looks for each where it was.
+    """Face tracker: detects faces in some frames, and in between searches for each near its last position.
 
-    A whole frame is searched when no face is being followed, and `detect_every_seconds` after the last time: that is
-    when people who come in are noticed. In between, only a cut-out around the last place of each face is searched,
-    which is faster, and places its landmarks more exactly since the face is larger there. (Optical flow, the other way
-    to bridge frames, loses faces at the five frames a second and fewer that windows of EEG need.)
+    A whole frame is searched when no face is tracked, and every `detect_every_seconds`, to find new faces. In between,
+    only a crop around the last position of each face is searched, which is faster, and localises its landmarks more
+    accurately since the face is larger there. (The alternative, optical flow, loses faces at the five frames per second
+    and fewer that EEG windows need.)
 
-    A face that is found again near to where it was lost, within `keep_seconds`, keeps its number.
+    A face that reappears near its last position within `keep_seconds` keeps its track number.
 
     Args:
-        detector: see `Detector`. One that follows faces itself sees every frame whole.
-        detect_every_seconds: time between two searches of the whole frame.
-        keep_seconds: a face that was not seen for longer than this is somebody new.
+        detector: see `Detector`. A detector with its own tracking is given every frame.
+        detect_every_seconds: time between two detections on the whole frame.
+        keep_seconds: a face that reappears after a longer time gets a new track.
 
     Raises:
-        ValueError: a time is not above 0.
+        ValueError: a duration is not above 0.
     """
 
     def __init__(self, detector: Detector, detect_every_seconds: float = 2.0, keep_seconds: float = 5.0):
@@ -55,11 +55,11 @@ class FaceTracker:
         detector.restart()
 
     def update(self, image: np.ndarray | Frame, time_seconds: float) -> dict[int, Face]:
-        """The faces in the next frame, by the number of their track (from 0, in the order in which they were found).
+        """Return the faces in the next frame, by track number (from 0, in order of detection).
 
         Args:
-            image: `(height, width, 3)` uint8 RGB, or a frame of a video, of which only what is searched is converted.
-            time_seconds: time of the frame, greater than that of the one before.
+            image: `(height, width, 3)` uint8 RGB, or a frame of a video, of which only the searched area is converted.
+            time_seconds: time of the frame, later than the previous one.
         """
         self._tracks = [track for track in self._tracks if time_seconds - track.last_seconds <= self._keep_seconds]
         if not self._detector.follows:
@@ -90,7 +90,7 @@ class FaceTracker:
             track.is_lost = True
 
     def _drop_doubles(self) -> None:
-        # Two tracks that ran onto one face are one: the older number stays.
+        # If two tracks converge on one face, the older number is kept.
         kept: list[_Track] = []
         for track in sorted(self._tracks, key=lambda track: track.number):
             doubles = (other for other in kept if not other.is_lost and not track.is_lost)
@@ -100,7 +100,7 @@ class FaceTracker:
 
     def _assign(self, faces: list[Face], time_seconds: float) -> None:
         if self._tracks and faces:
-            # Lost faces may have moved on: they are matched from further away, after those in sight.
+            # Lost faces may have moved: they are matched at larger distances, after the visible ones.
             distances = np.array([[_distance(face, track.face) for track in self._tracks] for face in faces])
             limits = np.array([1.5 if track.is_lost else 0.75 for track in self._tracks])
             costs = np.where(distances < limits, distances + [track.is_lost for track in self._tracks], 1e6)
@@ -113,7 +113,7 @@ class FaceTracker:
             pairs = []
         for row, column in pairs:
             track = self._tracks[column]
-            # A face in sight has been placed more exactly by the cut-out, in this very frame.
+            # A visible face has been localised more accurately by the crop of this frame.
             if track.last_seconds < time_seconds:
                 track.face, track.last_seconds, track.is_lost = faces[row], time_seconds, False
         for row in sorted(set(range(len(faces))) - {row for row, _ in pairs}):
@@ -125,7 +125,7 @@ class FaceTracker:
 
 
 def _distance(face: Face, other: Face) -> float:
-    """Distance of two faces in sides of the larger, and how their sizes differ."""
+    """Return the distance of two faces in sides of the larger one, including their size difference."""
     larger = max(face.side, other.side)
     apart = float(np.hypot(*(face.centre - other.centre))) / larger
     return apart + abs(np.log2(face.side / other.side)) / 2

@@ -1,4 +1,4 @@
-"""Inference: saved models applied to recordings, videos and streams, and exported to other formats."""
+"""Inference: apply saved models to recordings, videos and streams, and export them to other formats."""
 
 from keras_emotion.inference.export import export_model, load_saved_model
 from keras_emotion.inference.live import live_windows, microvolt_factor

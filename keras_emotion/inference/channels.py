@@ -1,4 +1,4 @@
-"""Which channels of a recording or a stream a model gets."""
+"""Match the channels of a recording or a stream with those of a model."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _OTHERWISE = {"kOhm": ("ohm", 1e3), "nS": ("uS", 1e-3)}
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Channels:
-    """The channels of a recording that a model gets.
+    """Channels of a recording that a model reads.
 
     Args:
-        names: as the model calls them, in its order.
-        places: where they are in the recording.
+        names: as named in the model, in its order.
+        places: their positions in the recording.
         missing: names of the model's channels that the recording lacks, or that cannot be used.
-        scales: `(channels, 1)`, what the recording's values are multiplied by to be in the model's units.
-        unusable: why, of the missing ones that are there.
+        scales: `(channels, 1)`, factors from the recording's to the model's units.
+        unusable: reasons for missing channels that exist but cannot be used.
     """
 
     names: tuple[str, ...]
@@ -44,19 +44,19 @@ def matched(
     unusable: Mapping[int, str] | None = None,
     must_be_all: bool = False,
 ) -> Channels:
-    """The channels of a model in a recording: those of the same name, in units that are of the same kind.
+    """Match the channels of a model with those of a recording: same name, compatible unit.
 
     Args:
         wanted: unit of each channel of the model, by name.
         channel_names: names in the recording.
         source: the recording, for messages.
-        units: their units; by default microvolts.
-        unusable: why some of them cannot be used, by their place; they count as missing.
-        must_be_all: whether none may be missing.
+        units: their units; default: microvolts.
+        unusable: reasons why some of them cannot be used, by position; they count as missing.
+        must_be_all: whether all channels are required.
 
     Raises:
-        InputError: fewer than half of the model's channels are there, or not all where they must be, or two have the
-            same name.
+        InputError: the recording has fewer than half of the model's channels, or not all if they are required, or two
+            with the same name.
     """
     try:
         found = match_channels(list(wanted), channel_names)
@@ -70,19 +70,19 @@ def matched(
     said = "".join(f"; {name}: {reason}" for name, reason in unused.items())
     if len(found) < SMALLEST_SHARE * len(wanted):
         raise InputError(
-            f"{source}: {len(found)} of the model's {len(wanted)} channels are there, and half are needed; it has "
+            f"{source}: has {len(found)} of the model's {len(wanted)} channels, but half are needed; it has "
             f"{', '.join(channel_names)}; the model was trained on {', '.join(wanted)}{said}"
         )
     if missing and must_be_all:
         raise InputError(
-            f"{source}: has no {', '.join(missing)}, and the features of the model need all channels that it was "
+            f"{source}: has no {', '.join(missing)}, but the features of the model need all channels that it was "
             f"trained on{said}"
         )
     return Channels(tuple(found), tuple(found.values()), missing, np.array([[scales[name]] for name in found]), unused)
 
 
 def _scale(unit: str, wanted: str) -> float | None:
-    """What values in a unit are multiplied by to be in another one; `None` where they are of another kind."""
+    """Return the factor from one unit to another; `None` if they are incompatible."""
     if unit == wanted:
         return 1.0
     given, asked = read_unit(unit), read_unit(wanted)

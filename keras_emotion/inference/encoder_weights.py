@@ -1,4 +1,4 @@
-"""Weights of networks that encode pictures, sound or faces, which a saved model keeps by their hash alone."""
+"""Weights of encoders of pictures, sound or faces, of which a saved model stores only the hash."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from keras_emotion.pipelines import FeaturePart
 from keras_emotion.schema import InputError
 
 _ENCODED = {"picture": "picture", "sound": "sound", "video": "face"}
-"""What a network encodes, as options name it, by the source of a part."""
+"""What a network encodes, as named in options, by the source of a part."""
 
 
 def with_weights(
     parts: Mapping[str, FeaturePart], weights: Mapping[str, Path], source: object
 ) -> dict[str, FeaturePart]:
-    """The parts with the weights that a saved model does not keep.
+    """Return the parts with the weights that a saved model does not store.
 
     Args:
         parts: parts by name.
-        weights: file or folder of weights by what they encode (`"picture"`, `"sound"`, `"face"`); options named after
-            it give them.
+        weights: file or folder of weights by what they encode (`"picture"`, `"sound"`, `"face"`), from the options of
+            these names.
         source: the model, for messages.
 
     Raises:
-        InputError: weights are missing, are not those that the model was trained with, or nothing needs them.
+        InputError: weights are missing, differ from those of the model's training, or are not needed.
     """
     encoded = {name: _encoded(part) for name, part in parts.items()}
     for what, path in weights.items():
         if what not in encoded.values():
-            seen = "sees no faces" if what == "face" else f"reads no {what} of stimuli"
+            seen = "reads no faces" if what == "face" else f"reads no {what} of stimuli"
             raise InputError(f"--{what}-weights {path}: {source} {seen}; leave it out")
     found = {}
     for name, part in parts.items():
@@ -41,7 +41,7 @@ def with_weights(
                 raise InputError(f"--{what}-weights: {error}") from None
         elif part.needs_weights:
             raise InputError(
-                f"{source}: was trained on {what} features of a network whose weights it does not keep; give "
+                f"{source}: was trained on {what} features of a network whose weights it does not store; give "
                 f"--{what}-weights with their file or folder"
             )
         found[name] = part

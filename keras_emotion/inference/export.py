@@ -1,4 +1,4 @@
-"""Saved models in formats that do without Keras, each checked by running it."""
+"""Export saved models to formats that do not need Keras, and verify each by running it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_emotion.files import TEMPORARY_PREFIX, remove_leftovers
 from keras_emotion.inference.schema import read_block
 from keras_emotion.keras_settings import check_keras_can_start, own_keras_settings
 from keras_emotion.native_log import without_start_up_log
@@ -35,14 +36,14 @@ TOLERANCE = 1e-4
 
 @dataclasses.dataclass(frozen=True)
 class ExportedModel:
-    """An exported model and how it compared with the Keras model.
+    """An exported model and its comparison with the Keras model.
 
     Args:
-        path: the file, for `saved_model` a folder; `None` where it was not kept.
-        largest_differences: by name of the output; infinite where only one of the two is a number.
-        n_windows: windows that were compared.
-        n_undecided: windows that were left out: the network chooses frames, and a position lies so near to half-way
-            between two of them that rounding errors decide (`is_decided` of the model).
+        path: the file, for `saved_model` a folder; `None` if it was not kept.
+        largest_differences: by name of the output; infinite if only one of the two is a number.
+        n_windows: number of compared windows.
+        n_undecided: number of excluded windows: the network selects frames, and a position is so close to the midpoint
+            between two of them that rounding decides (`is_decided` of the model).
     """
 
     path: Path | None
@@ -52,31 +53,32 @@ class ExportedModel:
 
     @property
     def largest_difference(self) -> float:
-        """That of all outputs."""
+        """Largest difference over all outputs."""
         return max(self.largest_differences.values())
 
 
 def load_saved_model(path: Path) -> keras.Model:
-    """A model of ours, or of a paper of an installed package, as `--save-models` saves it.
+    """Load a model of this package, or of an installed package, as saved by `--save-models`.
 
     Raises:
-        InputError: there is none, its weights are not all finite, or Keras cannot be imported.
+        InputError: there is no model, its weights are not all finite, or Keras cannot be imported.
     """
     check_keras_can_start()
     from keras_emotion.models.saved_networks import load_network
 
-    # Their classes are known to Keras from here on.
+    # Registers their classes with Keras.
     installed_papers()
 
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: no such file; expected a model (.keras), as a run with --save-models leaves them")
+        raise InputError(f"{path}: no such file; expected a model (.keras) of a run with --save-models")
     try:
         model = load_network(path)
     except InputError as error:
         if unknown := re.search(r"Could not locate (?:class|function) '(\w+)'", str(error)):
             raise InputError(
-                f"{path}: has {unknown[1]}, which is of another package; give --register with the module that brings it"
+                f"{path}: contains {unknown[1]}, which is of another package; give --register with the module that "
+                "defines it"
             ) from error
         raise
     check_weights(model, path)
@@ -84,14 +86,14 @@ def load_saved_model(path: Path) -> keras.Model:
 
 
 def check_weights(model: keras.Model, source: object) -> None:
-    """Refuses a model with weights that are not finite: it may give probabilities all the same.
+    """Refuse a model with non-finite weights, which may still output probabilities.
 
     Args:
         model: the model.
         source: its file, for the message.
 
     Raises:
-        InputError: there are such; names the first.
+        InputError: there are such weights; the message names the first.
     """
     import keras
 
@@ -102,13 +104,13 @@ def check_weights(model: keras.Model, source: object) -> None:
         if not values.all():
             n_bad = int((~values).sum())
             raise InputError(
-                f"{source}: {variable.path}: {n_bad} of {values.size} weights are no finite numbers; the training "
+                f"{source}: {variable.path}: {n_bad} of {values.size} weights are not finite; the training "
                 "diverged, or the file is damaged: train it again, or copy it again"
             )
 
 
 def random_windows(model: keras.Model, n_windows: int = 16, seed: int = 0) -> Inputs:
-    """Random inputs of a model, in the place of real ones: normally distributed, pixels uniformly over their range."""
+    """Draw random inputs of a model: normally distributed, pixels uniformly over their range."""
     import keras
 
     generator = np.random.default_rng(seed)
@@ -126,30 +128,30 @@ def random_windows(model: keras.Model, n_windows: int = 16, seed: int = 0) -> In
 
 
 def as_exported(model: keras.Model) -> keras.Model:
-    """The network that is exported of a model: what its `exported_model()` builds, where it has one, else itself.
+    """Return the network to export: the result of the model's `exported_model()`, if it has one, else the model.
 
-    Of a model that was trained in mixed precision it is the same network in float32, with the same weights: ONNX and
-    LiteRT have no bfloat16 for most operations.
+    A model that was trained in mixed precision is exported in float32, with the same weights: ONNX and LiteRT have no
+    bfloat16 for most operations.
     """
     model = _in_float32(model)
     return model.exported_model() if hasattr(model, "exported_model") else model
 
 
 def _in_float32(model: keras.Model) -> keras.Model:
-    """The model, made anew in float32 where its layers compute in another precision."""
+    """Return the model rebuilt in float32, if its layers compute in another precision."""
     import keras
 
     if all(layer.compute_dtype == layer.variable_dtype for layer in (model, *model._flatten_layers())):
         return model
     with own_keras_settings():
         same = keras.saving.deserialize_keras_object(_without_mixed(keras.saving.serialize_keras_object(model)))
-        # Seeds of dropout are among the variables, and not among the weights.
+        # Seeds of dropout are variables, but not weights.
         same.set_weights(model.get_weights())
     return same
 
 
 def _without_mixed(config: Any) -> Any:
-    """A configuration of layers with float32 in place of mixed precision."""
+    """Replace mixed precision by float32 in a configuration of layers."""
     if isinstance(config, dict):
         return {name: _without_mixed(value) for name, value in config.items()}
     if isinstance(config, list | tuple):
@@ -158,16 +160,16 @@ def _without_mixed(config: Any) -> Any:
 
 
 def describe_model(model: keras.Model) -> dict[str, Any]:
-    """Describe what a model is given and what it gives, for those who run it without this package.
+    """Describe the inputs and outputs of a model, for users without this package.
 
     Args:
         model: a functional model whose inputs have names.
 
     Returns:
-        JSON-able: `model`, its class; `inputs` by name, with shape (`None`: any number of windows) and dtype, and where
-        the model carries a block (`keras_emotion.inference.schema`) the array, the feature part that it is of (kind,
-        fields, and the first sentence of its documentation) and what is done with it; `outputs` by name; and what the
-        block says of channels and classes. Of a block that cannot be used, `problem` says why.
+        JSON-able: `model`, its class; `inputs` by name, with shape (`None`: any number of windows) and dtype, and, if
+        the model has an inference block (`keras_emotion.inference.schema`), the array, its feature part (kind, fields,
+        and the first sentence of its documentation) and its transform; `outputs` by name; and the block's channels and
+        classes. If a block cannot be used, `problem` is the reason.
     """
     import keras
 
@@ -188,7 +190,7 @@ def describe_model(model: keras.Model) -> dict[str, Any]:
     try:
         block = read_block(model, model.name).block
     except InputError as error:
-        # Such as a network of `FaceAffect`, which has no classes: it can be exported, and not be applied by `predict`.
+        # Such as a network of `FaceAffect`, which has no classes: it can be exported, but `predict` cannot apply it.
         return {**found, "problem": str(error)}
     for name, one in block.inputs.items():
         part = block.parts[one.part]
@@ -205,7 +207,7 @@ def describe_model(model: keras.Model) -> dict[str, Any]:
 def export_model(
     model: keras.Model, file_format: str, path: Path, windows: Inputs | None = None, tolerance: float = TOLERANCE
 ) -> ExportedModel:
-    """Exports a model, runs what was written beside the Keras model, and keeps it where they agree.
+    """Export a model, run the result and the Keras model on the same inputs, and keep it if they agree.
 
     | format | written by | run by |
     |---|---|---|
@@ -214,25 +216,25 @@ def export_model(
     | `litert` | Keras | ai-edge-litert |
 
     The batch axis stays open. For LiteRT the recurrent layers are unrolled and volumes are pooled plane by plane: its
-    built-in operations have no loop over lists of tensors, and no pooling in three dimensions. For ONNX the exact GELU
-    is written by the error function. A model with `exported_model()` says itself what is exported, such as
-    `VideoEEGHierarchicalLSTM`: greedy and unrolled, with the positions that it looks at among the outputs. Of a model
-    with `is_decided`, windows whose positions rounding errors may change are not compared. A model of mixed precision
-    is exported in float32, and compared with itself in float32.
+    built-in operations have no loop over lists of tensors, and no three-dimensional pooling. For ONNX the exact GELU is
+    expressed by the error function. A model with `exported_model()` defines its exported network, such as
+    `VideoEEGHierarchicalLSTM`: greedy and unrolled, with the positions of its looks among the outputs. For a model with
+    `is_decided`, windows whose positions may depend on rounding are not compared. A model of mixed precision is
+    exported in float32, and compared with itself in float32.
 
     Args:
         model: a functional model whose inputs have names.
         file_format: one of `FORMATS`.
-        path: where it goes; must not exist.
-        windows: inputs by name, `(windows, ...)`; by default `random_windows`.
-        tolerance: largest difference of an output at which the file is kept.
+        path: path of the export; must not exist.
+        windows: inputs by name, `(windows, ...)`; default: `random_windows`.
+        tolerance: largest difference of an output up to which the file is kept.
 
     Returns:
-        The comparison; its `path` is `None` where the outputs differ by more than `tolerance`, and nothing is kept.
+        The comparison; its `path` is `None` if the outputs differ by more than `tolerance`, and nothing is kept.
 
     Raises:
-        InputError: an unknown format, a package that is not installed, a path that exists, a model that cannot be
-            converted to the format or not be run in it, or no window that can be compared.
+        InputError: the format is unknown, a package is not installed, the path exists, the model cannot be converted to
+            the format or run in it, or no window can be compared.
 
     Example:
         >>> from keras_emotion.models import DGCNN
@@ -255,21 +257,22 @@ def export_model(
     with own_keras_settings():
         exported = as_exported(model)
         windows = random_windows(exported) if windows is None else windows
-        # Keras casts what it is given, such as faces of 8 bits; other formats do not.
+        # Keras casts its inputs, such as faces of 8 bits; other formats do not.
         windows = {name: np.asarray(windows[name], dtype) for name, dtype in _input_dtypes(exported).items()}
         outputs = exported.predict(windows, verbose=0)
     n_windows = len(next(iter(windows.values())))
     is_decided = model.is_decided(outputs) if hasattr(model, "is_decided") else np.ones(n_windows, bool)
     if not is_decided.any():
         raise InputError(
-            f"{model.name}: in each of {n_windows} windows a position is half-way between two frames, so that nothing "
-            "can be compared; give others (--check-on), or train the policy, which starts with such positions"
+            f"{model.name}: in each of {n_windows} windows a position is half-way between two frames, so that no "
+            "comparison is possible; give others (--check-on), or train the policy, which starts with such positions"
         )
     expected = _by_name(outputs)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Beside its place, so that what arrives there is whole.
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
+        remove_leftovers(path.parent)
+        # Written next to its destination and moved when complete.
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=TEMPORARY_PREFIX) as folder:
             written = Path(folder) / f"model{form.ending}"
             found = _written_and_run(exported, form, written, windows, where=f"{model.name}, --format {file_format}")
             differences = {
@@ -292,25 +295,26 @@ def _input_dtypes(model: keras.Model) -> dict[str, str]:
 
 def _written_and_run(model: keras.Model, form: _Format, path: Path, windows: Inputs, where: str) -> dict[str, Any]:
     try:
-        # Of the converters, which are behind NumPy and TensorFlow.
+        # Versions of the converters, which lag behind NumPy and TensorFlow.
         with own_keras_settings(), warnings.catch_warnings(), _built_in(model, form.lacks):
             warnings.simplefilter("ignore")
             model.export(str(path), format=form.keras_name, verbose=False)
             return form.run(path, windows)
     except OSError:
         raise
-    # What converters and interpreters raise is anything.
+    # Converters and interpreters raise various exceptions.
     except Exception as error:
-        raise InputError(f"{where}: cannot be converted or not be run ({_first_line(error)})") from error
+        raise InputError(f"{where}: cannot be converted or run ({_first_line(error)})") from error
 
 
 @contextmanager
 def _built_in(model: keras.Model, lacks: frozenset[str]) -> Iterator[None]:
-    """The layers of a model made of operations that a format has built in, for as long as it is exported.
+    """Context in which a model's layers use only operations that a format has built in.
 
     Args:
         model: the model.
-        lacks: what the format lacks: `"loops"` (and pooling of volumes), `"erfc"` (and tensors that a layer keeps).
+        lacks: features missing in the format: `"loops"` (and pooling of volumes), `"erfc"` (and tensors stored in a
+            layer).
     """
     import keras
 
@@ -324,7 +328,7 @@ def _built_in(model: keras.Model, lacks: frozenset[str]) -> Iterator[None]:
         if "erfc" in lacks:
             if getattr(layer, "activation", None) is keras.activations.gelu:
                 changes.append((layer, "activation", _gelu_by_erf))
-            # tf2onnx takes what is neither a variable nor a constant for an input.
+            # tf2onnx treats everything that is neither a variable nor a constant as an input.
             tensors = {name: value for name, value in vars(layer).items() if keras.ops.is_tensor(value)}
             changes += [(layer, name, keras.ops.convert_to_numpy(value)) for name, value in tensors.items()]
     before = [(layer, name, vars(layer).get(name, _INHERITED)) for layer, name, _ in changes]
@@ -344,14 +348,14 @@ _INHERITED = object()
 
 
 def _gelu_by_erf(x: Any) -> Any:
-    """The exact GELU, which TensorFlow computes by the complement of the error function."""
+    """Compute the exact GELU, which TensorFlow computes by the complementary error function."""
     from keras import ops
 
     return 0.5 * x * (1 + ops.erf(x / math.sqrt(2)))
 
 
 def _pooled_plane_by_plane(layer: keras.layers.MaxPooling3D, volumes: Any) -> Any:
-    """What the layer makes of `(batch, depth, rows, columns, channels)`, by two poolings of planes."""
+    """Pool `(batch, depth, rows, columns, channels)` as the layer does, by two poolings of planes."""
     from keras import ops
 
     _, depth, *plane = volumes.shape
@@ -366,7 +370,7 @@ def _pooled_plane_by_plane(layer: keras.layers.MaxPooling3D, volumes: Any) -> An
 def _run_saved_model(path: Path, windows: Inputs) -> dict[str, Any]:
     import tensorflow as tf
 
-    # Kept until it has run: its variables go with it.
+    # Kept until it has run, because its variables are deleted with it.
     loaded = tf.saved_model.load(str(path))
     signature = loaded.signatures["serving_default"]
     return _by_name(signature(**{name: tf.constant(array) for name, array in windows.items()}))
@@ -398,7 +402,7 @@ class _Format:
 
     @property
     def ending_of_file(self) -> str:
-        """What a file is named after; a folder has an ending too, so that it stands apart from others."""
+        """Suffix of the file; a folder has one too, to be distinguishable."""
         return self.ending or ".saved_model"
 
 
@@ -415,11 +419,11 @@ FORMATS: Mapping[str, _Format] = {
         "litert", ".tflite", {"ai-edge-litert": "ai_edge_litert"}, _run_litert, lacks=frozenset({"loops"})
     ),
 }
-"""The formats by name."""
+"""Export formats by name."""
 
 
 def _by_name(outputs: Any) -> dict[str, np.ndarray]:
-    """Outputs by name; a single one has the name `output`, for each format calls it otherwise."""
+    """Return outputs by name; a single one is called `output`, because each format names it differently."""
     if not isinstance(outputs, Mapping):
         outputs = {"output": outputs}
     if len(outputs) == 1:

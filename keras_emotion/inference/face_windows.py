@@ -1,4 +1,4 @@
-"""What a model sees of the face in the windows of a recording."""
+"""Face features of a model in the windows of a recording."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from keras_emotion.schema import Recording, Trial
 
 
 def faces_of_video(part: FeaturePart, video: Path, video_offset_seconds: float) -> PairedWindows:
-    """Faces in the windows of a video by itself.
+    """Extract faces in the windows of a video without a recording.
 
     Args:
         part: the features of faces.
         video: the face video.
-        video_offset_seconds: time in it at which the first window starts.
+        video_offset_seconds: time in the video at which the first window starts.
     """
     trial = Trial("video", 1, 1, video.stem, None, (), {}, video=video, video_offset_seconds=video_offset_seconds)
     arrays, table = part.extract([trial])
@@ -37,15 +37,15 @@ def faces_beside(
     video: Path,
     video_offset_seconds: float,
 ) -> PairedWindows:
-    """Faces in the windows of a recording.
+    """Extract faces in the windows of a recording.
 
     Args:
         part: the features of faces.
         recording: the recording.
-        stretches: of it, those with windows.
-        sampling_rate_hz: samples a second of the model.
+        stretches: its segments with windows.
+        sampling_rate_hz: sampling rate of the model.
         video: the face video.
-        video_offset_seconds: time in it at which the recording starts.
+        video_offset_seconds: time in the video at which the recording starts.
     """
     trials = []
     starts = starts_in_file(recording, stretches, video_offset_seconds)
@@ -73,15 +73,15 @@ def faces_of_windows(
     video: Path,
     video_offset_seconds: float,
 ) -> np.ndarray:
-    """Faces of some windows as pictures, also where the features of the model are others.
+    """Extract faces of some windows as pictures, even if the model reads other face features.
 
     Args:
         part: the features of faces.
-        recording: the recording; `None` for a video by itself.
-        stretches: of the recording, those with windows.
+        recording: the recording; `None` for a video only.
+        stretches: segments of the recording with windows.
         places: the windows, all of which have faces.
         video: the face video.
-        video_offset_seconds: time in it at which the recording, or else the first window, starts.
+        video_offset_seconds: time in the video at which the recording, or otherwise the first window, starts.
 
     Returns:
         `(places, steps, image_size, image_size, 3)` uint8.
@@ -102,7 +102,7 @@ def faces_of_windows(
 def _trial(
     video: Path, start_seconds: float, n_samples: int, sampling_rate_hz: float, baseline_seconds: float, number: int
 ) -> Trial:
-    """A trial with a video; what its windows need to know of the recording is how long it lasts."""
+    """Create a trial with a video; its windows need only the length of the recording."""
     silent = Recording(np.zeros((0, n_samples)), (), (), sampling_rate_hz, baseline_seconds)
     kept = {"video": video, "video_offset_seconds": float(start_seconds)}
     return Trial("video", 1, number, video.stem, silent, (), {}, **kept)

@@ -1,9 +1,11 @@
-"""A saved model on a stream of EEG, window by window as it comes."""
+"""Live prediction of EEG streams with saved models."""
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import math
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -20,27 +22,32 @@ from keras_emotion.inference.stream_clock import StreamClock
 from keras_emotion.schema import InputError
 
 SILENCE_SECONDS = 5.0
-"""A stream without samples for so long has ended."""
+"""Time without samples after which a stream counts as ended."""
 
 _LOOK_SECONDS, _OTHERS_SECONDS = 2.0, 0.5
-"""After how long without samples a stream is looked for again, and how long others of its name have to answer."""
+"""Time without samples before a stream is searched for again, and time for other streams of its name to answer."""
+
+MOST_WAITING_SECONDS = 360.0
+"""Maximum duration of the buffer for samples received during a prediction; older samples are lost."""
+
+_PULL_SECONDS = 0.05
 
 IMPLAUSIBLE_SECONDS = 10.0
-"""A stream whose first so many seconds cannot be EEG is refused: electrodes take a while to settle."""
+"""Time at the start in which amplitudes are checked to be plausible for EEG: electrodes take a while to settle."""
 
 
 class Stream(Protocol):
     """Source of live signals.
 
     Attributes:
-        name: name in messages.
-        channel_names: in the order of the axis.
+        name: name for messages.
+        channel_names: names in the order of the channels.
         sampling_rate_hz: nominal samples per second.
-        units: optional; units of the channels, by default microvolts.
-        declared_units: optional; the same in the words of the sender, before `units` were made of them.
-        source_id: identifies the device or program that sends.
-        connection: number of the connection, which grows when a lost stream has come back. The other attributes then
-            describe what came back, and may differ.
+        units: optional; units of the channels, microvolts by default.
+        declared_units: optional; the units as the sender spells them, before conversion to `units`.
+        source_id: identifier of the device or program that sends the stream.
+        connection: number of the connection, increased when a lost stream returns. The other attributes then describe
+            the new connection and may differ.
         notes: warnings about the description of the stream.
     """
 
@@ -52,10 +59,10 @@ class Stream(Protocol):
     notes: tuple[str, ...]
 
     def pull(self) -> tuple[np.ndarray, np.ndarray]:
-        """New samples of one connection: `(channels, samples)` in `units` and `(samples,)` time stamps in seconds."""
+        """Return new samples of one connection, `(channels, samples)` in `units`, and `(samples,)` times in seconds."""
 
     def clock(self) -> float:
-        """Now, in seconds, on the clock of the time stamps."""
+        """Return the current time in seconds on the clock of the time stamps."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -63,12 +70,12 @@ class LiveWindow:
     """One window of a stream.
 
     Args:
-        start_seconds: from the first sample that was received, by the time stamps.
-        stop_seconds: from the same.
-        probabilities: `(classes,)`, NaN where there is a problem.
-        latency_seconds: from the last sample of the window to now; negative where the time stamps are ahead of the
-            clock, and so no latency can be given.
-        problem: why there is no probability, empty where there is one.
+        start_seconds: time since the first received sample, from the time stamps.
+        stop_seconds: the same for the end.
+        probabilities: `(classes,)`, NaN if there is a problem.
+        latency_seconds: delay between the last sample of the window and now; negative if the time stamps are ahead of
+            the clock, so that the latency is unknown.
+        problem: reason for the missing probability; empty if there is one.
     """
 
     start_seconds: float
@@ -85,38 +92,41 @@ def live_windows(
     say: Callable[[str], Any] = print,
     silence_seconds: float = SILENCE_SECONDS,
 ) -> Iterator[LiveWindow]:
-    """Predict the windows of a stream, side by side, each as soon as it is complete.
+    """Predict non-overlapping windows of a stream, each as soon as it is complete.
 
-    A filter that sees no future cannot be zero-phase. The features of a window are computed over a *trailing buffer*,
-    the lead-in of `Predictor` and the window, by the same zero-phase filters as offline; at the end of the buffer these
-    see the odd reflection of the signal in place of what comes. With `lag_seconds` a window waits so long after its
-    end, its filters see so much of the future, and its features come closer to those offline.
+    A causal filter cannot be zero-phase. The features of a window are therefore computed from a *trailing buffer*, the
+    lead-in of `Predictor` plus the window, with the same zero-phase filters as offline; past the end of the buffer, the
+    filters use the odd reflection of the signal in place of future samples. With `lag_seconds`, prediction starts this
+    long after the end of the window, so the filters use that much of the future signal, and the features are closer to
+    the offline ones.
 
-    **Lost samples**: where the time stamps jump (`StreamClock`), windows start anew with the first sample after the
-    jump, and nothing goes across. A baseline that was complete before stays. **Clocks that are set**: the times of the
-    windows continue after the last sample. **Connections that were lost**: windows start anew with what came back. Its
-    channels are matched by name again, its units converted, its windows cut at its own rate, and every difference is
-    reported; the baseline is recorded anew if the source or the channels that the model uses changed.
+    **Lost samples**: if the time stamps jump (see `StreamClock`), windows start again at the first sample after the
+    jump; no window spans it. A baseline that was already complete is kept. **Changed clocks**: the times of windows
+    continue after the last sample. **Lost connections**: windows start again with the new connection. Its channels are
+    matched by name again, its units converted, its windows cut at its own sampling rate, and all differences are
+    reported; the baseline is recorded again if the source or the channels used by the model changed.
 
-    **No signal** is what it is offline (`keras_emotion.inference.signal_windows`), as far as it can be known so soon.
-    Windows whose size no EEG has have no probability.
+    **No signal** is detected as offline (`keras_emotion.inference.signal_windows`), as far as possible in real time.
+    Windows with amplitudes implausible for EEG have no probability.
 
     Args:
         predictor: the model.
         stream: the source.
-        lag_seconds: how long a window waits after its end; a whole number of samples.
-        say: receives the messages about the stream.
-        silence_seconds: the stream has ended when no samples came for so long.
+        lag_seconds: delay of the prediction after the end of a window; an integer number of samples.
+        say: called with messages about the stream.
+        silence_seconds: time without samples after which the stream counts as ended.
 
     Raises:
-        InputError: too few of the channels, or a window of the model is no whole number of samples of the stream; or
-            the model sees faces, reads stimuli or has windows that overlap; or the stream gives no samples at all, no
-            EEG by its size, or samples at quite another rate than it says.
+        InputError: too few channels of the model are in the stream; a window is not an integer number of samples; the
+            model uses face video or stimuli, or has overlapping windows; or the stream has no samples, amplitudes
+            implausible for EEG, or a sampling rate that differs too much from the declared one.
     """
     if predictor.face_part is not None:
-        raise InputError(f"{predictor.model.name}: sees faces, and a stream of EEG has none")
+        raise InputError(f"{predictor.model.name}: uses face video, which an EEG stream does not contain")
     if predictor.media_parts:
-        raise InputError(f"{predictor.model.name}: reads the stimulus, and a stream of EEG has none; give a recording")
+        raise InputError(
+            f"{predictor.model.name}: uses the stimulus, which a stream does not contain; give a recording"
+        )
     if predictor.hop_seconds != predictor.window_seconds:
         raise InputError(
             f"{predictor.model.name}: windows of {predictor.window_seconds:g} s every {predictor.hop_seconds:g} s "
@@ -160,7 +170,7 @@ class _LiveWindows:
             self._baseline = np.empty((len(self._channels.places), 0))
 
     def _open(self) -> None:
-        """Starts anew with the stream as it describes itself now."""
+        """Start again with the current description of the stream."""
         predictor, stream = self._predictor, self._stream
         units = getattr(stream, "units", None)
         self._channels = predictor.select_channels(stream.channel_names, stream.name, units)
@@ -181,7 +191,7 @@ class _LiveWindows:
         except ValueError as error:
             raise InputError(f"{stream.name}: {error}") from None
         self._window, self._lag, self._onset = counts
-        # The ends of what is resampled see no neighbours.
+        # The edges of a resampled block have no context.
         self._reach = 0 if rate == predictor.sampling_rate_hz else math.ceil(RESAMPLING_SECONDS * rate)
         more = (self._reach > 0) * math.ceil(RESAMPLING_SECONDS / predictor.window_seconds)
         self._n_before = predictor.n_lead + more
@@ -191,7 +201,7 @@ class _LiveWindows:
         self._first, self._n_done = 0, 0
 
     def follow_connection(self) -> bool:
-        """Starts anew, and reports what is different, if the stream was lost and has come back; whether it has."""
+        """If the stream was lost and has returned, start again and report differences; return whether it was."""
         if self._stream.connection == self._connection:
             return False
         before, names = self._described, self._channels.names
@@ -212,7 +222,7 @@ class _LiveWindows:
         return True
 
     def _report_changes(self, before: Mapping[str, Any]) -> None:
-        """Reports what the description of the stream has in place of what it had before."""
+        """Report what changed in the description of the stream."""
         now = self._described
         for what in ("source", "sampling rate"):
             if now[what] != before[what]:
@@ -231,11 +241,11 @@ class _LiveWindows:
             self._say(f"came back with another unit of {', '.join(names)}: {is_now}, was {was}")
 
     def add(self, signal: np.ndarray, at: np.ndarray) -> Iterator[LiveWindow]:
-        """The windows that new samples complete.
+        """Yield the windows that new samples complete.
 
         Args:
             signal: `(channels, samples)` of the stream.
-            at: `(samples,)` their time stamps in seconds.
+            at: `(samples,)` time stamps in seconds.
         """
         predictor, stream = self._predictor, self._stream
         at = at + self._shift
@@ -270,19 +280,19 @@ class _LiveWindows:
             latency = stream.clock() - self._times[stop - 1]
             yield LiveWindow(start, start + predictor.window_seconds, probabilities, latency, problem)
             self._n_done += 1
-            # `_first` is the sample, counted from the first window of the stretch, that the buffer begins with.
+            # `_first` is the position of the buffer in samples, relative to the first window of the segment.
             dropped = max(self._n_done - self._n_before, 0) * window - first
             self._buffer, self._times = self._buffer[:, dropped:], self._times[dropped:]
             self._first += dropped
 
     def _n_needed(self) -> int:
-        """Samples that the buffer must hold for the next step."""
+        """Return the number of samples that the buffer needs for the next step."""
         if self._baseline is None:
             return self._onset + self._reach
         return (self._n_done + 1) * self._window + self._lag - self._first
 
     def _breaks(self, n_needed: int) -> bool:
-        """Whether an interruption lies among the samples that are needed; if so, drops what is before it."""
+        """Return whether the required samples contain an interruption, and if so drop the samples before it."""
         place = self._clock.find_break(self._times, n_needed, self._stream.clock())
         while self._clock.notes:
             self._say(f"{self._times[place or 0] - self._began:.1f} s: {self._clock.notes.pop(0)}")
@@ -304,10 +314,10 @@ class _LiveWindows:
         self._buffer, self._times = self._buffer[:, onset:], self._times[onset:]
 
     def _at_return(self, at: np.ndarray) -> np.ndarray:
-        """Time stamps of the first samples after a lost connection, shifted where the clock of the sender is another.
+        """Return the time stamps of the first samples after a lost connection, shifted if the sender's clock changed.
 
         Args:
-            at: `(samples,)` stamps.
+            at: `(samples,)` time stamps.
         """
         self._is_back = False
         away = self._stream.clock() - self._last_arrival
@@ -322,29 +332,29 @@ class _LiveWindows:
         return at
 
     def end(self, silence_seconds: float) -> None:
-        """Reports that the stream has ended.
+        """Report the end of the stream.
 
         Raises:
-            InputError: it never gave a sample.
+            InputError: no sample was ever received.
         """
         if self._began is None:
             raise InputError(f"{self._stream.name}: gives no samples for {silence_seconds:g} s; is it recording?")
         self._say(f"no samples for {silence_seconds:g} s; the stream has ended")
 
     def report_losses(self) -> None:
-        """Reports how often samples were lost, and how long."""
+        """Report how often samples were lost, and their total duration."""
         lost_seconds = [*self._lost_seconds, *self._clock.lost_seconds]
         if lost_seconds:
             self._say(f"samples were lost {len(lost_seconds)} times, {sum(lost_seconds):.3g} s in all")
 
 
 def missing_text(missing: Sequence[str], n_channels: int) -> str:
-    """Sentence about the channels of a model that a stream lacks."""
+    """Return the message about channels of a model that are missing in a stream."""
     return f"{len(missing)} of {n_channels} channels missing: {', '.join(missing)}"
 
 
 class _Judge:
-    """Says which windows of a stream have a signal."""
+    """Detects windows of a stream without signal."""
 
     def __init__(self, predictor: Predictor, names: tuple[str, ...], stream: Stream):
         self._grid, self._names, self._stream = predictor.grid, names, stream
@@ -357,14 +367,14 @@ class _Judge:
         return [Damage(start, stop, what, self._names[row]) for what, row, start, stop in found]
 
     def problem_of(self, signal: np.ndarray) -> str:
-        """What of a signal is none; empty where all of it is one."""
+        """Return the damage found in a signal, with channels; empty if there is none."""
         return "; ".join(dict.fromkeys(f"{one.what} {one.name}" for one in self._damage(signal)))
 
     def repaired(self, signal: np.ndarray, place: int, n_window: int) -> tuple[np.ndarray, str]:
-        """The signal without what is none, and why the window at `place` has no probability.
+        """Return the repaired signal, and the reason why the window at `place` has no probability.
 
         Raises:
-            InputError: too much of the stream is no EEG.
+            InputError: too much of the stream is implausible for EEG.
         """
         rate, n_samples = self._stream.sampling_rate_hz, signal.shape[1]
         damage = self._damage(signal)
@@ -377,7 +387,7 @@ class _Judge:
             eeg = signal[self._is_eeg, place * n_window : (place + 1) * n_window]
             size_uv = float(np.median(deviations_uv(eeg, rate)))
             advice = size_advice(size_uv)
-            # Also later: units and gains change while a stream runs.
+            # Checked throughout, since units and gains can change during a stream.
             self._is_plausible |= advice is None
             if advice is not None:
                 problem = size_fault(advice, size_uv)
@@ -387,27 +397,90 @@ class _Judge:
         return signal, problem
 
 
-class LabStreamingLayer:
-    """A stream of the Lab Streaming Layer, by its name.
+class Receiver(threading.Thread):
+    """Receives from an inlet immediately and buffers the samples.
 
-    A stream that is lost and comes back under its name is opened anew, with its new description. The library's own
-    recovery is off: it keeps the old description, so that a stream that comes back with another rate, other units or
-    another order of channels would be read with the old ones.
+    An inlet loses its received samples when the connection is lost, so none may wait there while a window is computed.
+
+    Args:
+        inlet: open `StreamInlet` of mne-lsl.
+        sampling_rate_hz: samples per second.
+
+    Attributes:
+        is_lost: whether the connection is lost; samples received before can still be pulled.
+    """
+
+    def __init__(self, inlet: Any, sampling_rate_hz: float):
+        super().__init__(daemon=True)
+        self._inlet, self._most = inlet, round(MOST_WAITING_SECONDS * sampling_rate_hz)
+        self._arrived = threading.Condition()
+        self._waiting: collections.deque[tuple[np.ndarray, np.ndarray]] = collections.deque()
+        self._n_waiting, self._is_closed, self.is_lost = 0, False, False
+        self.start()
+
+    def run(self) -> None:
+        """Receive until the connection is lost or closed."""
+        while not self._is_closed:
+            try:
+                samples, times = self._inlet.pull_chunk(timeout=_PULL_SECONDS)
+            except RuntimeError:
+                # One of these is mne-lsl's error for a lost connection.
+                with self._arrived:
+                    self.is_lost = True
+                    self._arrived.notify()
+                return
+            if not len(times):
+                continue
+            with self._arrived:
+                # Copied, since the inlet returns views of a buffer that it reuses.
+                self._waiting.append((np.array(samples), np.array(times)))
+                self._n_waiting += len(times)
+                while self._n_waiting > self._most:
+                    # Readers notice the loss from the time stamps.
+                    self._n_waiting -= len(self._waiting.popleft()[1])
+                self._arrived.notify()
+
+    def pull(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return new samples, `(samples, channels)`, and `(samples,)` time stamps; none after a short timeout."""
+        with self._arrived:
+            if not self._waiting and not self.is_lost:
+                self._arrived.wait(_PULL_SECONDS)
+            found = list(self._waiting)
+            self._waiting.clear()
+            self._n_waiting = 0
+        if not found:
+            return np.empty((0, 0)), np.empty(0)
+        samples, times = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
+        return samples, times
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._is_closed = True
+        self.join()
+        self._inlet.close_stream()
+
+
+class LabStreamingLayer:
+    """A stream of the Lab Streaming Layer, found by its name.
+
+    If a lost stream returns under its name, it is opened again with its new description. The recovery of the library is
+    disabled: it keeps the old description, so that a stream with a new sampling rate, units or channel order would be
+    misread.
 
     Args:
         name: name of the stream.
-        timeout_seconds: how long it is looked for.
-        channel_table: what the stream does not say of its channels, see `Recordings`.
+        timeout_seconds: maximum time of the search.
+        channel_table: channel information that the stream does not declare, see `Recordings`.
 
     Attributes:
-        units: unit of each channel, `"uV"` of voltages, and where the stream says no unit that is known.
-        declared_units: unit of each channel as the stream declares it, `"none"` where it declares none.
-        notes: what was concluded from what the stream says of itself.
-        source_id: identifies the device or program that sends, by the stream's own word.
-        connection: 1, and one more each time that the stream came back.
+        units: unit of each channel; `"uV"` for voltages and if the declared unit is unknown.
+        declared_units: unit of each channel as declared by the stream, `"none"` if there is none.
+        notes: assumptions made about the description of the stream.
+        source_id: identifier of the device or program, as declared by the stream.
+        connection: 1, increased each time the stream returns.
 
     Raises:
-        InputError: mne-lsl is not installed, or there is no such stream or more than one, or it is no signal with
+        InputError: mne-lsl is not installed; there is no such stream, or more than one; or it is not a signal with
             channel names.
     """
 
@@ -418,12 +491,11 @@ class LabStreamingLayer:
             raise InputError("--lsl needs mne-lsl: pip install 'keras_emotion[lsl]'") from None
         self._lsl, self._stream_name, self.name = lsl, name, f"--lsl {name}"
         self._timeout_seconds, self._table = timeout_seconds, channel_table
-        self._inlet: Any = None
         self.connection = 0
         found = self._resolve(timeout_seconds, 1)
         if not found:
             raise InputError(f"--lsl {name}: no such stream within {timeout_seconds:g} s; is it running, and in reach?")
-        # The first answer ends a search; others take a moment.
+        # The search ends at the first answer; other streams may answer later.
         connected = self._connected(self._only_one(self._resolve(_OTHERS_SECONDS, 2) or found))
         if connected is None:
             raise InputError(f"{self.name}: was found, and does not answer; is it running, and in reach?")
@@ -433,7 +505,7 @@ class LabStreamingLayer:
         return self._lsl.resolve_streams(timeout=timeout_seconds, name=self._stream_name, minimum=minimum)
 
     def _only_one(self, found: Sequence[Any]) -> Any:
-        """The stream of this name, of those that were found.
+        """Return the stream of this name among those found.
 
         Raises:
             InputError: there is more than one.
@@ -444,57 +516,54 @@ class LabStreamingLayer:
         return found[0]
 
     def _connected(self, found: Any) -> tuple[Any, Any] | None:
-        """Inlet and description of a stream that was found; `None` where it does not answer."""
+        """Return the inlet and the description of a stream; `None` if it does not answer."""
         try:
             inlet = self._lsl.StreamInlet(found, processing_flags=["clocksync"], recover=False)
             inlet.open_stream(timeout=self._timeout_seconds)
             return inlet, inlet.get_sinfo()
         except (TimeoutError, RuntimeError):
-            # The library's own error of a lost connection is a RuntimeError.
+            # One of these, a RuntimeError, is mne-lsl's error for a lost connection.
             return None
 
     def _read_description(self, inlet: Any, info: Any) -> None:
         names, rate = info.get_channel_names(), float(info.sfreq)
         if info.dtype == "string" or not names or None in names or not rate > 0:
-            raise InputError(f"{self.name}: is no signal with channel names and a sampling rate")
+            raise InputError(f"{self.name}: is not a signal with channel names and a sampling rate")
         if len(names) != info.n_channels:
             raise InputError(f"{self.name}: has {info.n_channels} channels and names for {len(names)} of them")
         units = info.get_channel_units() or [None] * len(names)
         described = describe_channels(names, units, self._table)
         self._rows, self.channel_names, self.units, self._factors, self.notes = described
         self.declared_units = tuple(units[row] or "none" for row in self._rows)
-        self._inlet, self._uid, self.source_id = inlet, info.uid, info.source_id
+        self._uid, self.source_id = info.uid, info.source_id
         self.sampling_rate_hz, self._n_channels = rate, len(names)
         self.connection += 1
-        self._is_lost, self._looked_at = False, self.clock()
+        self._receiver, self._looked_at = Receiver(inlet, rate), self.clock()
 
     def pull(self) -> tuple[np.ndarray, np.ndarray]:
         """See `Stream`.
 
         Raises:
-            InputError: what came back is no signal with channel names, or more than one stream.
+            InputError: the new connection is not a signal with channel names, or there is more than one stream.
         """
-        try:
-            samples, times = self._inlet.pull_chunk(timeout=0.05)
-        except RuntimeError:
-            samples, times, self._is_lost = (), (), True
+        samples, times = self._receiver.pull()
         if len(times):
             self._looked_at = self.clock()
-        elif self._is_lost or self.clock() - self._looked_at > _LOOK_SECONDS:
+        elif self._receiver.is_lost or self.clock() - self._looked_at > _LOOK_SECONDS:
             self._look_for_return()
         samples = np.asarray(samples, np.float64).reshape(-1, self._n_channels)
         return samples.T[self._rows] * self._factors, np.asarray(times, np.float64)
 
     def _look_for_return(self) -> None:
-        """Connects to the stream of this name where the one before is lost; a silent one that still answers stays."""
+        """Connect again if the connection is lost; a silent stream that still answers is kept."""
         found = self._resolve(_OTHERS_SECONDS, 2)
         self._looked_at = self.clock()
-        if not found or (not self._is_lost and self._uid in [one.uid for one in found]):
+        if not found or (not self._receiver.is_lost and self._uid in [one.uid for one in found]):
             return
         same = [one for one in found if one.source_id and one.source_id == self.source_id]
         connected = self._connected(self._only_one(same or found))
         if connected is not None:
-            self._inlet.close_stream()
+            self.close()
             self._read_description(*connected)
 
     def clock(self) -> float:
@@ -502,19 +571,19 @@ class LabStreamingLayer:
         return self._lsl.local_clock()
 
     def close(self) -> None:
-        """Lets go of the stream."""
-        self._inlet.close_stream()
+        """Disconnect from the stream."""
+        self._receiver.close()
 
 
 def describe_channels(
     names: Sequence[str], spelt_units: Sequence[str | None] | None, table: ChannelTable | None
 ) -> tuple[list[int], tuple[str, ...], tuple[str, ...], np.ndarray, tuple[str, ...]]:
-    """Rows, names, units and factors `(channels, 1)` of the channels of a stream, and notes on what it does not say.
+    """Return rows, names, units and factors `(channels, 1)` of a stream's channels, and notes on missing information.
 
     Args:
-        names: as the stream spells them.
-        spelt_units: their units, `None` where it says none.
-        table: what the user says of them.
+        names: names as declared by the stream.
+        spelt_units: declared units, `None` if there are none.
+        table: channel information from the user.
     """
     said = {name: table.entry(name, "kind") if table else None for name in names}
     rows = [row for row, name in enumerate(names) if said[name] != LEFT_OUT]
@@ -532,7 +601,7 @@ def describe_channels(
 
 
 def stream_unit(text: str | None) -> Unit:
-    """What a stream means by a unit: as `read_unit`, and powers of ten of the volt, as MNE-LSL has them.
+    """Return the unit that a stream declares: as `read_unit`, and powers of ten of the volt, as in MNE-LSL.
 
     Example:
         >>> stream_unit("-6").factor, stream_unit("nanovolts").factor, stream_unit(None).is_known
@@ -545,10 +614,10 @@ def stream_unit(text: str | None) -> Unit:
 
 
 def microvolt_factor(unit: str | None) -> float:
-    """Return the number of microvolts in one of a unit; 1 where it is not known, which the caller has to say.
+    """Return the size of a unit in microvolts; 1 if it is unknown, which the caller must report.
 
     Raises:
-        ValueError: it is known, and none of voltage.
+        ValueError: it is known, but not a unit of voltage.
     """
     found = stream_unit(unit)
     if found.is_known and not found.is_voltage:

@@ -1,4 +1,4 @@
-"""Which frames a saved model looked at in the windows of a recording."""
+"""Frames at which a saved model looked in the windows of a recording."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Looks:
-    """Which frames a model looked at in the windows that have a probability.
+    """Frames at which a model looked in the windows that have a probability.
 
     Args:
-        windows: `(n,)` places of these windows among all, in order.
-        looks: `(n,)` numbers of frames that were looked at.
-        positions: `(n, looks)` frames from 0; behind the last look of a window, they stay.
-        frame_seconds: time from a frame to the next.
-        n_frames: frames of a window.
-        shown: `(shown,)` places of windows whose pictures are kept, among the `n`.
-        faces: `(shown, frames, rows, columns, 3)` uint8 faces of these; `None` where the model sees none.
-        images: `(shown, frames, bands, rows, columns)` EEG images of these; `None` where the model reads no EEG.
+        windows: `(n,)` positions of these windows among all, in order.
+        looks: `(n,)` numbers of looks.
+        positions: `(n, looks)` frames from 0; constant after the last look of a window.
+        frame_seconds: time between consecutive frames.
+        n_frames: number of frames of a window.
+        shown: `(shown,)` positions, among the `n`, of windows whose pictures are kept.
+        faces: `(shown, frames, rows, columns, 3)` uint8 faces of these; `None` if the model reads none.
+        images: `(shown, frames, bands, rows, columns)` EEG images of these; `None` if the model reads no EEG.
     """
 
     windows: np.ndarray
@@ -42,10 +42,10 @@ class Looks:
     images: np.ndarray | None
 
     def seconds(self, starts_seconds: np.ndarray) -> list[list[float]]:
-        """Times at which the frames that were looked at begin, of each window with a probability.
+        """Return the start times of the frames that were looked at, for each window with a probability.
 
         Args:
-            starts_seconds: `(all windows,)` times at which windows start.
+            starts_seconds: `(all windows,)` start times of all windows.
         """
         return [
             (starts_seconds[window] + self.frame_seconds * positions[:n_looks]).round(6).tolist()
@@ -53,7 +53,7 @@ class Looks:
         ]
 
     def columns(self, starts_seconds: np.ndarray) -> dict[str, Any]:
-        """Columns of the table of all windows: `looks`, and `look_seconds`, separated by spaces; nothing elsewhere."""
+        """Return columns of the table of all windows: `looks`, and `look_seconds`, separated by spaces; else empty."""
         n_looks = np.full(len(starts_seconds), np.nan)
         n_looks[self.windows] = self.looks
         times = np.full(len(starts_seconds), "", dtype=object)
@@ -61,7 +61,7 @@ class Looks:
         return {"looks": n_looks, "look_seconds": times}
 
     def summary(self, starts_seconds: np.ndarray) -> dict[str, Any]:
-        """JSON-able: length of a frame, mean number of looks, and the times of each window."""
+        """Return JSON-able: length of a frame, mean number of looks, and the times of each window."""
         return {
             "frame_seconds": self.frame_seconds,
             "frames_of_a_window": self.n_frames,
@@ -82,16 +82,16 @@ def looks_of(
     video: Path | None,
     video_offset_seconds: float,
 ) -> Looks | None:
-    """Which frames a model looked at; `None` where it chooses none.
+    """Return the frames at which a model looked; `None` if it does not select frames.
 
     Args:
-        predictor: the model and what it needs to be applied.
-        windows: `(n,)` places of the windows with a probability.
+        predictor: the model and its requirements.
+        windows: `(n,)` positions of the windows with a probability.
         outputs: outputs of the model for these, by name (`Network.apply`).
-        inputs: inputs of the windows that are shown, by their place.
+        inputs: inputs of the windows that are shown, by position.
         recording: the recording.
         video: the face video.
-        video_offset_seconds: time in it at which the recording starts.
+        video_offset_seconds: time in the video at which the recording starts.
     """
     if "positions" not in outputs:
         return None
@@ -100,7 +100,7 @@ def looks_of(
     if kept and "faces" in kept[0]:
         faces = np.stack([one["faces"] for one in kept])
     elif kept and isinstance(part, FaceFeatures):
-        # The network is given features of faces: the pictures are cut out again.
+        # The network reads features of faces: the pictures are extracted again.
         stretches = [] if recording is None else predictor.stretches(recording)
         faces = faces_of_windows(part, recording, stretches, [*inputs], video, video_offset_seconds)
     if kept and "eeg" in kept[0]:

@@ -1,4 +1,4 @@
-"""What a model reads of the clip of the stimulus in the windows of a recording, paired with it by time."""
+"""Stimulus features of a model in the windows of a recording, paired by time."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from keras_emotion.pipelines import FeaturePart
 from keras_emotion.schema import Clip, InputError, Trial
 
 TRACKS = ("picture", "sound")
-"""Tracks of a clip, as the sources of parts name them."""
+"""Tracks of a clip, by the sources of parts."""
 
 Parts = Mapping[str, FeaturePart]
 
 
 def media_alone(parts: Parts, media: Path, start_seconds: float) -> PairedWindows:
-    """Features in the windows of a clip by itself, from a time in it on to its end.
+    """Extract features in the windows of a clip without a recording, from a time in it to its end.
 
     Args:
         parts: parts that read stimuli, all with the same windows.
         media: the clip.
-        start_seconds: time in it at which the first window starts.
+        start_seconds: time in the clip at which the first window starts.
 
     Raises:
         InputError: the clip cannot be read, lacks a track, or is too short.
@@ -36,7 +36,7 @@ def media_alone(parts: Parts, media: Path, start_seconds: float) -> PairedWindow
     n_windows = len(windowing.starts(stop_seconds - start_seconds))
     if not n_windows:
         raise InputError(
-            f"{media}: {stop_seconds - start_seconds:.2f} s from {start_seconds:g} s on; expected a window of "
+            f"{media}: {stop_seconds - start_seconds:.2f} s from {start_seconds:g} s on; expected at least a window of "
             f"{windowing.window_seconds:g} s; give a longer clip or an earlier --media-start"
         )
     arrays = _of_span(parts, media, start_seconds, n_windows)
@@ -46,14 +46,14 @@ def media_alone(parts: Parts, media: Path, start_seconds: float) -> PairedWindow
 def media_beside(
     parts: Parts, recording: ContinuousRecording, stretches: Sequence[Stretch], media: Path, start_seconds: float
 ) -> PairedWindows:
-    """Features in the windows of a recording, those of a clip at the same times.
+    """Extract features of a clip in the windows of a recording, at the same times.
 
     Args:
         parts: parts that read stimuli, all with the windows of the recording.
         recording: the recording.
-        stretches: of it, those with windows.
+        stretches: segments of the recording with windows.
         media: the clip.
-        start_seconds: time in it at which the recording starts.
+        start_seconds: time in the clip at which the recording starts.
 
     Raises:
         InputError: the clip cannot be read, lacks a track, or ends before the last window.
@@ -80,7 +80,7 @@ def media_beside(
 
 
 def _ends(parts: Parts, media: Path, start_seconds: float) -> dict[str, float]:
-    """Ends of the tracks that parts read, in seconds."""
+    """Return the ends of the tracks that parts read, in seconds."""
     facts = clip_facts(media)
     ends = {"picture": facts.picture_seconds, "sound": facts.sound_seconds}
     read = [track for track in TRACKS if any(track in part.sources for part in parts.values())]

@@ -1,7 +1,7 @@
-"""Blocks of models that version 0.1.0 saved, brought into the form of today; the only place that knows their form.
+"""Convert inference blocks of models saved by version 0.1.0 to the current form; only here that form is known.
 
-Such a block had no `format`, and the fields of feature parts stood under names that differed from model to model. What
-the inputs of a model were made of went by the class of the model.
+Such a block had no `format`, and the fields of feature parts had names that differed between models. The class of the
+model determined the sources of its inputs.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ _Inputs = Mapping[str, tuple[str, str, str]]
 _GRID, _RAW, _TRIALS = "EEGGridFeatures", "BioFeatures", "ConnectivityFeatures"
 _FACES, _FACE = "FaceFeatures", "FaceQuantities"
 
-# By class of the model: the parts by name, with the place of their fields in the block and their kind; and the inputs
-# by name, with part, array and transform. Parts that a block lacks were not read, and neither were inputs of them.
+# By class of the model: the parts by name, with the position of their fields in the block and their kind; and the
+# inputs by name, with part, array and transform. Parts missing in a block were not used, nor were inputs of them.
 _PARTS: Mapping[str, Mapping[str, tuple[tuple[str, ...], str]]] = {
     "FACRNNEEGNetwork": {"eeg": (("features",), _GRID)},
     "FACRNNVisualNetwork": {"faces": (("features",), _FACES)},
@@ -56,22 +56,22 @@ _KEPT = ("target", "class_names", "dataset", "channel_names", "units", "electrod
 
 
 def is_old_block(block: Mapping[str, Any]) -> bool:
-    """Whether a block is one of version 0.1.0."""
+    """Return whether a block is one of version 0.1.0."""
     return not {"format", "inputs"} & block.keys() and bool(set(_PLACES) & block.keys())
 
 
 def convert_old_block(class_name: str, block: Mapping[str, Any]) -> dict[str, Any]:
-    """A block of version 0.1.0 in the form of today; whether its values can be used, the schema checks.
+    """Convert a block of version 0.1.0 to the current form; the schema then checks its values.
 
     Args:
         class_name: class of the model.
         block: its `inference`.
 
     Raises:
-        ValueError: no model of this class was applied by version 0.1.0.
+        ValueError: version 0.1.0 did not support models of this class.
     """
     if class_name not in _PARTS:
-        raise ValueError(f"{class_name}: unsupported model; version 0.1.0 kept nothing of how its inputs are made")
+        raise ValueError(f"{class_name}: unsupported model; version 0.1.0 did not store how its inputs are made")
     parts = {}
     for name, (place, kind) in _PARTS[class_name].items():
         found: Any = block
@@ -85,7 +85,7 @@ def convert_old_block(class_name: str, block: Mapping[str, Any]) -> dict[str, An
         if part in parts
     }
     if class_name == "PriorDFCN" and "face" not in parts:
-        # Without a prior the network reads connectivity alone.
+        # Without a prior the network reads connectivity only.
         inputs.pop("eeg", None)
     known = {name: block.get(name) for name in _KEPT}
     if known["units"] is None and isinstance(known["channel_names"], list):

@@ -1,4 +1,4 @@
-"""Features in the windows of a recording that come from another file: the face video, or the stimulus."""
+"""Features from another file in the windows of a recording: the face video, or the stimulus."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from keras_emotion.inference.signal_windows import Stretch
 Inputs = dict[str, np.ndarray]
 
 AFTER_UNKNOWN_GAP = "after a gap of unknown length in the recording"
-"""Why a window has no partner in a file that goes on while the recording is interrupted."""
+"""Reason why a window has no partner in a file that continues while the recording is interrupted."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PairedWindows:
-    """What a model reads of another file, window by window.
+    """Data of another file, window by window.
 
     Args:
-        arrays: `(rows, ...)` by name; of pictures a file that memory maps.
-        problems: `(windows,)` why a window has no features, empty where it has some.
-        rows: `(windows,)` where a window is in the arrays, -1 where it is not.
+        arrays: `(rows, ...)` by name; for pictures a memory-mapped file.
+        problems: `(windows,)` reasons why a window has no features, empty if it has some.
+        rows: `(windows,)` row of a window in the arrays, -1 if there is none.
     """
 
     arrays: Inputs
@@ -31,7 +31,7 @@ class PairedWindows:
     rows: np.ndarray
 
     def of(self, first: int, last: int) -> Inputs:
-        """The windows from `first` to `last`; zeros where there are none in the arrays."""
+        """Return the windows from `first` to `last`; zeros if missing in the arrays."""
         rows = self.rows[first:last]
         there, found = np.flatnonzero(rows >= 0), {}
         for name, array in self.arrays.items():
@@ -43,17 +43,17 @@ class PairedWindows:
 def starts_in_file(
     recording: ContinuousRecording, stretches: Sequence[Stretch], offset_seconds: float
 ) -> tuple[float, ...]:
-    """Times in another file at which the first windows of stretches of a recording start.
+    """Return the times in another file at which the first windows of segments of a recording start.
 
-    The other file goes on while the recording is interrupted, whether or not the time axis of the recording says so.
+    The other file continues while the recording is interrupted, whether or not the recording's time axis shows it.
 
     Args:
         recording: the recording.
-        stretches: of it, those with windows.
+        stretches: segments of the recording with windows.
         offset_seconds: time in the file at which the recording starts.
 
     Returns:
-        One for each stretch, but for those after a gap of unknown length.
+        One time for each segment, except those after a gap of unknown length.
     """
     found: list[float] = []
     for stretch in stretches:

@@ -1,4 +1,4 @@
-"""What a saved model makes of a recording, and what it must be given for that."""
+"""Predictions of a saved model for a recording, and its required inputs."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Prediction:
-    """What a model says of a recording.
+    """Prediction of a model for a recording.
 
     Args:
         table: one row per window: `start_seconds` and `stop_seconds` from the start of the recording on its own time
-            axis, and `probability_<class>` for each class. Where a window has none, or the model sees faces, also
-            `problem`: why it has none, and NaN for its probabilities.
-        band_attention: `(windows, bands)` weights, averaged over the steps of a window, NaN where a window has no
-            probability; `None` where there are none.
+            axis, and `probability_<class>` for each class. If a window has none, or the model reads faces, also
+            `problem`: the reason, and NaN for its probabilities.
+        band_attention: `(windows, bands)` weights, averaged over the steps of a window, NaN if a window has no
+            probability; `None` if there are none.
         bands: names of the bands of the EEG.
-        looks: which frames the model looked at, where it chooses them; the table then has `looks`, their number, and
-            `look_seconds`, the times at which they begin.
-        notes: what the user must know to read the numbers, a sentence each.
-        warning: why the numbers mean nothing, or `None`.
-        summary: JSON-able: model, recording, channels, what was missing.
+        looks: frames at which the model looked, if it selects them; the table then has `looks`, their number, and
+            `look_seconds`, their start times.
+        notes: information needed to read the results, one sentence each.
+        warning: why the results are meaningless, or `None`.
+        summary: JSON-able: model, recording, channels, missing data.
         duration_seconds: length of the recording.
-        elapsed_seconds: how long it took.
+        elapsed_seconds: duration of the computation.
     """
 
     table: pd.DataFrame
@@ -55,29 +55,29 @@ class Prediction:
 def check_sources(
     predictor: Predictor, recording: ContinuousRecording | None, video: Path | None, video_offset_seconds: float
 ) -> None:
-    """Refuse a recording or a face video that a model does not read, or the lack of one that it reads.
+    """Refuse a recording or a face video that a model does not read, or a missing one that it reads.
 
     Raises:
-        InputError: there is such.
+        InputError: there is such an input.
     """
     name = predictor.model.name
     if predictor.part is None and recording is not None:
-        alone, option = ("reads stimuli", "media") if predictor.face_part is None else ("sees faces", "video")
-        raise InputError(f"{name}: {alone} alone, and no {recording.path.name}; give --{option} and no recording")
+        alone, option = ("stimuli", "media") if predictor.face_part is None else ("faces", "video")
+        raise InputError(f"{name}: reads {alone} only, and not {recording.path.name}; give --{option} and no recording")
     if predictor.part is not None and recording is None:
-        raise InputError(f"{name}: reads EEG; give a recording of it")
-    # Nothing is that long, and what is cannot be counted in frames.
+        raise InputError(f"{name}: reads EEG; give an EEG recording")
+    # Values beyond any video length cannot be counted in frames.
     if not abs(video_offset_seconds) < 1e7:
         raise InputError(f"--video-offset-seconds {video_offset_seconds}: expected a number of seconds")
     if predictor.face_part is not None and video is None:
-        raise InputError(f"{name}: sees faces; give --video with the face video")
+        raise InputError(f"{name}: reads faces; give --video with the face video")
 
 
 def check_media(predictor: Predictor, media: Path | None, media_start_seconds: float) -> None:
-    """Refuse a clip that a model does not read, or the lack of one that it reads.
+    """Refuse a clip that a model does not read, or a missing one that it reads.
 
     Raises:
-        InputError: there is such.
+        InputError: there is such a clip, or it is missing.
     """
     name = predictor.model.name
     if not predictor.media_parts and media is not None:
@@ -91,7 +91,7 @@ def check_media(predictor: Predictor, media: Path | None, media_start_seconds: f
 
 
 def problems_of(windows: RecordedWindows | None, paired: Sequence[PairedWindows]) -> np.ndarray:
-    """`(windows,)` why a window has no probability, empty where it has one."""
+    """Return `(windows,)` reasons why a window has no probability, empty if it has one."""
     given: tuple[RecordedWindows | PairedWindows | None, ...] = (windows, *paired)
     of_all = [one.problems for one in given if one is not None]
     reasons = (dict.fromkeys(filter(None, one)) for one in zip(*of_all, strict=True))
@@ -99,12 +99,12 @@ def problems_of(windows: RecordedWindows | None, paired: Sequence[PairedWindows]
 
 
 def is_finite(inputs: Mapping[str, np.ndarray]) -> np.ndarray:
-    """`(windows,)` whether all features of a window are."""
+    """Return `(windows,)` whether all features of a window are finite."""
     return np.all([np.isfinite(array).reshape(len(array), -1).all(axis=1) for array in inputs.values()], axis=0)
 
 
 def values_at(places: np.ndarray, values: np.ndarray, n_windows: int) -> np.ndarray:
-    """The values at their places among all windows, NaN elsewhere."""
+    """Place values at their positions among all windows, NaN elsewhere."""
     of_all = np.full((n_windows, *values.shape[1:]), np.nan, values.dtype)
     of_all[places] = values
     return of_all
@@ -118,15 +118,15 @@ def table_of(
     looks: Looks | None,
     problems: np.ndarray | None,
 ) -> pd.DataFrame:
-    """The table of a `Prediction`.
+    """Create the table of a `Prediction`.
 
     Args:
         names: names of the classes.
-        starts_seconds: `(windows,)`.
+        starts_seconds: `(windows,)` start times.
         window_seconds: length of a window.
-        probability: `(windows, classes)`, NaN where there is none.
-        looks: which frames were looked at.
-        problems: `(windows,)` why a window has no probability.
+        probability: `(windows, classes)`, NaN if missing.
+        looks: frames that were looked at.
+        problems: `(windows,)` reasons why a window has no probability.
     """
     columns = {"start_seconds": starts_seconds, "stop_seconds": starts_seconds + window_seconds}
     columns |= {f"probability_{name}": own for name, own in zip(names, probability.T, strict=True)}
@@ -135,7 +135,7 @@ def table_of(
 
 
 def notes_of(predictor: Predictor, recording: ContinuousRecording, windows: RecordedWindows) -> Iterator[str]:
-    """What the user must know to read the numbers."""
+    """Yield information that is needed to read the results."""
     yield from recording.notes
     channels, rate = windows.channels, recording.sampling_rate_hz
     for name, reason in channels.unusable.items():
@@ -143,23 +143,23 @@ def notes_of(predictor: Predictor, recording: ContinuousRecording, windows: Reco
     if channels.missing:
         fill = "0" if predictor.part.missing_channel == "zero" else "the mean of the training windows"
         n_missing, n_channels = len(channels.missing), len(predictor.channel_names)
-        yield f"{n_missing} of {n_channels} channels missing, {fill} in their place: {', '.join(channels.missing)}"
+        yield f"{n_missing} of {n_channels} channels missing, replaced by {fill}: {', '.join(channels.missing)}"
     if recording.gaps:
         reasons = ", ".join(dict.fromkeys(gap.reason for gap in recording.gaps))
-        yield f"{len(recording.gaps)} gaps ({reasons}): no window goes across, windows begin anew after each"
+        yield f"{len(recording.gaps)} gaps ({reasons}): no window spans a gap, windows start again after each"
     if rate != predictor.sampling_rate_hz:
         yield f"resampled from {rate:g} to {predictor.sampling_rate_hz:g} Hz"
     highest = max((high for _, high in predictor.part.frequency_bands.values()), default=0.0)
     if signals.resampling.PASSED_SHARE * rate / 2 < highest and rate < predictor.sampling_rate_hz:
-        yield f"a recording at {rate:g} Hz has nothing, or not all, of a band up to {highest:g} Hz"
+        yield f"a recording at {rate:g} Hz does not cover a band up to {highest:g} Hz completely"
     if predictor.uses_baseline:
-        yield f"the first {predictor.baseline_seconds:g} s are taken for the baseline that the model subtracts"
+        yield f"the first {predictor.baseline_seconds:g} s are used as the baseline that the model subtracts"
 
 
 def summary_of(
     predictor: Predictor, recording: ContinuousRecording | None, windows: RecordedWindows | None
 ) -> dict[str, Any]:
-    """JSON-able: what was applied to what."""
+    """Return JSON-able metadata of model and recording."""
     known = {
         **{name: getattr(predictor.block, name) for name in ("target", "dataset", "synthetic")},
         "window_seconds": predictor.window_seconds,

@@ -1,4 +1,4 @@
-"""Saved models applied to recordings of no dataset: the windows, features and channels that they were trained with."""
+"""Apply saved models to recordings without a dataset, with the windows, features and channels of their training."""
 
 from __future__ import annotations
 
@@ -54,52 +54,52 @@ if TYPE_CHECKING:
 Inputs = dict[str, np.ndarray]
 
 FAR_AWAY = 2.0
-"""Mean distance of features from the means of the training windows, in their standard deviations, that is said; of
-windows like those of the training it is some 0.8."""
+"""Mean distance of features from the means of the training windows, in their standard deviations, above which there
+is a warning; for windows like those of the training it is about 0.8."""
 
-NO_NUMBERS_IN, NO_NUMBERS_OUT = "features that are no finite numbers", "the network gives no finite numbers"
-"""Why windows with a signal may have no probability all the same."""
+NO_NUMBERS_IN, NO_NUMBERS_OUT = "non-finite features", "non-finite outputs of the network"
+"""Reasons why windows with a signal may still have no probability."""
 
 BLOCK_BYTES = 2**30
-"""Most bytes of the signal and the features of a block, lead-in and tail not counted."""
+"""Largest size of the signal and the features of a block in bytes, without lead-in and tail."""
 
 
 class Predictor:
-    """A saved model and what it needs to be applied, all of which it carries in its `inference`.
+    """Saved model with its requirements, all of which are stored in its `inference`.
 
     **Windows of a long recording.** A recording is read in blocks. The filters of the features run over whole trials,
-    so a block is read with a *lead-in* before and a *tail* after it, both dropped afterwards: so long that the slowest
-    pole of all band-pass filters has decayed to 1e-12 (10.2 s for the 4-7 Hz of 3FACRNN), rounded up to whole windows.
-    The features are those of the whole recording, to rounding.
+    so a block is read with a *lead-in* before and a *tail* after it, both dropped afterwards: long enough for the
+    slowest pole of all band-pass filters to decay to 1e-12 (10.2 s for the 4-7 Hz of 3FACRNN), rounded up to whole
+    windows. The features equal those of the whole recording, up to rounding.
 
-    **Channels** are matched by name (`keras_emotion.datasets.electrodes.comparable_names`). Where one is missing, a
-    feature of it has its mean over the training windows, which the model carries, and so is 0 after scaling; raw
-    samples are 0. Missing is also what the file calls bad, and a channel in which nothing was measured from the start
-    to the end.
+    **Channels** are matched by name (`keras_emotion.datasets.electrodes.comparable_names`). Features of a missing
+    channel are replaced by their mean over the training windows, which the model stores, and so are 0 after scaling;
+    raw samples are 0. Channels marked as bad in the file count as missing, and so do channels without any signal from
+    start to end.
 
-    **No signal, no probability**: see `keras_emotion.inference.signal_windows`. EEG whose size no scalp has is refused,
-    as `Recordings` refuses it.
+    **No signal, no probability**: see `keras_emotion.inference.signal_windows`. EEG of implausible amplitude is
+    refused, as by `Recordings`.
 
-    **Faces** come from a video that runs beside the recording, in the windows of the signals. A window without a face
-    has no probability, and the table says why.
+    **Faces** come from a video recorded in parallel, in the windows of the signals. A window without a face has no
+    probability, with the reason in the table.
 
     **Stimuli** (picture and sound of the clip that was shown) are paired with the recording by time, in the same
-    windows. The clip has to last as long as the recording.
+    windows. The clip must be at least as long as the recording.
 
-    What must be known of the features, their parts say (`FeaturePart`): the lead-in, what stands for a missing channel,
-    what a baseline takes off. Which arrays become which inputs, the model's own block says (`InferenceBlock`).
+    The parts define the properties of features (`FeaturePart`): the lead-in, the replacement of a missing channel, the
+    subtraction of a baseline. The model's block defines which arrays become which inputs (`InferenceBlock`).
 
     Args:
-        model: a model that a run saved, or of the same `inference`.
-        baseline_seconds: seconds at the start of a recording that count as baseline; used by models that were trained
-            with a baseline subtracted.
-        source: file of the model, for messages; by default its name.
+        model: a model saved by a run, or with the same `inference`.
+        baseline_seconds: length of the baseline at the start of a recording in seconds; used by models that were
+            trained with a baseline subtracted.
+        source: file of the model, for messages; default: its name.
         weights: file or folder of the weights of networks that encode stimuli or faces (`"picture"`, `"sound"`,
-            `"face"`), where they were not random: a saved model keeps the hash of their contents alone.
+            `"face"`), if they were not random: a saved model stores only the hash of their contents.
 
     Raises:
-        InputError: the model carries no block (`keras_emotion.inference.schema`), or one that cannot be used, or its
-            weights are not all finite; or weights of networks that encode stimuli or faces are missing or others.
+        InputError: the model has no block (`keras_emotion.inference.schema`), or an unusable one, or its weights are
+            not all finite; or weights of networks that encode stimuli or faces are missing or differ.
     """
 
     def __init__(
@@ -136,15 +136,15 @@ class Predictor:
 
     @classmethod
     def from_file(cls, path: Path, baseline_seconds: float = 3.0, weights: Mapping[str, Path] | None = None) -> Self:
-        """The saved model of a file, and what it needs to be applied.
+        """Load a saved model from a file.
 
         Raises:
-            InputError: there is no model, or one that cannot be applied.
+            InputError: there is no model, or it cannot be applied.
         """
         return cls(load_saved_model(path), baseline_seconds, path, weights)
 
     def _means_of(self, part: str | None) -> dict[str, np.ndarray]:
-        """Means over the training windows of the arrays of a part, by name, where the model's scaling keeps them."""
+        """Return training means of the arrays of a part, by name, if the model's scaling stores them."""
         scaling = getattr(self.model, "feature_scaling", None) or {}
         layers = scaling if isinstance(scaling, Mapping) else {"eeg": scaling}
         inputs = {name: one for name, one in self.block.inputs.items() if one.part == part and name in layers}
@@ -152,12 +152,12 @@ class Predictor:
 
     @property
     def lead_seconds(self) -> float:
-        """Length of lead-in and tail of a block."""
+        """Length of lead-in and tail of a block in seconds."""
         return self.n_lead * self.hop_seconds
 
     @property
     def n_lead(self) -> int:
-        """The same in windows, from the start of one to that of the next."""
+        """Length of lead-in and tail in windows, from one window start to the next."""
         return math.ceil(round(self.part.lead_in_seconds(self.sampling_rate_hz) * self.sampling_rate_hz) / self._hop)
 
     @property
@@ -170,7 +170,7 @@ class Predictor:
 
     @property
     def grid(self) -> WindowGrid:
-        """How windows of recordings are cut."""
+        """Windowing of recordings."""
         rate, lead_in_seconds = self.sampling_rate_hz, self.part.lead_in_seconds(self.sampling_rate_hz)
         return WindowGrid(
             self.window_seconds, self.hop_seconds, self.lag_seconds, self.baseline_seconds, rate, lead_in_seconds
@@ -183,7 +183,7 @@ class Predictor:
 
     @property
     def warning(self) -> str | None:
-        """Why the numbers mean nothing, or `None`."""
+        """Why the results are meaningless, or `None`."""
         if self.block.synthetic:
             return "trained on synthetic data: these numbers say nothing about emotion"
         return None
@@ -195,38 +195,38 @@ class Predictor:
         units: Sequence[str] | None = None,
         unusable: Mapping[int, str] | None = None,
     ) -> Channels:
-        """Which channels of a recording the model gets: those of the same name, in units that are of the same kind.
+        """Match the channels of a recording with those of the model: same name, compatible unit.
 
         Args:
             channel_names: names in the recording.
             source: the recording, for messages.
-            units: their units; by default microvolts.
-            unusable: why some of them cannot be used, by their place; they count as missing.
+            units: their units; default: microvolts.
+            unusable: reasons why some of them cannot be used, by position; they count as missing.
 
         Raises:
-            InputError: fewer than half of the model's channels are there, or two have the same name, or one is missing
-                and nothing can stand for it.
+            InputError: the recording has fewer than half of the model's channels, or two with the same name, or one is
+                missing that cannot be replaced.
         """
         must_be_all = self.part is not None and self.part.missing_channel == "refuse"
         return matched(self.unit_of, channel_names, source, units, unusable, must_be_all)
 
     def windows(self, recording: ContinuousRecording) -> RecordedWindows:
-        """The windows of a recording, and which of them have a signal, after one look at all of its samples.
+        """Find the windows of a recording, and which of them have a signal, in one pass over all samples.
 
         Raises:
-            InputError: it is too short, has too few of the channels, no signal in the baseline, or is no EEG by its
-                size.
+            InputError: it is too short, has too few of the channels, no signal in the baseline, or its amplitude is not
+                that of EEG.
         """
         grid, path = self.grid, recording.path
         stretches = grid.stretches(recording)
         self._check_length(recording, stretches)
-        bad = dict.fromkeys(recording.bad_channels, "called bad by the file")
+        bad = dict.fromkeys(recording.bad_channels, "marked as bad in the file")
         unusable = {place: bad[name] for place, name in enumerate(recording.channel_names) if name in bad}
         channels = self.select_channels(recording.channel_names, path, recording.units, unusable)
         found = survey(recording, channels.names, channels.places, stretches)
         if found.dead:
             place_of = dict(zip(channels.names, channels.places, strict=True))
-            unusable |= {place_of[name]: "no signal from the start to the end" for name in found.dead}
+            unusable |= {place_of[name]: "no signal from start to end" for name in found.dead}
             channels = self.select_channels(recording.channel_names, path, recording.units, unusable)
         if advice := size_advice(found.size_uv):
             raise InputError(f"{path}: {size_fault(advice, found.size_uv)}")
@@ -236,8 +236,8 @@ class Predictor:
         if in_baseline:
             one = in_baseline[0]
             raise InputError(
-                f"{path}: the first {self.baseline_seconds:g} s are the baseline, which the model subtracts, and hold "
-                f"no whole signal: {one.what} {one.name}; cut the file so that it starts with one"
+                f"{path}: the first {self.baseline_seconds:g} s are the subtracted baseline, but contain "
+                f"{one.what} {one.name}; crop the file so that it starts with a complete signal"
             )
         n_eeg = sum(recording.kinds[place] == "eeg" for place in channels.places)
         return RecordedWindows(
@@ -249,7 +249,7 @@ class Predictor:
         )
 
     def stretches(self, recording: ContinuousRecording) -> list[Stretch]:
-        """What lies between the gaps of a recording, as far as it has windows."""
+        """Return the segments between the gaps of a recording, if long enough for windows."""
         return [one for one in self.grid.stretches(recording) if one.n_windows]
 
     def _check_length(self, recording: ContinuousRecording, stretches: Sequence[Stretch]) -> None:
@@ -257,7 +257,7 @@ class Predictor:
         lengths = [(one.stop - one.start) / recording.sampling_rate_hz for one in stretches]
         what = None
         if not any(one.n_windows for one in stretches):
-            longest = f"the longest of {len(stretches)} stretches without a gap, {max(lengths):g} s, is"
+            longest = f"the longest of {len(stretches)} segments without a gap, {max(lengths):g} s, is"
             what = longest if len(stretches) > 1 else f"{lengths[0]:g} s are"
         elif self.uses_baseline and not stretches[0].n_windows:
             what = f"the {lengths[0]:g} s before its first gap, with the baseline, are"
@@ -274,22 +274,23 @@ class Predictor:
         media_start_seconds: float = 0.0,
         n_shown: int = 0,
     ) -> Prediction:
-        """Probabilities of all windows of a recording, in bounded memory.
+        """Predict all windows of a recording, in bounded memory.
 
         Args:
-            recording: the recording; `None` for models that read faces or stimuli alone.
+            recording: the recording; `None` for models that read only faces or stimuli.
             block_seconds: length of a block, without lead-in and tail.
-            video: the face video, for models that see faces.
+            video: the face video, for models that read faces.
             video_offset_seconds: time in the video at which the recording starts.
             media: the clip of the stimulus, for models that read it.
             media_start_seconds: time in the clip at which the recording starts.
-            n_shown: windows whose faces and EEG images are kept, of models that choose frames (`Prediction.looks`):
-                spread evenly over those that can be used.
+            n_shown: number of windows whose faces and EEG images are kept, for models that select frames
+                (`Prediction.looks`): evenly spread over the usable ones.
 
         Raises:
-            InputError: the recording is too short, damaged, no EEG by its size, or has too few of the channels; the
-                video is missing, damaged, or shows no face in any window; the clip is missing, damaged, shorter than
-                the recording or lacks a track; no window has a signal; or the model reads no such thing.
+            InputError: the recording is too short, damaged, without the amplitude of EEG, or has too few of the
+                channels; the video is missing, damaged, or has no face in any window; the clip is missing, damaged,
+                shorter than the recording or lacks a track; no window has a signal; or the model does not read such an
+                input.
         """
         started = time.perf_counter()
         check_sources(self, recording, video, video_offset_seconds)
@@ -316,7 +317,7 @@ class Predictor:
         if distance > FAR_AWAY:
             notes.append(
                 f"features lie {distance:.1f} standard deviations from the means of the training windows: the model "
-                "has seen no such EEG, and its probabilities are a guess"
+                "was not trained on such EEG, and its probabilities are unreliable"
             )
         probability = values_at(usable, outputs["probabilities"], n_windows)
         attention = outputs.get("band_attention")
@@ -362,7 +363,7 @@ class Predictor:
         windows: RecordedWindows | None,
         problems: np.ndarray,
     ) -> Iterator[tuple[np.ndarray, Inputs]]:
-        """Places and inputs of the windows without a problem, block by block; what is not finite is added to these.
+        """Yield positions and inputs of usable windows, block by block; add non-finite ones to the problems.
 
         Raises:
             InputError: there are none.
@@ -390,7 +391,7 @@ class Predictor:
         media: Path | None,
         media_start_seconds: float,
     ) -> list[PairedWindows]:
-        """What the model reads beside the signals, in the windows of the recording."""
+        """Return the model's inputs from other files, in the windows of the recording."""
         found = [self.faces(recording, video, video_offset_seconds)]
         if media is not None and recording is None:
             found.append(media_alone(self.media_parts, media, media_start_seconds))
@@ -403,7 +404,7 @@ class Predictor:
     def faces(
         self, recording: ContinuousRecording | None, video: Path | None, video_offset_seconds: float = 0.0
     ) -> PairedWindows | None:
-        """What the model sees of the face in each window; `None` where it sees none.
+        """Extract the face features of each window; `None` if the model reads no faces.
 
         Raises:
             InputError: see `predict`.
@@ -424,7 +425,7 @@ class Predictor:
         return found
 
     def apply(self, inputs: Inputs) -> dict[str, np.ndarray]:
-        """What the model makes of windows; see `Network.apply`."""
+        """Apply the model to windows; see `Network.apply`."""
         return self._network.apply(inputs)
 
     def some_windows(
@@ -435,9 +436,9 @@ class Predictor:
         media: Path | None = None,
         media_start_seconds: float = 0.0,
     ) -> Inputs:
-        """Inputs of the model for the first usable windows of a recording, a face video and a stimulus."""
+        """Return inputs of the model for the first usable windows of a recording, a face video and a stimulus."""
         if video is not None and self.face_part is None:
-            raise InputError(f"{self.model.name}: sees no faces; leave --video out")
+            raise InputError(f"{self.model.name}: reads no faces; leave --video out")
         check_sources(self, recording, video, 0.0)
         check_media(self, media, media_start_seconds)
         windows = None if recording is None else self.windows(recording)
@@ -458,13 +459,13 @@ class Predictor:
         paired: Sequence[PairedWindows] = (),
         windows: RecordedWindows | None = None,
     ) -> Iterator[Inputs]:
-        """Inputs of the model for all windows of a recording, also those without a signal, block by block.
+        """Yield inputs of the model for all windows of a recording, including those without a signal, block by block.
 
         Args:
-            recording: the recording; `None` for models that read faces or stimuli alone.
+            recording: the recording; `None` for models that read only faces or stimuli.
             block_seconds: length of a block.
-            paired: what the model reads beside the signals.
-            windows: of `windows`; by default found out.
+            paired: inputs from other files.
+            windows: result of `windows`; default: computed.
 
         Raises:
             InputError: as `predict`.
@@ -496,7 +497,7 @@ class Predictor:
     def _resampled(
         self, recording: ContinuousRecording, windows: RecordedWindows, stretch: Stretch
     ) -> signals.ResampledSignal:
-        """What is between two gaps at the model's rate, in the model's units; what is no signal is replaced."""
+        """Return the signal between two gaps at the model's rate and in its units, with missing signal replaced."""
         channels, rate, n_samples = windows.channels, recording.sampling_rate_hz, stretch.stop - stretch.start
         repaired = RepairedSignal(
             lambda start, stop: (
@@ -517,14 +518,14 @@ class Predictor:
         channels: Channels,
         subtracted: Subtracted,
     ) -> Inputs:
-        """Features of the windows from `first` to `last` of a stretch."""
+        """Return features of the windows from `first` to `last` of a segment."""
         rate, window, hop, n_lead = self.sampling_rate_hz, self._window, self._hop, self.n_lead
         onset = round(stretch.baseline_seconds * rate)
         lag = signals.sample_count(self.lag_seconds, rate, "lag_seconds")
         is_last = last + n_lead >= stretch.n_windows
         stop = resampled.n_samples if is_last else onset + lag + (last - 1 + n_lead) * hop + window
         if stretch.baseline_seconds and first <= n_lead:
-            # The start of the recording itself, with its baseline, as a trial has it.
+            # The start of the recording itself, with its baseline, as in a trial.
             arrays = self._features(resampled.read(0, stop), channels, stretch.baseline_seconds)
             return {name: array[first:last] for name, array in arrays.items()}
         begin = max(first - n_lead, 0)
@@ -535,14 +536,14 @@ class Predictor:
     def live_inputs(
         self, signal: np.ndarray, first: int, place: int, channels: Channels, baseline: np.ndarray
     ) -> Inputs:
-        """Inputs of the model for one window of a piece of signal, of which nothing is known that comes after it.
+        """Return inputs of the model for one window of a piece of signal, without information from after the piece.
 
         Args:
             signal: `(channels, samples)` in microvolts at the model's rate; starts with a window.
-            first: place of this window among those after the baseline.
-            place: place of the wanted window in the piece.
+            first: position of this window among those after the baseline.
+            place: position of the wanted window in the piece.
             channels: its channels.
-            baseline: `(channels, samples)` of the baseline; none where the model subtracts none.
+            baseline: `(channels, samples)` of the baseline; empty if the model subtracts none.
         """
         subtracted = self._subtracted(np.concatenate([baseline, signal[:, : self._window]], axis=1), channels)
         piece = subtracted.from_signal(signal, first * self._window)
@@ -551,7 +552,7 @@ class Predictor:
         return self.to_inputs(subtracted.from_features(arrays), channels)
 
     def to_inputs(self, arrays: Inputs, channels: Channels) -> Inputs:
-        """Inputs of the model from features, the missing channels filled in."""
+        """Return inputs of the model from features, with missing channels filled in."""
         if channels.missing:
             present, expected = self._channel_set(channels.names), self._channel_set(self.channel_names)
             arrays = self.part.fill_missing(arrays, present, expected, self._training_means)
@@ -563,7 +564,7 @@ class Predictor:
         return ChannelSet(tuple(names), units, tuple(map(tuple, directions.tolist())))
 
     def _named(self, arrays: Inputs) -> Inputs:
-        """The inputs of the model by their names, from the arrays of its parts."""
+        """Return the inputs of the model by name, from the arrays of its parts."""
         return {name: one.of(arrays) for name, one in self.block.inputs.items()}
 
     def _features(
@@ -582,7 +583,7 @@ class Predictor:
         return part.extract([trial])[0]
 
     def _subtracted(self, start: np.ndarray, channels: Channels) -> Subtracted:
-        """What the baseline at the start of a recording takes off everything after it."""
+        """Return the baseline at the start of a recording, to be subtracted from the rest."""
         kind, rate = self.part.subtracted_baseline, self.sampling_rate_hz
         if kind == "waveform":
             segment_seconds = self.part.baseline_segment_seconds

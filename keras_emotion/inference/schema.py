@@ -1,7 +1,7 @@
-"""The block that a saved model carries along (`System.inference`), and the checks that it and the model fit together.
+"""Inference block of a saved model (`System.inference`), with checks that block and model match.
 
-A block comes from a file that anybody may have written. Nothing of it is used before it has passed: types, bounds,
-lengths, and that the arrays of its parts, made into inputs, have the shapes of the inputs of the model.
+A block comes from an untrusted file. It is used only after validation: types, bounds, lengths, and that the inputs made
+from the arrays of its parts have the shapes of the model's inputs.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     import keras
 
 MOST_CHANNELS = 4_096
-"""Most channels of a recording."""
+"""Largest number of channels of a recording."""
 
 HIGHEST_RATE_HZ = 100_000.0
 """Highest sampling rate."""
 
 WINDOW_BYTES = 2**30
-"""Most bytes of the signal and the features of one window."""
+"""Largest size of the signal and the features of one window in bytes."""
 
 LONGEST_LEAD_SECONDS = 1_800.0
-"""Longest lead-in that the filters of a part may need."""
+"""Longest lead-in for the filters of a part."""
 
 Text = Annotated[str, Field(max_length=200)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
@@ -47,10 +47,10 @@ class _Strict(BaseModel):
 
 
 class PartDescription(_Strict):
-    """A feature part as a model keeps it (`FeaturePart.description`).
+    """Feature part as stored in a model (`FeaturePart.description`).
 
     Args:
-        kind: kind of the part, as `FeaturePart.key` has it.
+        kind: kind of the part, as in `FeaturePart.key`.
         fields: its fields; the part validates them.
     """
 
@@ -59,22 +59,22 @@ class PartDescription(_Strict):
 
 
 class InferenceBlock(_Strict):
-    """What a saved model carries along to be applied.
+    """Metadata of a saved model for its application.
 
     Args:
         format: version of the block.
-        parts: the feature parts that the inputs come from, by name; at most one reads a recording, one a video; any
-            number read stimuli.
-        inputs: where each input of the model comes from, by its name.
-        target: what the model recognises.
+        parts: the feature parts of the inputs, by name; at most one reads a recording, one a video; any number read
+            stimuli.
+        inputs: source of each input of the model, by its name.
+        target: rating that the model predicts.
         class_names: names of the classes in the order of the outputs; `None`: they are numbered.
         dataset: name of the dataset that the model was trained on.
         synthetic: whether these data were synthetic.
         channel_names: channels of the recording in the order of the arrays; `None`: no part reads a recording.
         units: their units.
-        electrode_directions: unit vectors from the centre of the head to their electrodes, `None` where unknown;
-            `None` for all takes those of the 10-5 system.
-        sampling_rate_hz: samples a second of the recording, in Hz.
+        electrode_directions: unit vectors from the centre of the head to their electrodes, `None` if unknown; `None`
+            for all uses those of the 10-5 system.
+        sampling_rate_hz: sampling rate of the recording in Hz.
     """
 
     format: Literal[2]
@@ -92,14 +92,14 @@ class InferenceBlock(_Strict):
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-    """What a model reads, checked.
+    """Validated description of a model's inputs.
 
     Args:
         block: the block of the model.
         signals_name: name of the part that reads a recording, and
-        signals: this part as it is applied to a new one; `None` where there is none.
+        signals: this part for a new recording; `None` if there is none.
         video_name: name of the part that reads a video, and
-        video: this part; `None` where there is none.
+        video: this part; `None` if there is none.
         media: the parts that read stimuli, by name.
         directions: `(channels, 3)` directions of the electrodes, NaN where unknown.
         window_bytes: bytes of the signal and the features of one window.
@@ -116,31 +116,29 @@ class Reading:
 
 
 class _FieldError(ValueError):
-    """A field of a block that cannot be used."""
+    """Field of a block that cannot be used."""
 
     def __init__(self, field: str, message: str):
         super().__init__(f"{field}: {message}")
 
 
 def read_block(model: keras.Model, source: object) -> Reading:
-    """Check the block of a saved model and return what the model reads.
+    """Check the block of a saved model and return the description of its inputs.
 
     Args:
         model: the model.
         source: the file of the model, for messages.
 
     Raises:
-        InputError: the model has no block, cannot be applied, or the block cannot be used; one line that names the
-            field.
+        InputError: the model has no block, cannot be applied, or the block cannot be used; the one-line message names
+            the field.
     """
     block = getattr(model, "inference", None) or {}
     if isinstance(block, Mapping) and not {"format", "inputs"} & block.keys() and not is_old_block(block):
-        raise InputError(
-            f"{source}: does not say what it was trained on; expected a model that a run saved (--save-models)"
-        )
+        raise InputError(f"{source}: has no inference metadata; expected a model that a run saved (--save-models)")
     kind = type(model).__name__
     if not hasattr(model, "window_probabilities"):
-        raise InputError(f"{source}: {kind} has no classes of which `predict` could give a probability")
+        raise InputError(f"{source}: {kind} has no classes, so that `predict` cannot compute probabilities")
     try:
         if isinstance(block, Mapping) and is_old_block(block):
             block = convert_old_block(kind, block)
@@ -156,9 +154,9 @@ def read_block(model: keras.Model, source: object) -> Reading:
 
 
 def _first_problem(error: ValidationError, place: str = "") -> str:
-    """The first problem of a validation in one line: field, what was expected, what was received."""
+    """Format the first problem of a validation in one line: field, expected, received."""
     problem = error.errors()[0]
-    # The JSON text as a whole has no name.
+    # The JSON text as a whole has no field name.
     field = ".".join([*([place] if place else []), *(str(key) for key in problem["loc"])]) or "inference"
     message = problem["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
     message = {"missing": "missing; expected a value", "extra_forbidden": "unknown field"}.get(problem["type"], message)
@@ -193,7 +191,7 @@ def _reading(block: InferenceBlock) -> Reading:
         directions = _check_recording(block, signals_name, parts[signals_name])
     elif video_name is not None and media:
         raise _FieldError(
-            f"parts.{video_name}", "reads a face video beside stimuli; expected a part of a recording too"
+            f"parts.{video_name}", "reads a face video in addition to stimuli; expected a part of a recording, too"
         )
     leading, *others = [name for name in (signals_name, video_name, *media) if name is not None]
     for name in others:
@@ -216,12 +214,12 @@ def _reading(block: InferenceBlock) -> Reading:
 
 
 def _seconds(part: FeaturePart, field: str) -> float:
-    """Length of the windows of a part, or from the start of one to that of the next."""
+    """Return the length of the windows of a part, or the time between their starts."""
     return getattr(part.windowing, field) or part.windowing.window_seconds
 
 
 def _part(name: str, description: PartDescription) -> FeaturePart:
-    # Some parts are defined beside the systems that need them.
+    # Some parts are defined in the modules of the systems that need them.
     registered_systems()
     try:
         kind = find_part(description.kind)
@@ -237,7 +235,7 @@ def _part(name: str, description: PartDescription) -> FeaturePart:
 
 
 def _check_recording(block: InferenceBlock, name: str, part: FeaturePart) -> np.ndarray:
-    """Check what a part that reads a recording needs; the directions of its electrodes."""
+    """Check the requirements of a part that reads a recording; return the directions of its electrodes."""
     for field in ("channel_names", "units", "sampling_rate_hz"):
         if getattr(block, field) is None:
             raise _FieldError(field, f"missing; parts.{name} reads a recording")
@@ -251,7 +249,7 @@ def _check_recording(block: InferenceBlock, name: str, part: FeaturePart) -> np.
         if given is not None and len(given) != len(names):
             raise _FieldError(field, f"{len(given)} values; expected {len(names)}, one for each channel")
     if "uV" not in block.units:
-        raise _FieldError("units", f"was trained on signals in {block.units[0]}, which microvolts cannot become")
+        raise _FieldError("units", f"was trained on signals in {block.units[0]}, which is not a voltage unit")
     if block.electrode_directions is None:
         directions = signals.electrode_directions(list(names))
     else:
@@ -278,7 +276,7 @@ def _check_recording(block: InferenceBlock, name: str, part: FeaturePart) -> np.
             raise _FieldError(f"parts.{name}.fields.{field}", message)
     lead_seconds = part.lead_in_seconds(rate)
     if not lead_seconds <= LONGEST_LEAD_SECONDS:
-        message = f"filters that ring for {lead_seconds:.0f} s; expected at most {LONGEST_LEAD_SECONDS:g} s"
+        message = f"filters with a transient of {lead_seconds:.0f} s; expected at most {LONGEST_LEAD_SECONDS:g} s"
         raise _FieldError(f"parts.{name}.fields.bands", message)
     return directions
 
@@ -291,7 +289,7 @@ def _shapes(block: InferenceBlock, name: str, part: FeaturePart) -> dict[str, tu
 
 
 def _window_bytes(block: InferenceBlock, name: str, part: FeaturePart) -> int:
-    # Python's integers: of sizes that do not fit into memory the product must not overflow.
+    # Python integers, because the product of sizes beyond memory must not overflow.
     n_values = sum(math.prod(shape) for shape in _shapes(block, name, part).values())
     n_bytes = 4 * n_values
     if part.sources[0] == "recording":
@@ -303,7 +301,7 @@ def _window_bytes(block: InferenceBlock, name: str, part: FeaturePart) -> int:
 
 
 def _check_inputs(model: keras.Model, reading: Reading) -> None:
-    """Refuse inputs that are not those of the model, in names and shapes."""
+    """Refuse inputs that differ from the model's in names or shapes."""
     import keras
 
     block = reading.block
@@ -335,7 +333,7 @@ def _fits(shape: Sequence[int], expected: Sequence[int | None]) -> bool:
 
 
 def _check_classes(model: keras.Model, block: InferenceBlock) -> None:
-    """Refuse names of classes that are not one for each output."""
+    """Refuse class names that do not match the number of outputs."""
     if block.class_names is None:
         return
     if len(set(block.class_names)) < len(block.class_names):

@@ -1,16 +1,15 @@
-"""Which windows of a recording have a signal, and what becomes of samples that are none.
+"""Find the windows of a recording that have a signal, and replace samples that have none.
 
-**What is no signal.** Samples that are no finite numbers, in any channel that is used; EEG channels that stay exactly
-the same for half a second, or all of them together for 0.1 s, as pauses filled with zeros do; what the file calls bad.
+**Missing signal.** Non-finite samples, in any used channel; EEG channels that are constant for half a second, or all of
+them together for 0.1 s, as in pauses filled with zeros; segments marked as bad in the file.
 
-**What becomes of it.** The filters of the features run over everything. So samples that are no signal, pauses included,
-are replaced by the straight line between their neighbours, and the windows that they touch have no probability; nor
-have those nearer to them than `margin_seconds`, where the filters still ring from what was replaced. Further away the
-features are those of a recording without the damage, up to `MARGIN_SHARE` next to the margin and to `TRANSIENT` a
-lead-in away. A stretch that the file calls bad, and which has a signal, is not replaced, and takes the windows that it
-touches.
+**Handling.** The filters of the features run over everything. Therefore samples without signal, pauses included, are
+replaced by linear interpolation, and windows that overlap with them have no probability; nor have those within
+`margin_seconds` of them, where the filters still respond to the replacement. Further away the features are those of a
+recording without the damage, up to `MARGIN_SHARE` next to the margin and to `TRANSIENT` a lead-in away. A segment that
+is marked as bad but has a signal is not replaced, and only affects the windows that overlap with it.
 
-**Gaps.** Nothing goes across: on either side filters, rates and windows are those of a recording of its own.
+**Gaps.** Nothing spans a gap: on either side filters, rates and windows are those of a separate recording.
 """
 
 from __future__ import annotations
@@ -29,32 +28,32 @@ from keras_emotion.pipelines.features import TRANSIENT
 from keras_emotion.signals import rate_ratio
 
 FLAT_SECONDS = 0.5
-"""An EEG channel that does not change for so long measures nothing; coarse converters repeat a value for less."""
+"""Duration of a constant EEG channel that counts as missing signal; coarse converters repeat values for less."""
 
 FLAT_TOGETHER_SECONDS = 0.1
-"""The same of all EEG channels together."""
+"""The same for all EEG channels together."""
 
 MARGIN_SHARE = 1e-2
-"""What is left of the transients of the filters at the end of the margin, as a share."""
+"""Share of the filters' transients that remains at the end of the margin."""
 
 RESAMPLING_SECONDS = 0.5
-"""What the filter of the resampling reaches, at the rates of EEG."""
+"""Reach of the resampling filter, at the rates of EEG."""
 
 _MERGED_SECONDS = 0.1
 _SCAN_SECONDS = 10.0
 
-NOT_A_NUMBER, FLAT, CALLED_BAD = "samples that are no numbers in", "constant signal in", "bad segment in the file:"
+NOT_A_NUMBER, FLAT, CALLED_BAD = "non-finite samples in", "constant signal in", "bad segment in the file:"
 
 
 @dataclasses.dataclass(frozen=True)
 class Damage:
-    """A stretch of samples that is no signal.
+    """Segment of samples without signal.
 
     Args:
         start: its first sample.
         stop: the sample after its last.
-        what: what it is, the beginning of a sentence, and
-        name: its end: a channel, or what the file says.
+        what: kind of damage, the beginning of a sentence, and
+        name: its end: a channel, or the file's description.
         is_replaced: whether its samples are replaced.
     """
 
@@ -67,14 +66,14 @@ class Damage:
 
 @dataclasses.dataclass(frozen=True)
 class Stretch:
-    """What lies between two gaps.
+    """Segment between two gaps.
 
     Args:
         start: its first sample.
         stop: the sample after its last.
         start_seconds: its start on the time axis of the recording.
-        baseline_seconds: what of its start is the baseline.
-        n_windows: windows in it.
+        baseline_seconds: length of the baseline at its start.
+        n_windows: number of windows in it.
     """
 
     start: int
@@ -89,11 +88,11 @@ class RecordedWindows:
     """The windows of a recording.
 
     Args:
-        channels: what the model gets.
-        stretches: what lies between its gaps and is long enough for windows.
-        replaced: `(start, stop)` of the samples that are no signal.
+        channels: channels of the model.
+        stretches: segments between gaps that are long enough for windows.
+        replaced: `(start, stop)` of the samples without signal.
         starts_seconds: `(windows,)` on the time axis of the recording.
-        problems: `(windows,)` why a window has no signal, empty where it has one.
+        problems: `(windows,)` why a window has no signal, empty if it has one.
     """
 
     channels: Channels
@@ -105,15 +104,15 @@ class RecordedWindows:
 
 @dataclasses.dataclass(frozen=True)
 class WindowGrid:
-    """How windows are cut.
+    """Windowing of recordings.
 
     Args:
         window_seconds: length of a window.
         hop_seconds: time between consecutive window starts in seconds.
-        lag_seconds: how much later than the window its signal is.
-        baseline_seconds: what of the start of the recording is the baseline.
-        sampling_rate_hz: samples a second of the model.
-        lead_in_seconds: after which the filters have forgotten what was before, to `TRANSIENT`.
+        lag_seconds: delay of a window's signal relative to the window.
+        baseline_seconds: length of the baseline at the start of the recording.
+        sampling_rate_hz: sampling rate of the model.
+        lead_in_seconds: time after which the filters' transients have decayed to `TRANSIENT`.
     """
 
     window_seconds: float
@@ -124,12 +123,12 @@ class WindowGrid:
     lead_in_seconds: float
 
     def margin_seconds(self, recorded_rate_hz: float) -> float:
-        """How far from damage a window has to be."""
+        """Return the required distance of a window from damage."""
         ringing = self.lead_in_seconds * math.log(MARGIN_SHARE) / math.log(TRANSIENT)
         return ringing + RESAMPLING_SECONDS * (recorded_rate_hz != self.sampling_rate_hz)
 
     def stretches(self, recording: ContinuousRecording) -> list[Stretch]:
-        """What lies between the gaps of a recording, also what is too short for a window."""
+        """Return the segments between the gaps of a recording, including those too short for a window."""
         places = sorted({gap.sample for gap in recording.gaps if 0 < gap.sample < recording.n_samples})
         found = []
         ratio = rate_ratio(recording.sampling_rate_hz, self.sampling_rate_hz)
@@ -143,14 +142,14 @@ class WindowGrid:
         return found
 
     def starts_seconds(self, stretches: Iterable[Stretch]) -> np.ndarray:
-        """`(windows,)` starts of the windows on the time axis of the recording."""
+        """Return the `(windows,)` start times on the time axis of the recording."""
         starts = [
             one.start_seconds + one.baseline_seconds + np.arange(one.n_windows) * self.hop_seconds for one in stretches
         ]
         return np.concatenate([np.empty(0), *starts])
 
     def in_baseline(self, damage: Iterable[Damage], recorded_rate_hz: float, is_filtered: bool) -> list[Damage]:
-        """What of the damage the baseline holds, or, where filters run over it, is too near to it."""
+        """Return the damage within the baseline, or, if filters run over it, too close to it."""
         margin = self.margin_seconds(recorded_rate_hz) if is_filtered else 0.0
         ends = {replaced: (self.baseline_seconds + margin * replaced) * recorded_rate_hz for replaced in (True, False)}
         return [one for one in damage if self.baseline_seconds and one.start < ends[one.is_replaced]]
@@ -158,13 +157,13 @@ class WindowGrid:
     def problems(
         self, stretches: Sequence[Stretch], damage: Iterable[Damage], recorded_rate_hz: float, n_eeg: int
     ) -> np.ndarray:
-        """`(windows,)` why a window has no probability, empty where it has one.
+        """Return `(windows,)` reasons why a window has no probability, empty if it has one.
 
         Args:
-            stretches: of `stretches`.
-            damage: of the recording.
-            recorded_rate_hz: samples a second of the recording.
-            n_eeg: EEG channels that are used.
+            stretches: result of `stretches`.
+            damage: damage of the recording.
+            recorded_rate_hz: sampling rate of the recording.
+            n_eeg: number of used EEG channels.
         """
         margin = self.margin_seconds(recorded_rate_hz) * recorded_rate_hz
         length, hop = (one * recorded_rate_hz for one in (self.window_seconds, self.hop_seconds))
@@ -200,12 +199,12 @@ class WindowGrid:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Survey:
-    """What one look at the whole of a recording finds.
+    """Result of one pass over a whole recording.
 
     Args:
-        damage: by channel, in the order of time within each.
-        dead: channels in which nothing was measured from the start to the end.
-        size_uv: median standard deviation of the EEG within a second, 0 where there is none.
+        damage: by channel, in order of time within each.
+        dead: channels without any signal from start to end.
+        size_uv: median standard deviation of the EEG within a second, 0 without EEG.
     """
 
     damage: tuple[Damage, ...]
@@ -216,13 +215,13 @@ class Survey:
 def survey(
     recording: ContinuousRecording, names: Sequence[str], places: Sequence[int], stretches: Sequence[Stretch]
 ) -> Survey:
-    """Looks at all samples of some channels, in bounded memory.
+    """Examine all samples of some channels, in bounded memory.
 
     Args:
         recording: the recording.
-        names: of the channels, for what is said of them.
-        places: where they are in it.
-        stretches: what lies between its gaps.
+        names: names of the channels, for messages.
+        places: their positions in the recording.
+        stretches: segments between its gaps.
     """
     rate = recording.sampling_rate_hz
     is_eeg = np.array([recording.kinds[place] == "eeg" for place in places], dtype=bool)
@@ -251,11 +250,11 @@ def survey(
 
 
 def find_damage(signal: np.ndarray, sampling_rate_hz: float, is_eeg: np.ndarray) -> list[tuple[str, int, int, int]]:
-    """What is no signal: `(what, row, start, stop)` of each stretch of a channel.
+    """Find missing signal: `(what, row, start, stop)` of each segment of a channel.
 
     Args:
         signal: `(channels, samples)`.
-        sampling_rate_hz: samples a second.
+        sampling_rate_hz: sampling rate.
         is_eeg: `(channels,)`; others may be constant.
 
     Example:
@@ -282,7 +281,7 @@ def find_damage(signal: np.ndarray, sampling_rate_hz: float, is_eeg: np.ndarray)
 
 
 def _runs(mask: np.ndarray, shortest: float) -> list[tuple[int, int, int]]:
-    """`(row, start, stop)` of what is true for so many samples, row by row."""
+    """Return `(row, start, stop)` of runs of true values of at least this length, row by row."""
     edges = np.diff(np.pad(mask, ((0, 0), (1, 1))).astype(np.int8), axis=1)
     (rows, starts), (_, stops) = np.nonzero(edges == 1), np.nonzero(edges == -1)
     kept = stops - starts >= shortest
@@ -290,7 +289,7 @@ def _runs(mask: np.ndarray, shortest: float) -> list[tuple[int, int, int]]:
 
 
 def merged(spans: Iterable[tuple[int, int]], nearest: int = 0) -> list[tuple[int, int]]:
-    """Spans in order, those in one that touch or are no further than `nearest` samples apart.
+    """Sort spans and merge those that touch or are at most `nearest` samples apart.
 
     Example:
         >>> merged([(7, 9), (0, 3), (2, 5)])
@@ -306,7 +305,7 @@ def merged(spans: Iterable[tuple[int, int]], nearest: int = 0) -> list[tuple[int
 
 
 def damage_of_file(spans: Iterable[BadSpan]) -> list[Damage]:
-    """What the file itself calls bad, as damage."""
+    """Return the bad segments of the file as damage."""
     return [
         Damage(span.start_sample, span.stop_sample, CALLED_BAD, span.reason, not span.has_signal)
         for span in spans
@@ -315,13 +314,13 @@ def damage_of_file(spans: Iterable[BadSpan]) -> list[Damage]:
 
 
 class RepairedSignal:
-    """A signal in which stretches are replaced by straight lines between their neighbours, piece by piece.
+    """Signal with segments replaced by linear interpolation, read piece by piece.
 
     Args:
-        read: `read(start, stop)` gives `(channels, stop - start)`, with samples counted from its start.
-        n_samples: samples of it.
-        spans: `(start, stop)` of what is replaced; what lies between two that are closer than 0.1 s goes along.
-        sampling_rate_hz: samples a second.
+        read: `read(start, stop)` returns `(channels, stop - start)`, with samples counted from its start.
+        n_samples: total number of samples.
+        spans: `(start, stop)` of replaced segments; a gap of less than 0.1 s between two is replaced, too.
+        sampling_rate_hz: sampling rate.
     """
 
     def __init__(
@@ -337,7 +336,7 @@ class RepairedSignal:
         self.spans = merged([(start, stop) for start, stop in clipped if start < stop], nearest)
 
     def read(self, start: int, stop: int) -> np.ndarray:
-        """`(channels, stop - start)` samples, all of them finite."""
+        """Return `(channels, stop - start)` samples, all of them finite."""
         signal = self._read(start, stop)
         for first, last in self.spans:
             if first >= stop or last <= start:

@@ -1,4 +1,4 @@
-"""Times of the samples of a stream, from stamps that jitter, and where samples were lost on the way."""
+"""Sample times of a stream from jittered time stamps, and detection of lost samples."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 from keras_emotion.schema import InputError
 
 SAID_SHARE = 0.01
-"""By how much the rate of the stamps may differ from the nominal one without a word."""
+"""Relative difference between measured and nominal sampling rate that is not reported."""
 
 REFUSED_SHARE = 0.05
-"""The same without being refused: the bands of the features would be others."""
+"""Relative difference that is an error: the frequency bands of the features would be shifted."""
 
 BACKWARD_SECONDS = 0.1
-"""Stamps that go back by so much are those of another clock; less is jitter."""
+"""A backward step of the time stamps larger than this is a change of clock; smaller ones are jitter."""
 
 _AROUND_SECONDS, _MOST_AROUND = 0.25, 64
 _LEARN_SECONDS = 5.0
@@ -25,21 +25,21 @@ _REMEMBERED = 30
 
 
 class StreamClock:
-    """Judges the stamps of a stream, a stretch without an interruption at a time.
+    """Checks the time stamps of a stream, one uninterrupted segment at a time.
 
-    Samples are lost where the stamps jump ahead of the rate and stay there: the median of a quarter of a second after a
-    sample against that before it, by more than half a sample. Where the stamps jitter, by more than half as much again
-    as they jitter backwards, since no loss makes them go back.
+    Samples are lost if the time stamps jump ahead of the sampling rate and stay there: the median over a quarter of a
+    second after a sample exceeds the median before it by more than half a sample. With jitter, it must also exceed 1.5
+    times the largest recent backward step, since losses never make time stamps go back.
 
     Args:
-        sampling_rate_hz: nominal samples a second.
+        sampling_rate_hz: nominal samples per second.
         source: the stream, for messages.
 
     Attributes:
-        lost_seconds: of each loss so far.
-        set_seconds: by how much the sender's clock was set at the last interruption, to be taken off all later stamps;
+        lost_seconds: duration of each loss so far.
+        set_seconds: change of the sender's clock at the last interruption, to be subtracted from all later time stamps;
             0 after a loss.
-        notes: what has to be said, to be taken by the caller.
+        notes: pending messages, removed by the caller.
     """
 
     def __init__(self, sampling_rate_hz: float, source: str):
@@ -53,23 +53,22 @@ class StreamClock:
         self.notes: list[str] = []
 
     def find_break(self, times: np.ndarray, n_needed: int, now: float = math.inf) -> int | None:
-        """Place of the first sample after an interruption among the samples that are needed; `None` without one.
+        """Return the first required sample that follows an interruption, as an index; `None` if there is none.
 
         Args:
-            times: `(samples,)` stamps in seconds of all samples since the last interruption that are still there.
-            n_needed: how many of them have to follow each other.
-            now: on the clock of the stamps. Stamps that were not ahead of it, and are so after a jump, are of a clock
-                that was set.
+            times: `(samples,)` time stamps in seconds of the buffered samples since the last interruption.
+            n_needed: required number of consecutive samples.
+            now: current time on the clock of the time stamps. If a jump takes them beyond it, the clock was changed.
 
         Raises:
-            InputError: the stamps come at quite another rate than the stream has by its description.
+            InputError: the measured sampling rate differs too much from the declared one.
         """
         period, around = self._period_of(times), self._around
         offsets = times - np.arange(len(times)) * period
         shifts = _shifts(offsets, around)
         jitter = shifts[shifts > -BACKWARD_SECONDS]
         self._backwards = [*self._backwards[-_REMEMBERED:], -float(jitter.min(initial=0.0))]
-        # What the rate may be off, over the distance of the two medians, is no jump.
+        # A deviation of the rate, over the distance of the two medians, is not a jump.
         allowed = max(0.5 * period, SAID_SHARE * around * period, 1.5 * max(self._backwards))
         found = np.flatnonzero((shifts > allowed) | (shifts <= -BACKWARD_SECONDS))
         if not len(found):
@@ -77,7 +76,7 @@ class StreamClock:
             self._note_rate(times)
         if not len(found) or found[0] + 1 >= n_needed + around:
             return None
-        # The medians shift before the samples do: the jump is where two neighbours are furthest apart.
+        # The medians shift before the samples do: the jump is at the largest difference between neighbours.
         some = range(found[0], min(found[0] + around + 1, len(times) - 1))
         step = max(some, key=lambda place: abs(offsets[place + 1] - offsets[place]))
         place, jump = step + 1, float(shifts[step])
@@ -96,11 +95,11 @@ class StreamClock:
         return place
 
     def start_of(self, times: np.ndarray) -> float:
-        """Time of the first of some samples that follow each other, without jitter."""
+        """Return the time of the first of some consecutive samples, without jitter."""
         return float(np.median(times - np.arange(len(times)) * self._period))
 
     def _period_of(self, times: np.ndarray) -> float:
-        """Seconds from one sample to the next, by the stamps.
+        """Return the sampling period in seconds, estimated from the time stamps.
 
         Raises:
             InputError: see `find_break`.
@@ -108,7 +107,7 @@ class StreamClock:
         lag = max(round(_AROUND_SECONDS * self._rate), 1)
         if len(times) < 4 * lag:
             return self._period
-        # A loss is in few of these differences.
+        # A loss affects only few of these differences.
         period = float(np.median(times[lag:] - times[:-lag])) / lag
         if self._is_off(period, REFUSED_SHARE):
             if len(times) < 8 * lag:
@@ -118,10 +117,10 @@ class StreamClock:
         return period
 
     def _check_rate(self, times: np.ndarray) -> None:
-        """Refuses another rate as soon as the last two seconds have it, before most of what is remembered has.
+        """Reject a wrong sampling rate from the last two seconds, before it dominates the buffer.
 
         Args:
-            times: `(samples,)` stamps that follow each other.
+            times: `(samples,)` time stamps of consecutive samples.
 
         Raises:
             InputError: see `find_break`.
@@ -138,7 +137,7 @@ class StreamClock:
         return f"{self._source}: {self._rate_text(period)}; its description, or its time stamps, have to be put right"
 
     def _note_rate(self, times: np.ndarray) -> None:
-        """Says once at which rate the stamps come, where it is another: of samples that follow each other."""
+        """Report a different sampling rate once, from consecutive samples."""
         half = len(times) // 2
         if self._is_rate_said or len(times) < _LEARN_SECONDS * self._rate:
             return
@@ -155,7 +154,7 @@ class StreamClock:
 
 
 def _shifts(offsets: np.ndarray, around: int) -> np.ndarray:
-    """`(samples - 1,)`: by how much the median of what follows exceeds that of what is before, between neighbours."""
+    """Return `(samples - 1,)` shifts of the median across each pair of neighbours."""
     n = len(offsets)
     shifts = np.zeros(max(n - 1, 0))
     if n > 2 * around:

@@ -1,4 +1,4 @@
-"""What the baseline at the start of a recording takes off everything after it."""
+"""Baseline at the start of a recording, subtracted from the rest."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ Inputs = dict[str, np.ndarray]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Subtracted:
-    """What a baseline takes off: a waveform `(channels, samples)` of the signal, or means of the features by name."""
+    """A subtracted baseline: a waveform `(channels, samples)` of the signal, or means of the features by name."""
 
     waveform: np.ndarray | None = None
     features: Inputs | None = None
 
     def from_signal(self, signal: np.ndarray, start: int) -> np.ndarray:
-        """The signal without the waveform; its first sample is `start` samples after the end of the baseline."""
+        """Subtract the waveform from a signal whose first sample is `start` samples after the end of the baseline."""
         if self.waveform is None:
             return signal
         phase = (start + np.arange(signal.shape[1])) % self.waveform.shape[1]
         return signal - self.waveform[:, phase]
 
     def from_features(self, arrays: Inputs) -> Inputs:
-        """The features without their mean over the baseline."""
+        """Subtract the mean over the baseline from the features."""
         return arrays if self.features is None else {name: arrays[name] - mean for name, mean in self.features.items()}

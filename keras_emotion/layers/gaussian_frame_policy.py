@@ -33,7 +33,7 @@ class GaussianFramePolicy(keras.layers.Layer):
         direction: `"forward"` (default: later frames only) or `"any"`.
         sigma: standard deviation, as a share of the segment, above 0; default 0.1.
         learned_sigma: whether `sigma` is the initial value of a trained standard deviation; default `False`: it is
-        fixed.
+            fixed.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
     Call arguments:

@@ -39,7 +39,7 @@ class NearestNeighborGraph(keras.layers.Layer):
 
     Raises:
         ValueError: `n_neighbors` is below 1, `kernel_width` is not above 0, or `inputs` has another rank or one
-        channel.
+            channel.
 
     Example:
         >>> import numpy as np

@@ -42,7 +42,7 @@ def finite_floats(where, name, value):
     Raises:
         InputError: it is not an array of floating-point numbers, or one of them is not finite.
     """
-    # A small tensor may show each of its numbers many times.
+    # A small tensor with stride 0 may expand to many numbers.
     if hasattr(value, "numel"):
         check_memory(where, 4 * value.numel())
     try:
@@ -130,14 +130,14 @@ def _read_torch(path):
 
 
 def check_torch_file(path):
-    """Refuse a file of PyTorch whose tensors cannot be in its bytes: PyTorch allocates what it declares.
+    """Reject a PyTorch file whose tensors exceed its size: PyTorch allocates what the file declares.
 
     Args:
-        path: an archive as PyTorch writes it from version 1.6 on, or one pickle after the other as before.
+        path: an archive (PyTorch 1.6 or later), or a sequence of pickles (earlier).
 
     Raises:
         InputError: it declares more than `Limits.memory_gib`.
-        ValueError: it declares more than it has, or is damaged.
+        ValueError: it declares more data than it contains, or is damaged.
     """
     size = path.stat().st_size
     if zipfile.is_zipfile(path):
@@ -145,23 +145,23 @@ def check_torch_file(path):
             members = {member.filename: member for member in archive.infolist()}
             declared = sum(member.file_size for member in members.values())
             check_memory(path, declared)
-            # PyTorch stores without compression.
+            # PyTorch stores members uncompressed.
             if declared > size:
-                raise ValueError(f"its members declare {declared} bytes, and the file has {size}")
+                raise ValueError(f"its members declare {declared} bytes, but the file has {size}")
             for name in members:
                 if name.endswith("data.pkl"):
                     _check_numbers(archive.read(name), size)
         return
     check_memory(path, size)
     with path.open("rb") as file:
-        # What marks the file, the version, and the machine; the fourth describes the tensors.
+        # Magic number, protocol version and system; the fourth pickle describes the tensors.
         for _ in range(3):
             collections.deque(pickletools.genops(file), maxlen=0)
         _check_numbers(file, size)
 
 
 def _check_numbers(pickled, size):
-    """Refuse a description of tensors with a number above the size of their file: lengths and places are below it."""
+    """Reject a pickle with an integer above the file size: lengths and offsets are always below it."""
     for _, argument, place in pickletools.genops(pickled):
         if isinstance(argument, int) and abs(argument) > size:
-            raise ValueError(f"declares {argument} numbers, at byte {place}, and the file has {size} bytes")
+            raise ValueError(f"declares {argument} numbers, at byte {place}, but the file has {size} bytes")

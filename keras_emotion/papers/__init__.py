@@ -1,6 +1,6 @@
-"""The registry of papers: one row a paper, read by commands, scripts and documentation.
+"""Registry of papers, read by commands, scripts and documentation.
 
-A new paper has its own files (a system, a row as those beside this one, its printed numbers) and one line below.
+A new paper needs its own files (a system, a module like those in this package, its printed numbers) and one line below.
 """
 
 from keras_emotion.papers import comparison, deepvanet, facrnn, hlstm, mercl, prior_dfcn

@@ -1,4 +1,4 @@
-"""What to cite for a run: the paper, the dataset, the libraries; entries of BibTeX in `citations.bib`."""
+"""Citations of a run: paper, dataset and libraries, with the BibTeX entries of `citations.bib`."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _LIBRARIES = ("tensorflow", "keras", "jax", "mne", "scikit-learn", "scipy")
 
 @functools.cache
 def _entries() -> Mapping[str, str]:
-    """The entries of the file by their keys."""
+    """BibTeX entries of the file by key."""
     texts = re.split(r"\n(?=@)", _FILE.read_text(encoding="utf-8").strip())
     return {re.match(r"@\w+\{([^,]+),", text)[1]: text.strip() for text in texts}
 
 
 def bibtex(name: str, dataset: str, packages: Mapping[str, str]) -> str:
-    """The entries of BibTeX to cite for a run, sorted: paper, dataset, this package, libraries.
+    """BibTeX entries to cite for a run, in this order: paper, dataset, this package, libraries.
 
-    A paper that another package registers is cited by its line in the registry; a dataset without an entry, such as
-    one's own recordings, by none.
+    A paper registered by another package is cited by the text of its registration; datasets without an entry, such as
+    your own recordings, are not cited.
 
     Args:
         name: name of the run.
@@ -42,12 +42,12 @@ def bibtex(name: str, dataset: str, packages: Mapping[str, str]) -> str:
 
 
 def paper_of(name: str) -> Paper | None:
-    """The paper that a run is of, by the name of its reproduction, or of its dataset and model (`seed_svm`)."""
+    """The paper of a run, found by the name of its reproduction, or of its dataset and model (`seed_svm`)."""
     for paper in papers().values():
         if any(one.name == name for one in paper.reproductions):
             return paper
     for paper in papers().values():
         if any(name.endswith(f"_{model}") for model in paper.models):
-            # Methods of several papers are no paper.
+            # Methods from several papers have no paper of their own.
             return None if paper.name == "comparison" else paper
     return None

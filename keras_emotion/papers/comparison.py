@@ -1,4 +1,4 @@
-"""Methods of other papers, which ours are compared with, on any dataset: `keras-emotion run --model NAME`."""
+"""Comparison methods from other papers, on any dataset: `keras-emotion run --model NAME`."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from keras_emotion.systems.comparison_networks import ComparisonNetwork
 from keras_emotion.systems.logistic_regression import BandPowerRegression, BandPowerRegressionExperiment
 from keras_emotion.systems.voice_svm import VoiceSVM
 
-# For recordings without a baseline; `--system...baseline signal` is for those that have one.
+# Default for recordings without a baseline; with one: `--system...baseline signal`.
 _ON_GRID = EEGGridFeatures(baseline="none")
 _RAW = RawSignals(channels="eeg", baseline="none", sampling_rate_hz=None)
-# Long enough for slices; as long as a window of 3FACRNN, which CRAM is compared with.
+# Long enough for slices; as long as a window of 3FACRNN, for the comparison with CRAM.
 _RAW_SLICES = _RAW.changed(window_seconds=2.0)
-# Segments of 6 s, of which each second is a step, and the five bands of the public code (see `GCNLSTM`).
+# Segments of 6 s with one step per second, and the five bands of the public code (see `GCNLSTM`).
 _SECONDS = EEGChannelFeatures(
     window_seconds=6.0, steps=6, baseline="none", bands={"delta": (1.0, 3.0), **signals.THREE_FACRNN_BANDS}
 )
 
 
 def comparison_presets(system: System) -> Callable[[Mapping[str, Any]], Presets]:
-    """Return what makes the presets of an experiment with a system whose paper is not reproduced."""
+    """Return a function that makes the presets of a comparison method."""
 
     def presets(fields: Mapping[str, Any]) -> Presets:
         kind = create_model("ComparisonExperiment", __base__=Experiment, system=(type(system), system))
@@ -44,15 +44,15 @@ def comparison_presets(system: System) -> Callable[[Mapping[str, Any]], Presets]
 def regression_presets(
     full: BandPowerRegressionExperiment, demo: Mapping[str, Any]
 ) -> dict[str, BandPowerRegressionExperiment]:
-    """The presets of a reproduction.
+    """Make the presets of a reproduction.
 
     Args:
         full: the experiment with all repetitions and folds that its protocols define.
         demo: fields (dotted names) that fit the demo to its data.
 
     Returns:
-        By name: `paper` and `converged`, both the full one; `reduced`, one repetition and at most ten folds (of
-        subjects: ten groups); `demo`, that with at most three.
+        By name: `paper` and `converged`, the full experiment; `reduced`, one repetition and at most ten folds (of
+        subjects: ten groups); `demo`, the same with at most three folds.
     """
     reduced = full.changed({"maximum_repetitions": 1, "maximum_folds": 10})
     return {
@@ -73,7 +73,7 @@ SAM40 = Reproduction(
     description="""\
 Logistic regression on band powers, on SAM40.
 
-The simplest model, on the targets, protocols and windows of sam40_3facrnn; presets reduce repetitions and folds alone.
+The simplest model, on the targets, protocols and windows of sam40_3facrnn; presets reduce only repetitions and folds.
 
 Examples:
     keras-emotion run sam40_logistic_regression      # a minute, synthetic data
@@ -107,7 +107,7 @@ PAPER = Paper(
         "cnn_lstm": comparison_presets(ComparisonNetwork(network="cnn_lstm", grid=_ON_GRID)),
         "cram": comparison_presets(ComparisonNetwork(network="cram", raw=_RAW_SLICES)),
         "gcn_lstm": comparison_presets(ComparisonNetwork(network="gcn_lstm", entropies=_SECONDS)),
-        # With faces; with `--features official` eye movements take their place.
+        # With faces; with `--features official`, eye movements instead.
         "dcca": comparison_presets(ComparisonNetwork(network="dcca")),
         "mmreslstm": comparison_presets(ComparisonNetwork(network="mmreslstm")),
         "etf": comparison_presets(ComparisonNetwork(network="emotion_transformer_fusion")),

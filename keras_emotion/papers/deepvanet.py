@@ -37,15 +37,15 @@ _SMALL_VIDEO = {"face_videos": True, "video_frame_rate_hz": 10.0, "video_size": 
 
 
 def deepvanet_presets(paper: DeepVANetExperiment, demo: Mapping[str, Any]) -> dict[str, DeepVANetExperiment]:
-    """The presets of a reproduction.
+    """Make the presets of a reproduction.
 
     Args:
         paper: the experiment as printed.
         demo: fields (dotted names) that fit the demo to its data.
 
     Returns:
-        By name: `paper`; `converged`, the same, since the paper's learning rate is one at which the network learns;
-        `reduced`, a quarter of the channels, at most three folds and twenty epochs; `demo`, that on few epochs.
+        By name: `paper`; `converged`, the same, because the network converges at the learning rate of the paper;
+        `reduced`, a quarter of the channels, at most three folds and twenty epochs; `demo`, the same with few epochs.
     """
     reduced = paper.changed({"system.width_multiplier": 0.25, "maximum_folds": 3, "training.epochs": 20})
     small = reduced.changed({"training.epochs": 4, "training.batch_size": 32, **demo})
@@ -53,14 +53,14 @@ def deepvanet_presets(paper: DeepVANetExperiment, demo: Mapping[str, Any]) -> di
 
 
 def face_affect_presets(paper: FaceAffectExperiment) -> dict[str, FaceAffectExperiment]:
-    """The presets of a pre-training.
+    """Make the presets of a pre-training.
 
     Args:
-        paper: the experiment; the paper says little of it.
+        paper: the experiment; the paper gives few details.
 
     Returns:
-        By name: `paper` and `converged`, the same; `reduced`, five frames a second, a quarter of the channels, twenty
-        epochs; `demo`, all frames of the few that are in it.
+        By name: `paper` and `converged`, the same; `reduced`, five frames per second, a quarter of the channels, twenty
+        epochs; `demo`, all frames of its few clips.
     """
     quarter = {"system.width_multiplier": 0.25, "system.units": 250, "training.epochs": 20}
     reduced = paper.changed({**quarter, "system.faces.hop_seconds": 0.2})
@@ -68,22 +68,22 @@ def face_affect_presets(paper: FaceAffectExperiment) -> dict[str, FaceAffectExpe
 
 
 def _unlike_the_paper(experiment: Experiment, dataset: Reader) -> tuple[str, ...]:
-    """What no field of the experiment shows, see `Reproduction.unlike_the_paper`."""
+    """Differences from the paper that no field of the experiment shows, see `Reproduction.unlike_the_paper`."""
     if "ica" not in dataset.options or experiment.system.modalities == "faces":
         return ()
     if dataset.options["ica"]:
         return (
-            "independent components that go with the eyes are taken out of the EEG (--reader.ica); the paper removes "
-            "artefacts by EEGLAB and prints no method",
+            "independent components that correlate with the EOG are removed from the EEG (--reader.ica); the paper "
+            "removes artefacts with EEGLAB, without naming a method",
         )
-    return ("artefacts stay in the EEG; in the paper EEGLAB removes them (--reader.ica takes out those of the eyes)",)
+    return ("artefacts stay in the EEG; in the paper EEGLAB removes them (--reader.ica removes those of the eyes)",)
 
 
 FIGURES = {
     "1": diagram("Faces, signals, classification", lambda one: {"": trained_network(one)}, "DeepVANet"),
     "3": window_features("Features of the first subject by t-SNE: faces, signals, both"),
 }
-"""Figures of the paper that are drawn from one experiment."""
+"""Figures of the paper drawn from one experiment."""
 
 
 def _widths(face_units: int, bio_units: int) -> Method:
@@ -104,19 +104,19 @@ _CHOSEN = (16, 64)
 _CANDIDATES = (16, 32, 64, 128, 256)
 
 TABLES: Mapping[str, Table] = {
-    # The settings are blocks of their own: they have no protocol in common.
+    # The settings are separate blocks: they share no protocol.
     "2": {
         "per-subject": with_fields({"protocols": _PROTOCOLS}),
         "inter-subject": with_fields({"protocols": _INTER_SUBJECT}),
     },
-    # The grid of "Validation strategy", section 3, of which the paper prints the choice alone; that comes first, so
-    # that the others are compared with it.
+    # The grid of "Validation strategy", section 3; the paper prints only the chosen values, which come first, so that
+    # the others are compared with them.
     "lambda": {
         f"lambda_1 = {face_units}, lambda_2 = {bio_units}": _widths(face_units, bio_units)
         for face_units, bio_units in dict.fromkeys([_CHOSEN, *itertools.product(_CANDIDATES, repeat=2)])
     },
 }
-"""Rows of the paper's Table 2, and of its grid of feature sizes."""
+"""Rows of Table 2 of the paper, and of its grid of feature sizes."""
 
 TABLE_CAPTIONS = {
     "2": "Each subject alone, and all subjects in one network",
@@ -140,7 +140,7 @@ ABLATION = ComparedFigure(
     caption="Ablation: modalities and levels of fusion",
     reference="Feature-level fusion",
 )
-"""Bars of the paper's Fig. 2."""
+"""Bars of Fig. 2 of the paper."""
 
 
 _PRETRAINING = Pretraining(
@@ -161,14 +161,14 @@ DEAP = Reproduction(
 DeepVANet (Zhang et al., 2021) on DEAP.
 
 INTERACT 2021: faces and raw signals in windows of 1 s. --table 2 runs both settings, per-subject and inter-subject;
---table lambda the grid of feature sizes, 25 runs; --figure 2 the ablation. Its bars are options, too: --modalities
+--table lambda the grid of feature sizes, 25 runs; --figure 2 the ablation. Its bars are also options: --modalities
 faces, --modalities bio with --system.bio.channels eeg (or peripheral, all), --system.fusion decision (or
-decision_released, as the released code computes it). As printed, and without selection on the test fold, is --protocols
-as_published_deepvanet_literal.
+decision_released, as the released code computes it). --protocols as_published_deepvanet_literal is as
+printed, without selection on the test fold.
 
-The paper pre-trains the face network on AFEW-VA: --pretraining-data FOLDER does so first, once for all runs of the same
-preset, and --system.face-weights takes a network that afew_va_deepvanet has saved. Without either, the face network is
-trained from scratch, which is a difference from the paper.
+The paper pre-trains the face network on AFEW-VA: --pretraining-data FOLDER does this first, once for all runs of the
+same preset, and --system.face-weights takes a network saved by afew_va_deepvanet. Without either, the face network is
+trained from scratch, unlike in the paper.
 
 Examples:
     keras-emotion run deap_deepvanet            # minutes, on synthetic data
@@ -186,7 +186,7 @@ Examples:
             protocols=_PROTOCOLS,
             maximum_repetitions=1,
         ),
-        # A window of three: the demo is to take minutes.
+        # One window of three: the demo should take minutes.
         {"subjects": (1, 2, 3), "system.bio.hop_seconds": 3.0},
     ),
     demo=Demo(writer=write_deap, options={"n_subjects": 3, "n_trials": 8, "effect_size": 2.0, **_SMALL_VIDEO}),
@@ -250,9 +250,9 @@ AFEW_VA = Reproduction(
     description="""\
 Pre-training of DeepVANet's face network on AFEW-VA.
 
-Zhang et al., INTERACT 2021. The paper reports that its three convolutions are pre-trained on AFEW-VA, and no more. Here
-they are trained to predict valence and arousal of each frame; actors are disjoint, and the table has the error on
-unseen actors. The network must be as wide as the one that takes its weights: the same preset, or the same
+Zhang et al., INTERACT 2021. The paper only reports that its three convolutions are pre-trained on AFEW-VA. Here they
+are trained to predict valence and arousal of each frame; actors are disjoint, and the table has the error on unseen
+actors. The network must be as wide as the one that takes its weights: the same preset, or the same
 --system.width-multiplier.
 
 Examples:

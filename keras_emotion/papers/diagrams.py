@@ -1,4 +1,4 @@
-"""Diagrams of the papers' networks, drawn from the networks themselves."""
+"""Diagrams of the networks of papers, drawn from the Keras models."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import keras
 
 Networks = Callable[[Experiment], "Mapping[str, keras.Model]"]
-"""Builds the networks of an experiment, by their titles."""
+"""Function that builds the networks of an experiment, by title."""
 
 _GROUPS = {
     "convolution": ("conv", "tcn", "residualblock", "imageencoder"),
@@ -29,17 +29,17 @@ _GROUPS = {
     "attention": ("attention", "nonlocal", "prior"),
     "dense": ("dense",),
 }
-"""Kinds of layers that are coloured alike, by parts of the names of their classes; the first one that fits."""
+"""Colour groups of layers by parts of their class names; the first match is used."""
 
 
 def diagram(caption: str, networks: Networks, of: str, depth: int = 1) -> DrawnFigure:
-    """Return a figure of the paper that shows networks, drawn from these as they are built.
+    """Return a figure that shows networks, drawn from the Keras models.
 
     Args:
-        caption: what it shows, in a line.
-        networks: builds them.
+        caption: one-line caption.
+        networks: function that builds them.
         of: name of the paper, for the title.
-        depth: levels of layers in layers that are listed.
+        depth: levels of nested layers that are listed.
     """
 
     def draw(source: FigureSource) -> Sequence[reports.Drawing]:
@@ -48,9 +48,8 @@ def diagram(caption: str, networks: Networks, of: str, depth: int = 1) -> DrawnF
             boxes,
             f"figure{source.number}",
             f"{of}, figure {source.number}: {caption[0].lower() + caption[1:]}",
-            "Drawn from the network as it is built here, not from the paper's picture. Shapes are without the batch; "
-            "weights are all numbers that a layer keeps; below a dot: the layers that a layer is made of. Thick "
-            "borders: outputs.",
+            "Drawn from the Keras model, not copied from the paper. Shapes without the batch axis; weights: all of a "
+            "layer, trainable or not; lines with a dot: nested layers. Thick borders: outputs.",
         )
         return (reports.Drawing(picture, graph_table(boxes)),)
 
@@ -59,12 +58,12 @@ def diagram(caption: str, networks: Networks, of: str, depth: int = 1) -> DrawnF
 
 @dataclasses.dataclass(frozen=True)
 class Recorded:
-    """What is recorded of the subjects of a dataset.
+    """Recorded channels and sampling rate of a dataset.
 
     Args:
         eeg: names of the EEG channels.
         n_channels: number of all channels.
-        sampling_rate_hz: rate that its reader gives.
+        sampling_rate_hz: sampling rate of its reader.
     """
 
     eeg: Sequence[str]
@@ -73,7 +72,7 @@ class Recorded:
 
 
 _OWN = Recorded(deap_facts.EEG_CHANNEL_NAMES, len(deap_facts.EEG_CHANNEL_NAMES))
-"""Recordings of one's own have the channels that they have: drawn is a network for the 32 of DEAP."""
+"""Channels for your own recordings, which may have any: the 32 of DEAP."""
 
 _RECORDED = {
     "deap": Recorded(deap_facts.EEG_CHANNEL_NAMES, len(deap_facts.CHANNEL_NAMES)),
@@ -84,50 +83,52 @@ _RECORDED = {
 
 
 def recorded(experiment: Experiment) -> Recorded:
-    """What is recorded in the dataset of an experiment, without looking at a copy of it."""
+    """Channels and sampling rate of the dataset of an experiment, without reading a copy of it."""
     return _RECORDED.get(experiment.dataset, _OWN)
 
 
 def trained_network(experiment: Experiment, system: System | None = None) -> keras.Model:
-    """The network of an experiment, for windows as its dataset has them.
+    """Build the network of an experiment, for windows of its dataset.
 
     Args:
         experiment: the experiment.
         system: another system with a network, such as a stage before the last one; by default the experiment's.
 
     Raises:
-        InputError: the experiment has not one network.
+        InputError: the experiment does not have exactly one network.
     """
     system = system or experiment.system
     if not isinstance(system, NetworkSystem) or system.members():
-        raise InputError("--figure: this experiment has not one network to draw; leave out the options that split it")
+        raise InputError(
+            "--figure: this experiment has several networks; expected a single one; leave out the options that split it"
+        )
     of_dataset = recorded(experiment)
     rule = experiment.rule(experiment.targets[0], READERS[experiment.dataset].class_names)
     shapes = {}
-    # A stage without parts of its own is fed with those of the experiment.
+    # A stage without its own parts gets those of the experiment.
     for part in (system.parts() or experiment.system.parts()).values():
         kind = part.channels if isinstance(part, RawSignals) else "eeg"
         n_eeg = len(of_dataset.eeg)
         n_channels = {"all": of_dataset.n_channels, "peripheral": of_dataset.n_channels - n_eeg}.get(kind, n_eeg)
-        # Where the part wants a rate, the reader resamples.
+        # The reader resamples to the rate of the part, if it has one.
         rate = getattr(part, "sampling_rate_hz", None) or of_dataset.sampling_rate_hz
         shapes |= part.array_shapes(n_channels, rate)
     return system.model(shapes, rule.n_classes, {"channel_names": list(of_dataset.eeg)})
 
 
 def network_boxes(model: keras.Model, depth: int = 1) -> Iterator[reports.Box]:
-    """The operations of a functional model, each after those whose outputs it reads.
+    """Operations of a functional model in topological order.
 
     Args:
-        model: the model; its layers are built.
-        depth: levels of layers in layers that are listed.
+        model: the built model.
+        depth: levels of nested layers that are listed.
     """
     import keras
 
     names = _names(model.operations)
     outputs = {tensor._keras_history.operation for tensor in keras.tree.flatten(model.outputs)}
     for operation in model.operations:
-        # Outside of the model, layers may be called too.
+        # Layers may also be called outside of the model.
         read = (tensor._keras_history.operation for node in operation._inbound_nodes for tensor in node.input_tensors)
         sources = [names[one] for one in read if one in names]
         shapes = dict.fromkeys(tuple(tensor.shape[1:]) for tensor in keras.tree.flatten(operation.output))
@@ -165,7 +166,7 @@ def graph_table(networks: Mapping[str, Sequence[reports.Box]]) -> pd.DataFrame:
 
 
 def _names(operations: Sequence[Any]) -> dict[Any, str]:
-    """Names of operations; those that Keras numbers through a whole process are numbered anew."""
+    """Names of operations, with the process-wide numbers of Keras replaced."""
     names, counts = {}, Counter()
     for operation in operations:
         kind = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", _kind(operation)).lower()
@@ -178,16 +179,16 @@ def _names(operations: Sequence[Any]) -> dict[Any, str]:
 
 
 def _unwrapped(operation: Any) -> Any:
-    """The layer that another of the same name contains, such as one that is kept in inference mode."""
+    """The wrapped layer of a wrapper with the same name, such as one that keeps a layer in inference mode."""
     own = _sublayers(operation)
     return _unwrapped(own[0]) if len(own) == 1 and own[0].name == operation.name else operation
 
 
 def _sublayers(operation: Any) -> list[Any]:
-    """Layers with weights that a layer is made of; what lies in one of them is not named a second time."""
+    """Nested layers with weights, without those that are nested in another one."""
     import keras
 
-    # One of Keras's own (an LSTM and its cell) is one layer to a reader.
+    # A built-in layer of Keras (an LSTM and its cell) counts as one layer.
     is_own = isinstance(operation, keras.layers.Layer) and not type(operation).__module__.startswith("keras.")
     if not is_own:
         return []
@@ -201,10 +202,10 @@ def _sublayers(operation: Any) -> list[Any]:
 
 
 def _parts(layer: Any, depth: int) -> Iterator[tuple[str, str, int]]:
-    """Name, kind and number of weights of the layers that a layer is made of, so many levels deep."""
+    """Name, kind and number of weights of nested layers, to a given depth."""
     own = _sublayers(layer)
     if len(own) == 1:
-        # A cell and the loop around it.
+        # A cell and the recurrent layer around it.
         inner = next((one for one in own[0]._flatten_layers(False, False) if _sublayers(one)), own[0])
         own = _sublayers(inner) or []
     for one in own:

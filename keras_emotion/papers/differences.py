@@ -1,4 +1,4 @@
-"""What a run differs in from the paper that it reproduces, in words."""
+"""Differences of a run from the paper that it reproduces, in words."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from keras_emotion.systems import Experiment
 from keras_emotion.systems.base import configured_paths
 
 _OF_NO_PAPER = frozenset({"name", "seed", "protocols", "class_names"})
-"""Fields that no paper prints, or that are spoken of in another way."""
+"""Fields that no paper prints, or whose differences are described otherwise."""
 
 
 def differences_from_the_paper(
@@ -21,19 +21,19 @@ def differences_from_the_paper(
     dataset: Reader | None,
     n_windows: Mapping[Any, int] | None = None,
 ) -> list[str]:
-    """List everything that a run differs in from the paper, or of one without a paper, from the full-size experiment.
+    """List all differences of a run from the paper or, without a paper, from the full-size experiment.
 
-    That are fields of the configuration, arguments of the reader, what no preset can bring along or change (weights
-    that are not distributed, programs that the paper names), and how much of the data there is.
+    These are fields of the configuration, arguments of the reader, differences that no preset can remove (weights that
+    are not distributed, programs that the paper names), and the amount of data.
 
     Args:
-        reproduction: what is run.
+        reproduction: the reproduction.
         wanted: the experiment.
-        dataset: its reader; `None` where nothing is read.
-        n_windows: windows of each subject that the run has, where they are known.
+        dataset: its reader; `None` if nothing is read.
+        n_windows: number of windows of each subject, if known.
 
     Returns:
-        A line each; of a run that is all that the paper prints none.
+        One line for each difference; empty for a run exactly as printed.
     """
     full, printed = reproduction.presets["paper"], reproduction.printed_data
     lines = list(_of_amounts(reproduction, wanted, n_windows))
@@ -42,10 +42,10 @@ def differences_from_the_paper(
             lines += wanted.system.unlike_the_paper()
         lines += reproduction.unlike_the_paper(wanted, dataset) if dataset is not None else ()
         own = PROTOCOLS[full.protocols[0]]
-        # One of another setting of the paper is the paper's, too.
+        # A protocol of another setting of the paper is also one of the paper.
         if not any(name == own.name or PROTOCOLS[name].paper == (own.paper or None) for name in wanted.protocols):
             lines.append(f"without the protocol of the paper, {own.name}")
-    # An argument of which a line speaks is not listed again.
+    # Arguments that a line already names are not listed again.
     told = " ".join(lines)
     arguments = () if dataset is None else _of_reader(reproduction, dataset)
     lines += [line for name, line in arguments if f"--reader.{name}" not in told]
@@ -57,13 +57,13 @@ def differences_from_the_paper(
 
 
 def _of_fields(full: Experiment, wanted: Experiment, left_out: set[str]) -> Iterator[tuple[str, Any, Any]]:
-    """Dotted name, value there and value here of the fields that differ and have a meaning here.
+    """Dotted name, value there and value here of the differing fields that exist here.
 
-    Not those that name files: what is in them, a system says itself.
+    Fields with paths are excluded; the system itself describes the content of such files.
     """
     there, here = (one.model_dump(mode="json", exclude={*left_out, "runtime"}) for one in (full, wanted))
     if type(full.system) is type(wanted.system):
-        # What the full-size experiment has and this one has not is without a meaning here.
+        # Fields of the full-size experiment that this one lacks are ignored.
         gone = full.system.scientific_config().keys() - wanted.system.scientific_config().keys()
         for fields in (there, here):
             fields["system"] = {name: value for name, value in fields["system"].items() if name not in gone}
@@ -98,7 +98,7 @@ def _of_amounts(reproduction: Reproduction, wanted: Experiment, n_windows: Mappi
 
 
 def _of_reader(reproduction: Reproduction, dataset: Reader) -> Iterator[tuple[str, str]]:
-    """Names of the arguments of the reader that are not those of the reproduction, and a line of each."""
+    """Arguments of the reader that differ from those of the reproduction, with a line for each."""
     theirs = {**type(dataset).default_options(), **reproduction.reader_options}
     for name, here in dataset.options.items():
         if name in theirs and here != theirs[name]:

@@ -1,4 +1,4 @@
-"""3FACRNN (Du et al., 2024): its EEG network, the visual network that teaches it, and what its tables compare."""
+"""3FACRNN (Du et al., 2024): EEG network, visual teacher network, and the methods of its tables."""
 
 from __future__ import annotations
 
@@ -50,16 +50,17 @@ _SMALL_VIDEO = {"video_frame_rate_hz": 8.0, "video_size": (160, 128)}
 
 
 def presets(paper: FACRNNExperiment, demo: Mapping[str, Any]) -> dict[str, FACRNNExperiment]:
-    """The presets of a reproduction.
+    """Make the presets of a reproduction.
 
     Args:
-        paper: the experiment as printed. At its learning rate of 1e-6 and nine steps an epoch the weights hardly move.
+        paper: the experiment as printed. At its learning rate of 1e-6 and nine steps per epoch the weights hardly
+            change.
         demo: fields (dotted names) that fit the demo to its data.
 
     Returns:
-        By name: `paper`, which goes back to the best weights after each epoch; `converged`, with a learning rate at
-        which the network learns, and the best weights at the end; `reduced`, a quarter of the channels, one repetition
-        and at most five folds besides; `demo`, that on few subjects, folds and epochs.
+        By name: `paper`, which restores the best weights after each epoch; `converged`, with a learning rate at which
+        the network converges, and the best weights at the end; `reduced`, the same with a quarter of the channels, one
+        repetition and at most five folds; `demo`, the same with few subjects, folds and epochs.
     """
     converged = paper.changed({"training.learning_rate": 1e-3, "system.teacher_training.learning_rate": 1e-3})
     paper = paper.changed({"training.restore_best": "each_epoch"})
@@ -77,15 +78,16 @@ def presets(paper: FACRNNExperiment, demo: Mapping[str, Any]) -> dict[str, FACRN
 
 
 def visual_presets(paper: FACRNNVisualExperiment) -> dict[str, FACRNNVisualExperiment]:
-    """The presets of a reproduction of the visual network alone.
+    """Make the presets of the visual network alone.
 
     Args:
         paper: the experiment as printed.
 
     Returns:
-        By name: `paper`, which goes back to the best weights after each epoch; `converged`, with a learning rate at
-        which the network learns, and the best weights at the end; `reduced`, a quarter of the channels and at most five
-        folds besides; `demo`, for the few hundred windows of the synthetic clips.
+        By name: `paper`, which restores the best weights after each epoch; `converged`, with a learning rate at which
+        the network converges, and the best weights at the end; `reduced`, the same with a quarter of the channels and
+        at
+        most five folds; `demo`, for the few hundred windows of the synthetic clips.
     """
     converged = paper.changed({"training.learning_rate": 1e-3})
     paper = paper.changed({"training.restore_best": "each_epoch"})
@@ -131,16 +133,16 @@ TABLES: Mapping[str, Mapping[str, Method]] = {
         "With raw EEG signals": with_fields({"system.features.representation": "raw_slices"}),
     },
     "5": {"With visual feature": _needs_a_teacher, "W/O visual feature": with_fields(_WITHOUT_TEACHER)},
-    # The grid of section 3.2, of which the paper prints the choice alone; that comes first, so that the others are
+    # The grid of section 3.2; the paper prints only the chosen value, which comes first, so that the others are
     # compared with it.
     "w": {f"w = {w:g}": _distillation_weight(w) for w in dict.fromkeys([1.0, *(n / 10 for n in range(5, 16))])},
 }
-"""Rows of the paper's Tables 2 to 5, by the names that they have in print, and of its grid of w."""
+"""Rows of Tables 2 to 5 of the paper by their printed names, and of its grid of w."""
 
 
 def _unlike_the_paper(experiment: Experiment, dataset: Reader) -> tuple[str, ...]:
-    """What no field of the experiment shows, see `Reproduction.unlike_the_paper`."""
-    return ("differential entropies take the variance; Eq. (2) prints the standard deviation",)
+    """Differences from the paper that no field of the experiment shows, see `Reproduction.unlike_the_paper`."""
+    return ("differential entropies use the variance; Eq. (2) prints the standard deviation",)
 
 
 def _unlike_the_paper_on_deap(experiment: Experiment, dataset: Reader) -> tuple[str, ...]:
@@ -150,12 +152,12 @@ def _unlike_the_paper_on_deap(experiment: Experiment, dataset: Reader) -> tuple[
     return (*lines, "read from the original recordings; the paper has 128 Hz, the rate of the preprocessed files")
 
 
-# --- the methods of Table 6 that there are here: the same windows, features and width
+# --- implemented methods of Table 6, with the same windows, features and width
 
 
 def _slices(system: FACRNN) -> dict[str, Any]:
     features = system.features
-    # Whatever a sequence is made of, in one window: methods without steps have the same windows.
+    # A whole sequence in one window, so that methods without steps have the same windows.
     fields = {**dict(features), "sequence": "slices", "window_seconds": features.sample_seconds}
     return {name: one for name, one in fields.items() if name != "grid"}
 
@@ -193,10 +195,10 @@ METHODS: Mapping[str, Callable[[FACRNN], System]] = {
     "4D-CRNN": _on_grid("crnn_4d"),
     "GCN-LSTM": _of_channels("gcn_lstm"),
 }
-"""Lines of Table 6 by their names: the system, made of 3FACRNN's. The others are quoted as printed."""
+"""Lines of Table 6 by name: functions that make the system from that of 3FACRNN. The others are quoted as printed."""
 
 COMPARISON: Mapping[str, Method] = {name: with_system(change) for name, change in METHODS.items()}
-"""Table 6. The paper quotes other papers; here all methods have the same windows, folds and training."""
+"""Table 6. The paper quotes numbers of other papers; here all methods have the same windows, folds and training."""
 TABLE_CAPTIONS = {
     "2": "Accuracy, precision, recall and F1",
     "3": "With and without band attention and self-attention",
@@ -263,8 +265,8 @@ AFEW_VA = FACRNNVisualExperiment(
     targets=("arousal", "valence"),
     label_rule=LabelRule(threshold=0),
     protocols=("subject_disjoint",),
-    # Clips are short and actors kept apart: windows that overlap give a network more to learn from.
-    # Section 3.2 calls AFEW-VA the fine-tuning step, section 2.2 names AffectNet beside it: so that is the first.
+    # Clips are short and actors disjoint: overlapping windows add training data.
+    # Section 3.2 calls AFEW-VA the fine-tuning step, section 2.2 also names AffectNet, which therefore comes first.
     system=FACRNNVisual(faces=FaceFeatures(hop_seconds=0.2), first_trained_on="AffectNet"),
 )
 
@@ -273,7 +275,7 @@ def write_deap_and_teacher(folder: Path, video: Mapping[str, Any], clips: Mappin
     """Write a small DEAP with videos, and a teacher trained on a small AFEW-VA, all synthetic.
 
     Args:
-        folder: where the DEAP goes; the teacher goes to `teacher` in it.
+        folder: folder of the DEAP; the teacher is written to `teacher` in it.
         video: options of the face videos.
         clips: options of the AFEW-VA.
     """
@@ -287,17 +289,14 @@ DEAP = Reproduction(
     description="""\
 3FACRNN (Du et al., 2024) on DEAP.
 
-Front. Neurosci. 17:1330077. The table has the accuracies in print beside those under leakage-free protocols. By
-default (--teacher fold) the visual network that serves as teacher is trained on the training windows of each fold;
---teacher PATH takes one that afew_va_visual has trained, as in the paper, and --teacher none trains on EEG alone.
+Front. Neurosci. 17:1330077. The table has the printed accuracies and those under leakage-free protocols. By default
+(--teacher fold) the visual teacher network is trained on the training set of each fold; --teacher PATH takes one that
+afew_va_visual has trained, as in the paper, and --teacher none trains on EEG alone.
 
---table takes 2 to 6, and w: the grid of the weight of the distillation loss, 11 runs. The rows of 3 to 5 are options
-too: --system.no-band-attention, --system.no-self-attention, --system.features.representation raw_slices, --teacher
-none. Table 6 quotes other papers in print; --table 6 trains six
-of its methods on the same windows and folds, with the same learning rate, and lists the others as printed.
---table takes 2 to 5, and w: the grid of the weight of the distillation loss, 11 runs. Their rows are options too:
---system.no-band-attention, --system.no-self-attention, --system.features.representation raw_slices, --teacher none,
---system.w.
+--table takes 2 to 6, and w: the grid of the weight of the distillation loss, 11 runs. The rows of 3 to 5 and of w
+are also options: --system.no-band-attention, --system.no-self-attention, --system.features.representation raw_slices,
+--teacher none, --system.w. Table 6 of the paper quotes other papers; --table 6 trains six of its methods on the same
+windows and folds, with the same learning rate, and lists the others as printed.
 
 Examples:
     keras-emotion run deap_3facrnn              # minutes, on synthetic data
@@ -330,11 +329,11 @@ Examples:
 
 
 def _complete_subjects(dataset: Reader) -> tuple[tuple[SubjectId, ...], str]:
-    """The subjects with a recording and a face video of every clip; the paper names 25 and does not say which."""
+    """Subjects with a recording and a face video of every clip; the paper has 25 and does not name them."""
     n_clips = 20
     complete = tuple(name for name in dataset.subjects if len(dataset.video_files(name)) >= n_clips)
     if not complete:
-        return tuple(dataset.subjects), f"nobody has EEG and face video of all {n_clips} clips: everybody"
+        return tuple(dataset.subjects), f"no subject has EEG and face video of all {n_clips} clips: all subjects"
     return complete, f"those with EEG and face video of all {n_clips} clips"
 
 
@@ -343,11 +342,11 @@ MAHNOB_HCI = Reproduction(
     description="""\
 3FACRNN (Du et al., 2024) on MAHNOB-HCI.
 
-Front. Neurosci. 17:1330077. The table has the accuracies in print beside those under leakage-free protocols. Tables,
+Front. Neurosci. 17:1330077. The table has the printed accuracies and those under leakage-free protocols. Tables,
 ablations and the teacher are those of deap_3facrnn. As in the paper, windows are 0.5 s long and come from the middle
 30 s of each clip, at 256 Hz. The paper prints no filter and no reference of this EEG, so it is read as recorded;
 --reader.preprocess eeg has an average reference and 4-45 Hz, which cuts the gamma band of 31-50 Hz. A teacher that is
-trained before sees eight frames a second too: afew_va_visual --system.faces.window-seconds 0.5.
+trained before also needs eight frames per second: afew_va_visual --system.faces.window-seconds 0.5.
 
 Examples:
     keras-emotion run mahnob_3facrnn            # minutes, on synthetic data
@@ -358,7 +357,7 @@ Examples:
             name="mahnob_3facrnn",
             dataset="mahnob_hci",
             targets=("arousal", "valence"),
-            # 1,200 windows a subject, of the middle of each clip.
+            # 1,200 windows per subject, from the middle of each clip.
             middle_seconds=30.0,
             system=FACRNN(teacher="fold", features=EEGGridFeatures(window_seconds=0.5)),
         ),
@@ -390,9 +389,8 @@ SAM40 = Reproduction(
     description="""\
 EEG network of 3FACRNN (Du et al., 2024) on SAM40.
 
-SAM40 (Ghosh et al., Data in Brief 40:107772, 2022) is real EEG, freely available. Two targets: which of the four tasks
-a person does, and whether they rate their stress above 5. No paper reports 3FACRNN on SAM40; the table compares the
-protocols with each other.
+SAM40 (Ghosh et al., Data in Brief 40:107772, 2022) is real EEG, freely available. Two targets: the task (one of
+four), and whether the stress rating is above 5. No paper reports 3FACRNN on SAM40; the table compares the protocols.
 
 Examples:
     keras-emotion run sam40_3facrnn             # minutes, on synthetic data
@@ -421,8 +419,8 @@ SEED = Reproduction(
 EEG network of 3FACRNN (Du et al., 2024) on SEED.
 
 SEED (Zheng and Lu, IEEE Trans. Auton. Ment. Dev. 7(3), 2015) has three classes of film clips: negative, neutral,
-positive. Everybody saw the same fifteen clips at each of three visits. No paper reports 3FACRNN on SEED; the table
-compares the protocols with each other: windows, first nine and last six clips of a visit, visits, clips, subjects.
+positive. All subjects saw the same fifteen clips in each of three sessions. No paper reports 3FACRNN on SEED; the table
+compares the protocols: windows, first nine and last six clips of a session, sessions, clips, subjects.
 
 Examples:
     keras-emotion run seed_3facrnn              # minutes, on synthetic data
@@ -440,7 +438,7 @@ Examples:
                 "stimulus_disjoint",
                 "subject_disjoint",
             ),
-            # Nothing is recorded before a clip.
+            # No recording before a clip.
             system=FACRNN(features=EEGGridFeatures(baseline="none")),
         ),
         {"subjects": (1, 2, 3)},
@@ -463,15 +461,15 @@ def _train_teachers(experiment: Experiment, dataset: Reader, run_folder: Path) -
 AFEW_VA_VISUAL = Reproduction(
     name="afew_va_visual",
     description="""\
-Visual network of 3FACRNN on AFEW-VA, a teacher.
+Visual teacher network of 3FACRNN on AFEW-VA.
 
-Du et al., Front. Neurosci. 17:1330077, 2024. Each frame is labelled by its own score, above 0 or not. The paper reports
-no accuracy of this network; the table has its accuracy on unseen actors. The teacher is then trained on all actors but
-a few, which choose the epoch, one network for each target. It serves deap_3facrnn --teacher.
+Du et al., Front. Neurosci. 17:1330077, 2024. Each frame is labelled by its score, above 0 or not. The paper reports no
+accuracy of this network; the table has its accuracy on unseen actors. The teacher is then trained on all actors except
+those of the validation set, one network for each target. Use it with deap_3facrnn --teacher.
 
 The paper trains on AffectNet and AFEW-VA, and calls AFEW-VA the fine-tuning step. --pretraining-data FOLDER trains on
-AffectNet first, as affectnet_visual does, and goes on from there; --system.initial-weights takes networks that
-affectnet_visual has saved. Without either, the run says so: a difference from the paper.
+AffectNet first, as affectnet_visual does; --system.initial-weights takes networks saved by affectnet_visual. Without
+either, the run lists it as a difference from the paper.
 
 Examples:
     keras-emotion run afew_va_visual            # minutes, on synthetic faces
@@ -497,12 +495,12 @@ Examples:
 AFFECTNET_VISUAL = Reproduction(
     name="affectnet_visual",
     description="""\
-Visual network of 3FACRNN on AffectNet, a teacher.
+Visual teacher network of 3FACRNN on AffectNet.
 
-Du et al., Front. Neurosci. 17:1330077, 2024. AffectNet's own lists are used: `training` for training, `validation` to
-choose the epoch. The people on the pictures are unknown, so no accuracy on unseen people is reported. A picture is a
-window whose steps are all the same. In the paper, training goes on on AFEW-VA: afew_va_visual starts from these
-networks. They serve deap_3facrnn --teacher, too.
+Du et al., Front. Neurosci. 17:1330077, 2024. The split of AffectNet is used: `training` as training set, `validation`
+as validation set. The people in the pictures are unknown, so no accuracy on unseen people is reported. A picture is a
+window with identical steps. In the paper, training continues on AFEW-VA: afew_va_visual starts from these networks.
+They can also be used with deap_3facrnn --teacher.
 
 Examples:
     keras-emotion run affectnet_visual          # minutes, on synthetic faces

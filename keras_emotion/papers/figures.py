@@ -1,4 +1,4 @@
-"""Figures of the papers that are drawn from one experiment: of its records, its electrodes, or trained networks."""
+"""Figures drawn from one experiment: from its records, its electrodes, or trained networks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from keras_emotion.systems import Experiment
 
 
 def subject_accuracies(caption: str) -> DrawnFigure:
-    """Return a figure of the accuracy of each subject, the paper's mean as a line."""
+    """Return a figure of the accuracy of each subject, with the printed mean as a line."""
 
     def draw(source: FigureSource) -> Sequence[Drawing]:
         numbers = reports.read_numbers(source.folder)
@@ -45,9 +45,9 @@ def mean_band_attention(caption: str, remarks: str, method: Method) -> DrawnFigu
     """Return a figure of the mean attention to each band.
 
     Args:
-        caption: what it shows, in a line.
-        remarks: what its caption says besides.
-        method: makes the experiment that it is drawn from.
+        caption: one-line caption.
+        remarks: further sentences of the caption.
+        method: makes its experiment.
     """
 
     def draw(source: FigureSource) -> Sequence[Drawing]:
@@ -75,17 +75,17 @@ def electrode_grid(caption: str) -> DrawnFigure:
     return DrawnFigure(caption, draw, needs="network")
 
 
-# --- from networks that are trained for it
+# --- from networks trained for the figure
 
 
 def window_features(caption: str) -> DrawnFigure:
-    """Return a figure of the features of windows of the first subject by t-SNE, a picture for each protocol."""
+    """Return a t-SNE figure of the features of the first subject, one picture for each protocol."""
 
     def draw(source: FigureSource) -> Sequence[Drawing]:
         drawings = list(_feature_drawings(source.experiment, source.dataset))
         if not drawings:
             raise InputError(
-                f"--figure {source.number}: networks that are trained apart have no features in common; leave out "
+                f"--figure {source.number}: networks that are trained separately share no features; leave out "
                 "--system.fusion"
             )
         return drawings
@@ -94,7 +94,7 @@ def window_features(caption: str) -> DrawnFigure:
 
 
 def draw_features(wanted: Experiment, dataset: Reader, folder: Path) -> str:
-    """Draw what the networks hand to their heads, as `features_<protocol>.png`; what `main` does `afterwards`.
+    """Draw the features that the networks pass to their heads, as `features_<protocol>.png` (`afterwards` of `main`).
 
     Args:
         wanted: the experiment; its networks have a `feature_model()`.
@@ -102,14 +102,14 @@ def draw_features(wanted: Experiment, dataset: Reader, folder: Path) -> str:
         folder: the run folder.
     """
     if wanted.system.members():
-        return "no picture of features: networks that are trained apart have none in common"
+        return "no figure of features: networks that are trained separately share none"
     return f"features: {', '.join(_written(_feature_drawings(wanted, dataset), folder, 'features'))}"
 
 
 def _feature_drawings(wanted: Experiment, dataset: Reader) -> Iterator[Drawing]:
     if wanted.system.members():
         return
-    # A legend for all targets: the one with the most classes names them.
+    # One legend for all targets, with the names of the target with most classes.
     class_names = max((wanted.rule(name, dataset.class_names).class_names for name in wanted.targets), key=len)
     for protocol, features in experiment.window_features(wanted, dataset).items():
         title = f"{_shown(dataset.name)}: features of the first fold, {protocol}"
@@ -119,11 +119,11 @@ def _feature_drawings(wanted: Experiment, dataset: Reader) -> Iterator[Drawing]:
 
 
 def channel_priors(caption: str) -> DrawnFigure:
-    """Return a figure of the prior of each electrode in some windows of a trial, a picture for each target."""
+    """Return a figure of the prior of each electrode in some windows of a trial, one picture for each target."""
 
     def draw(source: FigureSource) -> Sequence[Drawing]:
         if source.experiment.system.prior == "none":
-            raise InputError(f"--figure {source.number}: there is no prior to draw; leave out --system.prior none")
+            raise InputError(f"--figure {source.number}: the model has no prior; leave out --system.prior none")
         return list(_prior_drawings(source.experiment, source.dataset))
 
     return DrawnFigure(caption, draw, needs="dataset")
@@ -138,7 +138,7 @@ def draw_priors(wanted: Experiment, dataset: Reader, folder: Path) -> str:
         folder: the run folder.
     """
     if wanted.system.prior == "none":
-        return "no picture of the prior: there is none"
+        return "no figure of the prior: the model has none"
     return f"prior: {', '.join(_written(_prior_drawings(wanted, dataset), folder, 'prior'))}"
 
 
@@ -169,15 +169,15 @@ def _prior_drawings(wanted: Experiment, dataset: Reader) -> Iterator[Drawing]:
 
 
 def draw_looks(wanted: Experiment, dataset: Reader, folder: Path) -> str:
-    """Draw which frames the networks of the first folds look at, as `looks_<protocol>_<target>.png`.
+    """Draw the frames that the networks of the first folds select, as `looks_<protocol>_<target>.png`.
 
     Args:
-        wanted: the experiment; its networks choose frames.
+        wanted: the experiment; its networks select frames.
         dataset: a reader (see `keras_emotion.datasets`).
         folder: the run folder.
     """
     if wanted.system.looking != "policy":
-        return "no picture of looks: frames are not chosen"
+        return "no figure of looks: the model does not select frames"
     names, files = wanted.label_rule.class_names, []
     for protocol, of_targets in experiment.frame_choices(wanted, dataset).items():
         for target, found in of_targets.items():
@@ -200,7 +200,7 @@ def draw_looks(wanted: Experiment, dataset: Reader, folder: Path) -> str:
     return f"looks: {', '.join(files)}"
 
 
-# --- what they share
+# --- helpers
 
 
 def _written(drawings: Iterator[Drawing], folder: Path, name: str) -> Iterator[str]:

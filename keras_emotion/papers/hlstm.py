@@ -1,4 +1,4 @@
-"""The video-EEG hierarchical LSTM (Wu, Zhang and Zhao, 2020), and the methods that it is compared with."""
+"""Video-EEG hierarchical LSTM (Wu, Zhang and Zhao, 2020), and its comparison methods."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ _FEW_EPOCHS = {"training.epochs": 6, "training.learning_rate": 3e-3}
 
 
 def hlstm_presets(paper: HLSTMExperiment, demo: Mapping[str, Any]) -> dict[str, HLSTMExperiment]:
-    """The presets of a reproduction.
+    """Make the presets of a reproduction.
 
     Args:
         paper: the experiment as printed.
         demo: fields (dotted names) that fit the demo to its data.
 
     Returns:
-        By name: `paper`, without a baseline of the rewards, as Eq. 15 has it; `converged`, with a learned one and a
-        higher learning rate; `reduced`, a quarter of the units, half as many looks, thirty epochs; `demo`, at most ten
-        looks at small faces and images, and few epochs.
+        By name: `paper`, without a baseline of the rewards, as in Eq. 15; `converged`, with a learned one and a higher
+        learning rate; `reduced`, a quarter of the units, half as many looks, thirty epochs; `demo`, at most ten looks
+        at small faces and images, and few epochs.
     """
     converged = paper.changed({"system.baseline": "learned", "training.learning_rate": 1e-3})
     reduced = converged.changed(
@@ -78,14 +78,14 @@ def _segments(system: HLSTMSystem) -> dict[str, Any]:
 
 
 def _faces(system: HLSTMSystem) -> dict[str, Any]:
-    # All of its frames: the same segments are left out for want of a face, and stored crops are used again.
+    # All frames, so that the same segments are dropped because a face is missing, and stored crops are reused.
     return {**_segments(system), "faces": system.faces.with_windowing(system.windowing)}
 
 
 def _face_eeg_lstm(system: HLSTMSystem) -> System:
     if landmarker_file() is None:
         raise InputError(
-            f"Ref [21] reads quantities of the face, which need MediaPipe's Face Landmarker; set {LANDMARKER_VARIABLE} "
+            f"Ref [21] needs facial features of MediaPipe's Face Landmarker; set {LANDMARKER_VARIABLE} "
             "to its file. From OpenFace's files: keras-emotion run --model face_eeg_lstm --system.face.source openface "
             "--system.face.openface-folder FOLDER"
         )
@@ -99,14 +99,14 @@ METHODS: Mapping[str, Callable[[HLSTMSystem], System]] = {
     "Ref [21]": _face_eeg_lstm,
     "Ref [22]": lambda system: MindReader(**_faces(system)),
 }
-"""The methods of Fig. 8 and 9: the system, made of the hierarchical LSTM's."""
+"""Methods of Fig. 8 and 9: functions that make the system from that of the hierarchical LSTM."""
 
 _IMAGE_FEATURES_ALONE = {
     "system.modalities": ("face",),
     "system.level_attention": False,
     "system.looking": "uniform",
 }
-"""Section V.C: features of the image alone, no attention between levels, the last state classified."""
+"""Section V.C: only image features, no attention between levels, classification of the last state."""
 
 _VARIANTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "5": {f"L = {n}": {**_IMAGE_FEATURES_ALONE, "system.n_levels": n} for n in range(1, 6)},
@@ -119,10 +119,10 @@ _VARIANTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "Without penalty": {"system.level_attention": True, "system.penalty_weight": 0.0},
     },
 }
-"""Fig. 5 to 7: what is changed in the experiment."""
+"""Fig. 5 to 7: changed fields of the experiment."""
 
 _REFERENCES = {"5": "L = 3"}
-"""What the others are tested against, where it is not the first: the levels that the paper settles for."""
+"""Reference method, if it is not the first: the number of levels chosen in the paper."""
 
 
 def _methods() -> dict[str, Method]:
@@ -156,7 +156,7 @@ DIAGRAMS = {
         ("4", "Levels of the LSTM and the attention between them, within the layer looking", 3),
     )
 }
-"""Figure 2, the extraction of features, is the upper part of these."""
+"""Figure 2 (feature extraction) is the upper part of these."""
 
 # --- models on any dataset
 
@@ -166,7 +166,7 @@ def _own_data(fields: Mapping[str, Any]) -> Presets:
 
 
 def _comparison(kind: type[Experiment], demo: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Presets]:
-    """Return what makes the presets of a comparison method; `demo` shortens its training."""
+    """Return a function that makes the presets of a comparison method; `demo` shortens its training."""
 
     def presets(fields: Mapping[str, Any]) -> Presets:
         full = kind(**fields)
@@ -177,16 +177,16 @@ def _comparison(kind: type[Experiment], demo: Mapping[str, Any]) -> Callable[[Ma
     return presets
 
 
-# --- the paper on its dataset, and on the second one that it announces
+# --- the paper on its dataset, and on the second one that it mentions
 
 _SMALL_VIDEO = {"face_videos": True, "video_frame_rate_hz": 8.0, "video_size": (160, 128)}
 
 _FIGURES_HELP = """\
 --figure 5 compares one to five levels, 6 and 7 the attention between levels and its penalty, 8 and 9 (F1) three other
-methods; each draws the figure and prints a table. Figure 5 reads the face alone, of which the few epochs of the demo
-learn little (--training.epochs 30). Ref [21] needs MediaPipe's Face Landmarker (docs/faces.md).
+methods; each draws the figure and prints a table. Figure 5 uses only faces, which need more epochs than the demo
+has (--training.epochs 30). Ref [21] needs MediaPipe's Face Landmarker (docs/faces.md).
 
-Faces are encoded by a small network that is trained with the rest; the paper's AlexNet needs released weights:
+Faces are encoded by a small network that is trained jointly; the AlexNet of the paper needs released weights:
 --system.face-encoder alexnet --system.face-features.encoder.weights FILE."""
 
 DEAP = Reproduction(
@@ -194,9 +194,8 @@ DEAP = Reproduction(
     description=f"""\
 Hierarchical LSTM (Wu et al., 2020) on DEAP.
 
-IEEE Access 8, 2020: a policy chooses which frames of face and EEG to look at. Its only printed accuracy is 85.9 %, of
-the common stacked LSTM (--figure 6). Windows of one trial are in training and test under as_published_hlstm;
-trial_disjoint keeps trials apart.
+IEEE Access 8, 2020: a policy selects frames of face and EEG. Its only printed accuracy is 85.9 %, of the common stacked
+LSTM (--figure 6). Under as_published_hlstm, training and test sets share trials; under trial_disjoint they do not.
 
 {_FIGURES_HELP}
 
@@ -211,7 +210,7 @@ Examples:
             dataset="deap",
             subjects=tuple(range(1, 23)),  # the subjects with face video
             targets=("valence", "arousal"),
-            # Seven folds of trials, as the paper's parts are sevenths.
+            # Seven folds of trials, because the paper splits its data into sevenths.
             maximum_folds=7,
             maximum_repetitions=1,
             system=HLSTMSystem(baseline="none"),
@@ -231,8 +230,8 @@ MAHNOB_HCI = Reproduction(
     description=f"""\
 Hierarchical LSTM (Wu et al., 2020) on MAHNOB-HCI.
 
-IEEE Access 8, 2020: a policy chooses which frames of face and EEG to look at. The paper's conclusion speaks of two
-datasets and shows one, DEAP: nothing is printed of MAHNOB-HCI.
+IEEE Access 8, 2020: a policy selects frames of face and EEG. The conclusion of the paper mentions two datasets, but
+only DEAP has results: there are no printed numbers for MAHNOB-HCI.
 
 {_FIGURES_HELP}
 

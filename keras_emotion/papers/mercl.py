@@ -1,4 +1,4 @@
-"""MERCL (Lee, Kim and Kim, 2024), and the methods that it is compared with."""
+"""MERCL (Lee, Kim and Kim, 2024), and its comparison methods."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 PRINTED_NUMBERS = Path(__file__).with_name("mercl.csv")
 
 TWO_LEVELS: Mapping[str, Any] = {"label_rule": LabelRule(threshold=5.0), "class_names": {}}
-"""Table 1: 1 to 5 is low, 6 to 9 high. Ratings are not whole numbers: those between 5 and 6 are high."""
+"""Table 1: 1 to 5 is low, 6 to 9 high. Ratings are not integers: those between 5 and 6 are high."""
 
 THREE_LEVELS: Mapping[str, Any] = {
     "label_rule": LabelRule(kind="levels", edges=(3.0, 6.0)),
@@ -71,16 +71,17 @@ _PROTOCOLS = ("as_published_mercl", "stimulus_disjoint")
 
 
 def mercl_presets(paper: MERCLExperiment, demo: Mapping[str, Any]) -> dict[str, MERCLExperiment]:
-    """The presets of a reproduction.
+    """Make the presets of a reproduction.
 
     Args:
         paper: the experiment as printed.
         demo: fields (dotted names) that fit the demo to its data.
 
     Returns:
-        By name: `paper`; `converged`, the same, since its learning rate is one at which the network learns; `reduced`,
-        a quarter of the features and of the epochs, at most five folds; `demo`, small encoders of picture and sound
-        besides, and few epochs at a higher learning rate.
+        By name: `paper`; `converged`, the same, because the network converges at its learning rate; `reduced`, a
+        quarter
+        of the features and of the epochs, at most five folds; `demo`, the same with small encoders of picture and
+        sound, and few epochs at a higher learning rate.
     """
     reduced = paper.changed(
         {
@@ -104,7 +105,7 @@ def mercl_presets(paper: MERCLExperiment, demo: Mapping[str, Any]) -> dict[str, 
     return {"paper": paper, "converged": paper, "reduced": reduced, "demo": small}
 
 
-# --- the methods of Tables 3 to 6, made of MERCL's system: the same blocks, pictures of the same size
+# --- methods of Tables 3 to 6, made from the system of MERCL: the same blocks, pictures of the same size
 
 
 def _blocks(system: MERCLSystem) -> dict[str, Any]:
@@ -141,7 +142,7 @@ METHODS: Mapping[str, Callable[[MERCLSystem], System]] = {
     "AVE-LSTM": _ave_lstm,
     "AVE-RT": _ave_rt,
 }
-"""The methods of Tables 3 to 6, by the names of their lines: the system, made of MERCL's."""
+"""Methods of Tables 3 to 6 by the names of their lines: functions that make the system from that of MERCL."""
 
 _ALL_THREE = ("visual", "audio", "eeg")
 
@@ -173,7 +174,7 @@ ABLATIONS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         },
     },
 }
-"""Lines of Tables 7 to 9: what is changed in the experiment."""
+"""Lines of Tables 7 to 9: changed fields of the experiment."""
 
 
 def _in_turn(first: Method, second: Method) -> Method:
@@ -207,7 +208,7 @@ TABLE_CAPTIONS = {
 def _encoder(experiment: Experiment) -> dict[str, keras.Model]:
     first = experiment.system.stages()[0]
     if len(experiment.system.stages()) == 1:
-        raise InputError("--figure: without contrastive learning nothing is trained before; leave out the option")
+        raise InputError("--figure: there is no pre-training without contrastive learning; leave out the option")
     return {"pre-training": trained_network(experiment, first.system)}
 
 
@@ -222,11 +223,11 @@ FIGURES = {
 }
 
 
-# --- who takes part
+# --- subjects
 
 
 def _as_many_women_as_men(dataset: Reader, n_each: int) -> tuple[tuple[SubjectId, ...], str]:
-    """The first subjects of each gender, or where the data do not say it, the first of all; and how."""
+    """The first subjects of each gender or, without gender in the data, the first of all; with a description."""
     genders = dataset.genders()
     chosen = [
         [name for name in dataset.subjects if genders.get(name) == gender][:n_each] for gender in ("female", "male")
@@ -234,7 +235,7 @@ def _as_many_women_as_men(dataset: Reader, n_each: int) -> tuple[tuple[SubjectId
     if min(map(len, chosen)) == n_each:
         listed = set(chosen[0] + chosen[1])
         found = tuple(name for name in dataset.subjects if name in listed)
-        return found, f"the first {n_each} women and {n_each} men (the paper does not say which)"
+        return found, f"the first {n_each} women and {n_each} men (the paper does not name them)"
     found = dataset.subjects[: 2 * n_each]
     return found, f"the first {len(found)}, of the data without gender (the paper: {n_each} women and {n_each} men)"
 
@@ -247,7 +248,7 @@ def _own_data(fields: Mapping[str, Any]) -> Presets:
 
 
 def _comparison(kind: type[Experiment], demo: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Presets]:
-    """Return what makes the presets of a comparison method; `demo` makes its networks small."""
+    """Return a function that makes the presets of a comparison method; `demo` has small networks."""
 
     def presets(fields: Mapping[str, Any]) -> Presets:
         full = kind(**fields)
@@ -264,15 +265,15 @@ _FEW_EPOCHS = {"training.epochs": 20, "training.learning_rate": 3e-3, "system.pi
 
 
 def _unlike_the_paper(experiment: Experiment, dataset: Reader) -> tuple[str, ...]:
-    """What no field of the experiment shows, see `Reproduction.unlike_the_paper`."""
+    """Differences from the paper that no field of the experiment shows, see `Reproduction.unlike_the_paper`."""
     lines = []
     if getattr(experiment.system, "contrastive", False):
         lines.append(
-            "contrastive losses take logarithms of sums of exp(similarity / temperature); Eq. (3) to (6) print sums of "
+            "contrastive losses use logarithms of sums of exp(similarity / temperature); Eq. (3) to (6) print sums of "
             "similarities, which may be negative"
         )
     if getattr(experiment.system, "cross_modal_attention", False):
-        lines.append("attention between modalities has a softmax, which Eq. (12) does not print")
+        lines.append("attention between modalities has a softmax, which is missing in Eq. (12)")
     return tuple(lines)
 
 
@@ -282,35 +283,35 @@ def _unlike_the_paper_on_deap(experiment: Experiment, dataset: Reader) -> tuple[
         return lines
     return (
         *lines,
-        "EEG of the preprocessed files, 128 Hz and filtered at 4 Hz, so that delta is what is left below; the paper "
-        "names 512 Hz",
+        "EEG of the preprocessed files, 128 Hz and high-pass filtered at 4 Hz, so that little of delta is left; the "
+        "paper names 512 Hz",
     )
 
 
 _DEMO_SUBJECTS = (1, 2, 3, 4)
 
 _STIMULI_HELP = """\
-Picture and sound are those of the stimuli. --stimuli FOLDER names their clips: a file for each stimulus, or a
+Picture and sound are those of the stimuli. --stimuli FOLDER holds their clips: one file for each stimulus, or a
 stimuli.csv (keras-emotion init-stimuli writes a first one); by default `stimuli` in the folder of the dataset. All
-subjects saw the same clips: under as_published_mercl the network can recognise a clip and give back its label. Under
-stimulus_disjoint it cannot; docs/mercl.md says more."""
+subjects saw the same clips: under as_published_mercl the network can recognise a clip and return its label. Under
+stimulus_disjoint it cannot; see docs/mercl.md."""
 
 DEAP = Reproduction(
     name="deap_mercl",
     description=f"""\
 MERCL (Lee et al., 2024) on DEAP: stimulus and EEG.
 
-Bioengineering 11:997. The encoders of picture, sound and EEG are first trained by three contrastive losses, then
-attention between modalities and a classifier. The table has the accuracies in print beside those under the paper's
-protocol and under one that keeps stimuli apart.
+Bioengineering 11:997. The encoders of picture, sound and EEG are first trained with three contrastive losses, then
+attention between modalities and a classifier. The table has the printed accuracies, those under the protocol of the
+paper, and those under a stimulus-disjoint protocol.
 
 {_STIMULI_HELP}
 
 --table 3 compares methods on two levels, 4 on three, 5 on the four quadrants of valence and arousal; 7 compares
-modalities, 8 ablations, 9 what is done with silent blocks, on the quadrants.
+modalities, 8 ablations, 9 the handling of silent blocks, on the quadrants.
 
-Weights of picture and sound networks are not printed and not part of this package; without them they are random, which
-the table says: --system.picture.encoder.weights FOLDER, --system.sound.encoder.weights FILE.
+Weights of the picture and sound networks are not published and not part of this package; without them they are random,
+which the table reports: --system.picture.encoder.weights FOLDER, --system.sound.encoder.weights FILE.
 
 Examples:
     keras-emotion run deap_mercl                # minutes, on synthetic data
@@ -350,13 +351,13 @@ SEED = Reproduction(
     description=f"""\
 MERCL (Lee et al., 2024) on SEED: stimulus and EEG.
 
-Bioengineering 11:997, three classes of film clips. Ten subjects and one session (the first; --sessions names others):
-the paper prints neither which ones. A class is a property of the clip: knowing the stimulus is knowing the label, and
-stimulus_disjoint alone judges.
+Bioengineering 11:997, three classes of film clips. Ten subjects and one session (the first; --sessions selects
+others), which the paper does not name. The class is a property of the clip, so that the stimulus determines the label;
+only stimulus_disjoint tests emotion recognition.
 
 {_STIMULI_HELP}
 
---table 5 compares methods; 7 compares modalities, 8 ablations, 9 what is done with silent blocks.
+--table 5 compares methods; 7 compares modalities, 8 ablations, 9 the handling of silent blocks.
 
 Examples:
     keras-emotion run seed_mercl                # minutes, on synthetic data
@@ -389,10 +390,10 @@ Examples:
 
 
 def write_recordings_and_stimuli(folder: Path, recordings: Mapping[str, Any], stimuli: Mapping[str, Any]) -> None:
-    """Write a small study of synthetic recordings with the clips that were shown.
+    """Write a small synthetic study: recordings and the clips of their stimuli.
 
     Args:
-        folder: where the study goes; the clips go to `stimuli` in it.
+        folder: folder of the study; the clips are written to `stimuli` in it.
         recordings: options of `write_recordings`.
         stimuli: options of `write_stimuli`.
     """
@@ -418,12 +419,12 @@ MERCL (Lee et al., 2024) on your own recordings.
 
 Bioengineering 11:997: picture, sound and EEG, four classes. The paper's DEHBA (100 clips, 12 subjects) and MTIY (50
 trailers of 60 s, 16 subjects) are not distributed; a copy, or a study of your own, is read as recordings with a column
-stimulus. The four classes are the quadrants of the ratings valence and arousal; where your table has a column of
-classes, --target names it.
+stimulus. The four classes are the quadrants of the ratings valence and arousal; if your table has a column of
+classes, select it with --target.
 
 {_STIMULI_HELP}
 
---table 6 compares methods, 7 modalities, 8 ablations, 9 what is done with silent blocks.
+--table 6 compares methods, 7 modalities, 8 ablations, 9 the handling of silent blocks.
 
 Examples:
     keras-emotion run recordings_mercl          # minutes, on synthetic data

@@ -1,6 +1,6 @@
-"""The documentation page of the registry, `docs/papers.md`: `python -m keras_emotion.papers.page > docs/papers.md`.
+"""Documentation page of the registry, `docs/papers.md`: `python -m keras_emotion.papers.page > docs/papers.md`.
 
-Its pictures of networks are drawn by `python -m keras_emotion.papers.page --figures docs/figures`.
+Its diagrams of networks are drawn by `python -m keras_emotion.papers.page --figures docs/figures`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from keras_emotion.papers import (
 from keras_emotion.papers.registry import PRESETS, Table
 
 _MOST_NAMES = 10
-"""Of more methods, as in grids, the first ones and the last stand for all."""
+"""Maximum number of methods listed; of more, as in grids, the first ones and the last are listed."""
 
 _NO_EDIT = (
     "<!-- Written by `python -m keras_emotion.papers.page > docs/papers.md`; change the registry, not this page. -->"
@@ -36,7 +36,7 @@ _NO_EDIT = (
 
 
 def markdown_page() -> str:
-    """The registry as Markdown: each paper, what it is run on, and what its tables compare."""
+    """Write the registry as Markdown: papers, datasets, and methods of their tables."""
     parts = [
         "# Papers",
         _NO_EDIT,
@@ -98,7 +98,7 @@ def _reproduction(one: Reproduction) -> str:
 
 
 def _told(one: Reproduction, item: Item) -> str:
-    """What a table or figure shows, and the methods that it compares."""
+    """Caption of a table or figure, with the methods that it compares."""
     if item.kind == "table":
         return _with_methods(one.table_captions.get(item.number, ""), one.tables[item.number])
     if item.number in one.drawn_figures:
@@ -116,7 +116,7 @@ def _with_methods(caption: str, methods: Table, before: str = "") -> str:
 
 
 def network_figures(paper: Paper) -> Iterator[tuple[str, Reproduction, str]]:
-    """File name, reproduction and number of each figure of a paper that shows a network, of its first reproduction."""
+    """File name, reproduction and number of each diagram of a paper, for its first reproduction."""
     found = set()
     for one in paper.reproductions:
         for number, figure in one.drawn_figures.items():
@@ -126,7 +126,7 @@ def network_figures(paper: Paper) -> Iterator[tuple[str, Reproduction, str]]:
 
 
 def draw_network_figures(folder: Path) -> None:
-    """Write the pictures of the page into a folder, in few colours; each carries the hash of what it shows."""
+    """Write the pictures of the page to a folder, with few colours and the hash of their content."""
     folder.mkdir(parents=True, exist_ok=True)
     for paper in papers().values():
         for name, one, number in network_figures(paper):
@@ -139,7 +139,7 @@ def draw_network_figures(folder: Path) -> None:
 
 
 def network_figure(one: Reproduction, number: str) -> tuple[str, bytes]:
-    """The hash of what a figure of a network shows, and the picture."""
+    """Hash of the content of a diagram, and the picture."""
     (drawing,) = one.drawn_figures[number].draw(FigureSource(number, one.presets["paper"]))
     content = drawing.table.to_csv(index=False).encode()
     return hashlib.blake2b(content, digest_size=8).hexdigest(), drawing.picture.png

@@ -1,4 +1,4 @@
-"""Prior-driven dynamic brain networks (Zheng et al., 2023), and the methods that they were compared with."""
+"""Prior-driven dynamic brain networks (Zheng et al., 2023), and their comparison methods."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ PRINTED_NUMBERS = Path(__file__).with_name("prior_dfcn.csv")
 
 
 def prior_dfcn_presets(paper: PriorDFCNExperiment, demo: Mapping[str, Any]) -> dict[str, PriorDFCNExperiment]:
-    """The presets of a reproduction.
+    """Make the presets of a reproduction.
 
     Args:
         paper: the experiment as printed.
         demo: fields (dotted names) that fit the demo to its data.
 
     Returns:
-        By name: `paper`; `converged`, the same, since the paper's learning rate is one at which the network learns;
-        `reduced`, a quarter of the filters and twenty epochs; `demo`, that on few epochs.
+        By name: `paper`; `converged`, the same, because the network converges at the learning rate of the paper;
+        `reduced`, a quarter of the filters and twenty epochs; `demo`, the same with few epochs.
     """
     reduced = paper.changed({"system.width_multiplier": 0.25, "training.epochs": 20})
     small = reduced.changed({"training.epochs": 10, "training.batch_size": 20, **demo})
@@ -62,10 +62,10 @@ TABLE_1: dict[str, Callable[[PriorDFCNSystem], System]] = {
     "MMResLSTM": _network("mmreslstm"),
     "ETF": _network("emotion_transformer_fusion"),
 }
-"""The methods of Table 1 of Zheng et al. (2023), by the name of their line: the system, made of PriorDFCN's."""
+"""Methods of Table 1 of Zheng et al. (2023) by the name of their line, with functions that make the system."""
 
 EEG_METHODS = {"w/o PKE": TABLE_1["Ours"], **{name: TABLE_1[name] for name in ("SVM", "GSN", "DGCNN")}}
-"""Those of them that need no faces, PriorDFCN without its prior the first."""
+"""Methods that need no faces, starting with PriorDFCN without its prior."""
 
 TABLE_2: dict[str, dict[str, Any]] = {
     "Ours": {},
@@ -74,7 +74,7 @@ TABLE_2: dict[str, dict[str, Any]] = {
     "w/o NL block": {"system.non_local": False},
     "w/o STFENet": {"system.stfenet": False},
 }
-"""The ablations, by the name of their line: what is changed in the experiment."""
+"""Ablations by the name of their line: changed fields of the experiment."""
 
 
 TABLE_CAPTIONS = {"1": "Other methods", "2": "Ablations"}
@@ -91,9 +91,9 @@ def _own_data(fields: Mapping[str, Any]) -> Presets:
 
 
 def _unlike_the_paper(experiment: Experiment, dataset: Reader) -> tuple[str, ...]:
-    """What no field of the experiment shows, see `Reproduction.unlike_the_paper`."""
+    """Differences from the paper that no field of the experiment shows, see `Reproduction.unlike_the_paper`."""
     lines = [
-        "of the training subjects one chooses the epoch, and the network does not learn from it",
+        "one of the training subjects is the validation set and not trained on",
         "powers of bands are logarithmic, and gamma ends at 45 Hz; the paper prints neither, and gamma from 30 Hz on",
     ]
     if getattr(experiment.system, "prior", "none") == "sum":
@@ -108,8 +108,8 @@ DEAP = Reproduction(
     description="""\
 Dynamic brain networks (Zheng et al., 2023) on DEAP.
 
-MICCAI 2023: networks driven by a prior from the face. Subjects are disjoint. --table 1 adds the methods that it was
-compared with, on the same folds, --table 2 its ablations. Facial features come from the files of OpenFace, if there are
+MICCAI 2023: networks driven by a prior from the face. Subjects are disjoint. --table 1 adds the comparison methods on
+the same folds, --table 2 the ablations. Facial features come from the files of OpenFace, if there are
 any (--system.face.source openface --system.face.openface-folder FOLDER), else from MediaPipe's Face Landmarker (see
 docs/faces.md); --system.prior none needs no faces.
 
@@ -122,7 +122,7 @@ Examples:
         PriorDFCNExperiment(
             name="deap_dfcn",
             dataset="deap",
-            # Those with all forty face videos.
+            # Subjects with all forty face videos.
             subjects=tuple(subject for subject in range(1, 23) if subject not in (3, 5, 11, 14)),
             targets=("valence", "arousal"),
         ),
@@ -134,7 +134,7 @@ Examples:
     ),
     demo=Demo(
         writer=write_deap,
-        # What channels have in common follows the ratings.
+        # The correlation between channels follows the ratings.
         options={
             "subjects": _DEMO_SUBJECTS,
             "n_trials": 12,
@@ -167,8 +167,8 @@ SAM40 = Reproduction(
     description="""\
 Dynamic brain networks (Zheng et al., 2023) on SAM40.
 
-SAM40 (Ghosh et al., 2022) is real EEG, freely available. It has no faces, and so there is no prior: this is the row
-"w/o PKE" of the paper. A sample is 24 s of a recording; subjects are disjoint, in ten groups. No paper reports these
+SAM40 (Ghosh et al., 2022) is real EEG, freely available. It has no faces and therefore no prior: this is the row "w/o
+PKE" of the paper. A sample is 24 s of a recording; subjects are disjoint, in ten groups. No paper reports these
 networks on SAM40. --table 1 adds the other EEG methods, on the same folds.
 
 Examples:

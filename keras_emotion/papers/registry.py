@@ -1,4 +1,4 @@
-"""Rows of the registry of papers, and where they are looked up."""
+"""Rows of the registry of papers, and functions to look them up."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ if TYPE_CHECKING:
 PRESETS = ("paper", "converged", "reduced", "demo")
 
 Presets = Mapping[str, Experiment]
-"""The experiment for each of `PRESETS`; `paper` is the full-size one that the others are reduced from."""
+"""The experiment for each of `PRESETS`; the others are reduced versions of `paper`."""
 
 Method = Callable[[Experiment], Experiment]
-"""Makes the experiment of a row of a table from the experiment that the user asked for."""
+"""Makes the experiment of a row of a table from the requested experiment."""
 
 Table = Mapping[str, Method]
-"""The rows of a table by their names as printed; the others are compared with the first."""
+"""Rows of a table by their printed names; the others are compared with the first."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ComparedFigure:
-    """A figure of the paper that compares variants or methods: each is a run, as of a table, drawn as bars.
+    """Figure of the paper that compares variants or methods as bars; each is a run, as in a table.
 
     Args:
-        methods: what is compared, by the names below the bars, in their order.
-        metric: the score that is drawn.
+        methods: the methods by the names below the bars, in order.
+        metric: the score to draw.
         reference: the method that the others are tested against; by default the first.
-        caption: what the figure shows, in a line; by default the names of the methods.
+        caption: one-line caption; by default the names of the methods.
     """
 
     methods: Table
@@ -59,14 +59,14 @@ class ComparedFigure:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FigureSource:
-    """What a figure is drawn from.
+    """Source of a figure.
 
     Args:
         number: number of the figure.
-        experiment: the experiment that was asked for.
+        experiment: the requested experiment.
         dataset: the dataset; `None` for a figure that needs none.
         folder: the folder of the finished run; `None` for a figure that needs none.
-        printed: rows of the paper's numbers of this dataset; `None` where it prints none.
+        printed: printed numbers of the paper for this dataset; `None` if there are none.
     """
 
     number: str
@@ -78,14 +78,14 @@ class FigureSource:
 
 @dataclasses.dataclass(frozen=True)
 class DrawnFigure:
-    """A figure of the paper that is drawn from one experiment.
+    """Figure of the paper that is drawn from one experiment.
 
     Args:
-        caption: what it shows, in a line.
-        draw: draws it, in one picture or several.
-        needs: `"network"`: the fields of the experiment are enough. `"dataset"`: networks of some folds are trained for
-            it. `"run"`: it is drawn from the records of a finished run.
-        method: makes the experiment of the figure from the one that was asked for; by default it is that one.
+        caption: one-line caption.
+        draw: function that draws it, as one or several pictures.
+        needs: `"network"`: only the fields of the experiment. `"dataset"`: networks of some folds, which are trained
+            for it. `"run"`: the records of a finished run.
+        method: makes the experiment of the figure from the requested one; by default they are the same.
     """
 
     caption: str
@@ -95,16 +95,16 @@ class DrawnFigure:
 
 
 Figure = Callable[[Experiment, Reader, Path], str]
-"""Is called with the experiment, the dataset and the run folder once a run is finished; its result is printed."""
+"""Called with the experiment, the dataset and the run folder when a run is finished; its result is printed."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PrintedData:
-    """How much of a dataset the paper used.
+    """Amount of data that the paper used.
 
     Args:
-        n_subjects: number of subjects; `None` where the paper does not say it.
-        n_windows: windows or samples of all subjects together; `None` likewise.
+        n_subjects: number of subjects; `None` if the paper does not print it.
+        n_windows: number of windows or samples of all subjects; `None` if the paper does not print it.
     """
 
     n_subjects: int | None = None
@@ -122,8 +122,8 @@ class Demo:
     Args:
         writer: called with a folder and `options`; writes the data.
         options: arguments of `writer`, JSON-able.
-        files: experiment fields (dotted names) that name a file of these data, by its place in the folder. They are
-            the defaults of the demo preset as long as no other data are given.
+        files: experiment fields (dotted names) with a file of these data, as paths in the folder. They are the defaults
+            of the demo preset if no other data are given.
     """
 
     writer: Callable[..., object]
@@ -131,7 +131,7 @@ class Demo:
     files: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def key(self) -> str:
-        """Hash of what is written: the writer, its options, and the code of the writers."""
+        """Hash of the data: the writer, its options, and the code of the writers."""
         module = sys.modules[self.writer.__module__]
         sources = {Path(inspect.getfile(module)), *Path(inspect.getfile(synthetic)).parent.glob("*.py")}
         content = hashlib.blake2b(digest_size=4)
@@ -143,12 +143,12 @@ class Demo:
 
 @dataclasses.dataclass(frozen=True)
 class Item:
-    """A table or a figure of a paper.
+    """Table or figure of a paper.
 
     Args:
-        kind: which of the two.
-        number: its number in the paper; of a grid of which the paper prints the choice alone, a name.
-        caption: what it shows, in a line.
+        kind: table or figure.
+        number: its number in the paper; a name for grids of which the paper prints only the chosen values.
+        caption: one-line caption.
     """
 
     kind: Literal["table", "figure"]
@@ -157,18 +157,18 @@ class Item:
 
     @property
     def option(self) -> str:
-        """The option of the command that makes it: `--table 3`."""
+        """Option that makes it: `--table 3`."""
         return f"--{self.kind} {self.number}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Pretraining:
-    """A reproduction that trains what another one starts from, on a dataset of its own.
+    """Pre-training: a reproduction that trains the initial network of another one, on another dataset.
 
     Args:
         reproduction: its name; its command is `"pretrain"` (one network), or it trains one for each target.
         field: field of the experiment (dotted name) that takes the network, or the folder of the networks.
-        shared: fields that the two have in common: their values are those of the experiment that starts from it.
+        shared: common fields, whose values are those of the experiment that starts from it.
     """
 
     reproduction: str
@@ -178,31 +178,31 @@ class Pretraining:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Reproduction:
-    """One paper on one dataset: what a script in `reproductions/` runs.
+    """Reproduction of one paper on one dataset, run by a script in `reproductions/`.
 
     Args:
         name: name of the script and of its runs.
         presets: the experiments, by preset.
-        description: text of the help: a line, paragraphs, and a section `Examples` with a command in each line.
-        demo: the data used where no others are given; `None` where there are none.
-        printed_numbers: csv file of the paper's numbers, see `keras_emotion.reports.paper_numbers`; `None` where the
-            paper reports none on this dataset.
+        description: text of the help: a line, paragraphs, and a section `Examples` with one command per line.
+        demo: synthetic data, used if no data are given; `None` if there are none.
+        printed_numbers: csv file of the printed numbers, see `keras_emotion.reports.paper_numbers`; `None` if the paper
+            reports none on this dataset.
         tables: tables of the paper that compare methods, by number.
         compared_figures: figures of the paper that compare variants or methods, by number; in `printed_numbers`, their
             `table` is `figure` and the number.
         drawn_figures: figures of the paper that are drawn from one experiment, by number.
-        table_captions: what the tables compare, in a line, by number; of others the names of their rows stand for it.
-        figures: drawn when a run is finished, in this order.
-        command: what is done with the experiment. `"run"`: folds, records, a report. `"train_teachers"`: one network
-            for each target, without folds. `"pretrain"`: one network on the ratings of pictures.
-        validation_subjects: of `"train_teachers"`: the subjects that choose the epoch.
-        reader_options: arguments of the reader by name, as the paper reads the dataset.
-        printed_data: how much of this dataset the paper used; `None` where it used none.
-        unlike_the_paper: what a run differs in from the paper besides what its system says and its fields show, a line
+        table_captions: one-line captions of tables by number; by default the names of their rows.
+        figures: functions called when a run is finished, in this order.
+        command: kind of training. `"run"`: folds, records, a report. `"train_teachers"`: one network for each target,
+            without folds. `"pretrain"`: one network on the ratings of pictures.
+        validation_subjects: for `"train_teachers"`: subjects of the validation set.
+        reader_options: arguments of the reader by name, as in the paper.
+        printed_data: amount of data of this dataset that the paper used; `None` if it used none.
+        unlike_the_paper: further differences from the paper, besides those of the system and of the fields, one line
             each; see `keras_emotion.papers.differences`.
-        pretraining: what is trained first where data for it are given; `None` where the paper trains nothing before.
-        choose_subjects: chooses the subjects of all presets but the demo from a copy of the dataset, and says how;
-            `None`: they are the presets'.
+        pretraining: the pre-training, if data for it are given; `None` if the paper has none.
+        choose_subjects: selects the subjects of all presets except the demo from a copy of the dataset, and describes
+            the selection; `None`: those of the presets.
     """
 
     name: str
@@ -225,7 +225,7 @@ class Reproduction:
 
     @property
     def is_on_data_of_paper(self) -> bool:
-        """Whether the paper used this dataset: a run is then compared with the paper, and not with the full size."""
+        """Whether the paper used this dataset; runs are then compared with it, not with the full-size experiment."""
         return self.printed_data is not None or self.printed_numbers is not None
 
     @property
@@ -234,7 +234,7 @@ class Reproduction:
         return self.presets["paper"].dataset
 
     def items(self) -> tuple[Item, ...]:
-        """Tables and figures of the paper that can be made on this dataset, tables first, by number, and grids."""
+        """Tables and figures that can be made on this dataset: tables first, by number, then grids."""
         found = [
             Item("table", number, self.table_captions.get(number) or _listed(methods))
             for number, methods in self.tables.items()
@@ -248,16 +248,16 @@ class Reproduction:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Paper:
-    """One row of the registry: all that commands, scripts and documentation need to know of a paper.
+    """Row of the registry, with all facts on a paper for commands, scripts and documentation.
 
     Systems, label rules, training and protocols are fields of the experiments in `reproductions` and `models`.
 
     Args:
         name: short name, unique.
-        citation: authors, title, where and when.
-        reproductions: the paper on the datasets that it used, and on others.
-        models: what `keras-emotion run --model` takes: by name the presets of an experiment with the given fields
-            (`name`, `dataset`, `targets`, `protocols`), on recordings without a baseline and without face videos.
+        citation: authors, title, journal and year.
+        reproductions: reproductions on the datasets of the paper, and on others.
+        models: models of `keras-emotion run --model` by name: functions that make the presets of an experiment with the
+            given fields (`name`, `dataset`, `targets`, `protocols`), for recordings without baseline and face videos.
     """
 
     name: str
@@ -267,7 +267,7 @@ class Paper:
 
 
 REFERENCES = Path(__file__).with_name("references.csv")
-"""What others measured under protocols without leaks, see `keras_emotion.reports.read_references`."""
+"""Published accuracies under leakage-free protocols, see `keras_emotion.reports.read_references`."""
 
 _REGISTERED: dict[str, Paper] = {}
 
@@ -280,7 +280,7 @@ def register_paper(paper: Paper) -> Paper:
     `keras_emotion.systems.register_system`.
 
     Raises:
-        ValueError: another paper has its name, or the name of one of its reproductions or models.
+        ValueError: its name, or the name of a reproduction or model, is registered already.
     """
     there = {name: one for name, one in _REGISTERED.items() if name != paper.name}
     known = _REGISTERED.get(paper.name)
@@ -300,9 +300,9 @@ def register_module(name: str) -> None:
     """Import a module that registers papers, systems or readers (`--register`).
 
     Raises:
-        InputError: there is no such module, or it registers nothing.
+        InputError: the module does not exist or registers nothing.
     """
-    # As `python -m` does: a module in the current folder is found, by workers too.
+    # As with `python -m`, modules in the current folder are found, also by workers.
     if "" not in sys.path:
         sys.path.insert(0, "")
     before = _registered_names()
@@ -313,7 +313,7 @@ def register_module(name: str) -> None:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise
         raise InputError(
-            f"--register {name}: no such module; it must be installed, or lie in the current folder"
+            f"--register {name}: no such module; expected an installed one, or one in the current folder"
         ) from None
     if not is_imported and before == _registered_names():
         raise InputError(
@@ -327,7 +327,7 @@ def _registered_names() -> tuple[frozenset[str], ...]:
 
 
 def papers() -> dict[str, Paper]:
-    """All papers by name: those of this package, those of installed packages, and those that were registered."""
+    """All papers by name: of this package, of installed packages, and registered ones."""
     for paper in installed_papers():
         if isinstance(paper, Paper):
             register_paper(paper)
@@ -335,7 +335,7 @@ def papers() -> dict[str, Paper]:
 
 
 def models() -> dict[str, Callable[[Mapping[str, Any]], Presets]]:
-    """What `keras-emotion run --model` takes, by name."""
+    """Models of `keras-emotion run --model` by name."""
     return {name: presets for paper in papers().values() for name, presets in paper.models.items()}
 
 
@@ -348,7 +348,7 @@ def find_reproduction(name: str) -> Reproduction:
     """Return a reproduction by its name.
 
     Raises:
-        InputError: there is none of this name.
+        InputError: it does not exist.
     """
     found = reproductions()
     if name not in found:
@@ -357,7 +357,7 @@ def find_reproduction(name: str) -> Reproduction:
 
 
 def _place(item: Item) -> tuple[bool, str, int]:
-    """Where a table or figure comes: by its number; those without one, which take longest, at the end."""
+    """Sort key of a table or figure: by number; those without a number, which take longest, last."""
     has_number = item.number.isdigit()
     return not has_number, "" if item.kind == "table" else item.kind, int(item.number) if has_number else 0
 
@@ -371,7 +371,7 @@ def _all_reproductions(rows: Mapping[str, Paper]) -> list[Reproduction]:
 
 
 def with_system(change: Callable[[Any], System]) -> Method:
-    """Return a method that differs in its system alone.
+    """Return a method that differs only in its system.
 
     Args:
         change: makes the system of the method from that of the experiment.
@@ -394,11 +394,11 @@ def with_fields(changes: Mapping[str, Any]) -> Method:
 
 
 def released_presets(presets: Presets, released: ReleasedFeatures | None = None) -> dict[str, Experiment]:
-    """The presets on the features that the authors of the dataset distribute, in place of features of their own.
+    """Change presets to the official features, which the authors of the dataset distribute.
 
     Args:
         presets: the presets.
-        released: features of a trial, which say how long the windows in the files are; by default 1 s.
+        released: official features of a trial, for the length of windows; by default 1 s.
 
     Raises:
         InputError: the model cannot read them.

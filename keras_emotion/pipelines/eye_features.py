@@ -33,8 +33,8 @@ class EyeFeatures(GivenWindows):
         window_seconds: length of one window in seconds; for `"official"` that of the authors, files with other windows
             are refused.
         steps: number of windows of a sample.
-        hop_seconds: from the start of a sample to that of the next in seconds, a whole number of windows; `None`: side
-            by side.
+        hop_seconds: time between consecutive sample starts in seconds, a whole number of windows; `None`: no
+            overlap.
     """
 
     code_version: ClassVar[int] = 1

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from keras_emotion.array_files import save_array
 from keras_emotion.files import (
     TEMPORARY_PREFIX,
     sync_file,
@@ -331,7 +332,7 @@ class FeatureStore:
         try:
             temporary.mkdir()
             for name, array in arrays.items():
-                np.save(temporary / f"{name}.npy", array, allow_pickle=False)
+                save_array(temporary / f"{name}.npy", array)
             (temporary / _TABLE).write_bytes(csv_bytes(table))
             for path in temporary.iterdir():
                 sync_file(path)

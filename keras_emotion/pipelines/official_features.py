@@ -21,8 +21,8 @@ class GivenWindows(FeaturePart):
     Args:
         window_seconds: length in seconds of one window of the files.
         steps: number of windows of a sample.
-        hop_seconds: from the start of a sample to that of the next in seconds, a whole number of windows; `None`: side
-            by side.
+        hop_seconds: time between consecutive sample starts in seconds, a whole number of windows; `None`: no
+            overlap.
     """
 
     window_seconds: Seconds = 1.0
@@ -75,8 +75,8 @@ class OfficialFeatures(GivenWindows):
         array: name of the feature in the dataset.
         window_seconds: length in seconds of one window of the authors; files with other windows are refused.
         steps: number of windows of a sample.
-        hop_seconds: from the start of a sample to that of the next in seconds, a whole number of windows; `None`: side
-            by side.
+        hop_seconds: time between consecutive sample starts in seconds, a whole number of windows; `None`: no
+            overlap.
     """
 
     code_version: ClassVar[int] = 1
@@ -86,7 +86,7 @@ class OfficialFeatures(GivenWindows):
     array: str = "de_LDS"
 
     def fitted_to(self, released: ReleasedFeatures) -> Self:
-        """The part for the files of a dataset: their windows, and their first feature where they lack this one."""
+        """Return the part for a dataset's files: with their windows, and their first feature if this one is missing."""
         array = self.array if self.array in released.names else released.names[0]
         return self.changed(window_seconds=released.window_seconds, array=array)
 

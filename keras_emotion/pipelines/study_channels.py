@@ -37,7 +37,7 @@ class ChannelSet:
         units: the unit of each.
         directions: `(right, front, up)` of each electrode as a unit vector, `None` if unknown.
         n_missing: number of windows whose recording lacks a channel, by its name; only channels of some windows are
-        listed.
+            listed.
         n_windows: total number of windows.
     """
 

@@ -32,7 +32,7 @@ class Windowing(BaseModel):
 
     Args:
         window_seconds: length of a window in seconds; for a sample that spans several windows of a paper, its whole
-        length.
+            length.
         hop_seconds: time between consecutive window starts in seconds; default `window_seconds`: no overlap. A smaller
             hop makes windows overlap.
         steps: number of equally long steps of a window, for parts that have steps.

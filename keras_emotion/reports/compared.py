@@ -1,4 +1,4 @@
-"""What a run is compared with, kept beside it, so that a report that is written later says the same."""
+"""Reference of a run (paper or full-size experiment), stored in its folder for later reports."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from keras_emotion.json_files import DamagedFile, read_json
 from keras_emotion.reports.paper import CLASSES_COLUMN, PAPER_COLUMNS
 
 FILE = "compared_with.json"
-"""In the folder of a run; no part of its identity."""
+"""File in the run folder; not part of the identity of the run."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ComparedWith:
-    """What a run is compared with.
+    """Reference that a run is compared with.
 
     Args:
-        reproduction: name of what was run.
+        reproduction: name of the reproduction.
         reference: what `differences` compares with.
-        differences: what the run differs in, a line each.
-        printed: numbers as printed, rows of `paper_numbers`; `None` where there are none.
+        differences: differences of the run from `reference`, one line each.
+        printed: numbers as printed, rows of `paper_numbers`; `None` if there are none.
     """
 
     reproduction: str = ""
@@ -33,7 +33,7 @@ class ComparedWith:
     printed: pd.DataFrame | None = None
 
     def write(self, folder: RunFolder) -> None:
-        """Keep it in the folder of a run."""
+        """Write it to the folder of a run."""
         rows = None if self.printed is None else [_plain(row) for row in self.printed.to_dict("records")]
         content = {
             "reproduction": self.reproduction,
@@ -45,7 +45,7 @@ class ComparedWith:
 
     @classmethod
     def read(cls, folder: RunFolder) -> ComparedWith:
-        """What was kept; nothing where a run of an earlier version kept nothing.
+        """Read it from the folder of a run; empty for runs of earlier versions, which have no such file.
 
         Raises:
             InputError: the file is damaged.

@@ -1,8 +1,7 @@
-"""Several runs side by side: one table of all, and for each pair of them what can be said of their difference."""
+"""Comparison of runs: one table of all, and tests of the difference of each pair."""
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import hashlib
 import itertools
@@ -15,11 +14,10 @@ from typing import Any
 
 import pandas as pd
 import rich.console
-from rich.text import Text
 
 from keras_emotion.evaluation import TRAINING_WINDOWS, Comparison, comparable_subjects, compare
 from keras_emotion.experiment.records import RunFolder
-from keras_emotion.reports.figures import Picture, draw_comparison
+from keras_emotion.reports.figures import Picture, draw_comparison, page_picture
 from keras_emotion.reports.numbers import (
     ENOUGH_SUBJECTS,
     RunNumbers,
@@ -36,33 +34,32 @@ from keras_emotion.reports.tables import (
     join,
     missing_notes,
     numbered_flags,
-    parts_for_width,
     percent,
     reading_notes,
-    rendered,
     shown_p_value,
     stimulus_notes,
     target_section,
 )
+from keras_emotion.reports.terminal import accuracies_in_words, print_page, print_table, print_texts
 from keras_emotion.schema import InputError
 from keras_emotion.visible_text import visible_console
 
 _FIELDS_SHOWN = 8
-"""As many fields in which the runs' configurations differ stand below the table; the page lists them all."""
+"""Most differing fields of the configurations listed below the table; the page lists them all."""
 
 _FOLD = ["protocol", "subject", "target", "repetition", "fold"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ComparedRun:
-    """One of the runs.
+    """One of the compared runs.
 
     Args:
-        label: what it is called in tables, unique: its name and its identity, shortened.
-        short: the label without the name, where all runs have the same one.
+        label: unique label in tables: its name and shortened identity.
+        short: the label, without the name if all runs have the same.
         folder: its folder.
-        tables: what the folder holds, on the subjects that all runs share.
-        numbers: computed from them.
+        tables: its tables, for the subjects that all runs share.
+        numbers: scores computed from them.
     """
 
     label: str
@@ -81,8 +78,9 @@ class Pair:
         second: label of the second.
         protocol: the protocol.
         target: the target.
-        comparison: the statistics; `None` where the two were not tested in the same folds.
-        sentence: what they say, or why there are none.
+        comparison: the statistics; `None` if the two have different folds.
+        sentence: result of all tests, or why there are none.
+        brief: means and tests over subjects only.
     """
 
     first: str
@@ -91,20 +89,22 @@ class Pair:
     target: str
     comparison: Comparison | None
     sentence: str
+    brief: str
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ComparisonReport:
-    """What was written, and what can be printed.
+    """Comparison of runs, written to files, that can be printed.
 
     Args:
         path: the page, `comparison.html`.
         figure: the PNG file, `comparison.png`.
-        picture: the figure itself, with title and caption.
-        table: the table, a column a run and protocol.
-        runs: the runs, in the order in which they were given.
+        picture: the figure with title and caption.
+        table: the table, one column for each run and protocol.
+        runs: the runs in the given order.
         pairs: the comparisons of each pair of runs.
-        notes: how the pairs are to be read.
+        notes: how to read the pairs.
+        names: names of the columns of the table, each in one line.
     """
 
     path: Path
@@ -114,34 +114,33 @@ class ComparisonReport:
     runs: tuple[ComparedRun, ...]
     pairs: tuple[Pair, ...]
     notes: tuple[str, ...]
+    names: tuple[str, ...]
 
-    def print(self, console: rich.console.Console | None = None) -> None:
-        """Print the table, what the pairs differ by, and where the page is.
+    def print(self, console: rich.console.Console | None = None, *, full: bool = False) -> None:
+        """Print the table, the differences of the pairs and the path of the page.
 
         Args:
-            console: where to; standard output by default.
+            console: the console; standard output by default.
+            full: print all scores, tests and notes; by default the accuracies, their baselines and tests over subjects.
         """
         console = console or visible_console()
-        for part in parts_for_width(self.table, console.width):
-            console.print(rendered(part, console.width), crop=False)
-        for pair in self.pairs:
-            console.print(Text(pair.sentence), end="\n\n")
-        for note in self.notes:
-            console.print(Text(note, style="dim"))
-        console.print(Text(f"report: {self.path}"), soft_wrap=True)
+        print_table(self.table, console, self.runs[0].numbers.scored_unit, full=full, names=self.names)
+        print_texts([pair.sentence if full else pair.brief for pair in self.pairs], console)
+        print_texts(self.notes if full else (), console, style="dim")
+        print_page(self.path, console, full=full)
 
 
 def build_comparison(folders: Sequence[RunFolder], output: Path | None = None) -> ComparisonReport:
-    """Write `comparison.html` and `comparison.png` of several finished runs on one data set.
+    """Write `comparison.html` and `comparison.png` of several finished runs on one dataset.
 
-    Every number is on the subjects that all runs with a target share. Nothing is written into the runs' folders.
+    All scores are computed for the subjects that all runs with a target share. The run folders are not changed.
 
     Args:
         folders: the runs, two or more.
-        output: folder to write into; by default `runs/comparison-<hash of the runs' identities>`.
+        output: folder to write to; by default `runs/comparison-<hash of the identities of the runs>`.
 
     Raises:
-        InputError: a run is not finished or damaged or given twice, the runs are of different data sets or score
+        InputError: a run is not finished or damaged or given twice, the runs are on different datasets or score
             different units or classes, they share no subject, or the folder cannot be written.
         ValueError: fewer than two runs.
     """
@@ -149,12 +148,12 @@ def build_comparison(folders: Sequence[RunFolder], output: Path | None = None) -
         raise ValueError(f"`folders` holds {len(folders)} runs; expected two or more")
     twice = [path for path, count in Counter(folder.path.resolve() for folder in folders).items() if count > 1]
     if twice:
-        raise InputError(f"{twice[0]}: is given twice; compare it with another run")
+        raise InputError(f"{twice[0]}: is given twice; expected different runs")
     tables = [read_tables(folder) for folder in folders]
     _refuse_other_data(folders, tables)
     labels = _labels(folders, tables)
-    names = {one.scientific_config["name"] for one in tables}
-    shorts = [label.removeprefix(f"{next(iter(names))} ") if len(names) == 1 else label for label in labels]
+    own_names = {one.scientific_config["name"] for one in tables}
+    shorts = [label.removeprefix(f"{next(iter(own_names))} ") if len(own_names) == 1 else label for label in labels]
     shared, left_out = _shared_subjects(shorts, tables)
     runs = []
     for label, short, folder, whole in zip(labels, shorts, folders, tables, strict=True):
@@ -164,25 +163,22 @@ def build_comparison(folders: Sequence[RunFolder], output: Path | None = None) -
             raise InputError(f"{folder.path}: shares no subject of any target with the other runs")
         runs.append(ComparedRun(label, short, folder, own, compute_numbers(own)))
     pairs = tuple(_pairs(runs))
-    table = _table(runs, left_out)
+    table, names = _table(runs, left_out)
     picture = draw_comparison({run.label: run.numbers for run in runs})
+    picture = dataclasses.replace(picture, content=accuracies_in_words(table, names))
     notes = tuple(_notes_on_pairs(pairs))
     page = (
         page_templates()
         .get_template("comparison.html")
         .render(
+            title=table.title,
             table=table,
             mark=table.mark,
+            done=_what_was_done(runs),
             pairs=pairs,
             subject_tables=[_subject_table(pair) for pair in pairs if pair.comparison is not None],
             notes=notes,
-            pictures=[
-                {
-                    "title": picture.title,
-                    "caption": picture.caption,
-                    "png": base64.b64encode(picture.png).decode(),
-                }
-            ],
+            pictures=[page_picture(picture)],
             runs=[_facts_of_run(run) for run in runs],
             labels=labels,
             differences=differing_fields([run.tables.scientific_config for run in runs]),
@@ -202,6 +198,19 @@ def build_comparison(folders: Sequence[RunFolder], output: Path | None = None) -
         runs=tuple(runs),
         pairs=pairs,
         notes=notes,
+        names=names,
+    )
+
+
+def _what_was_done(runs: Sequence[ComparedRun]) -> str:
+    """Lead paragraph: the compared runs, subjects and tests."""
+    labels = join(run.label for run in runs)
+    evaluated = {target: names for run in runs for target, names in run.numbers.evaluated.items()}
+    counts = join(f"{target} ({count_of_subjects(len(names))})" for target, names in evaluated.items())
+    return (
+        f"The finished runs {labels} on {runs[0].numbers.title_of_dataset} are compared on the subjects that each of "
+        f"them evaluated under all of its protocols: {counts}. Each pair of runs with the same folds is tested over "
+        "subjects, over the folds of each subject, and over the votes of the trials."
     )
 
 
@@ -231,7 +240,7 @@ def _refuse_other_data(folders: Sequence[RunFolder], tables: Sequence[RunTables]
 
 def _labels(folders: Sequence[RunFolder], tables: Sequence[RunTables]) -> list[str]:
     labels = [f"{one.scientific_config['name']} {one.identity[:7]}" for one in tables]
-    # The same configuration on other files of the data set has the same identity: then the folders' names tell.
+    # Runs with the same configuration on other files of the dataset have the same identity: add the folder name.
     counts = Counter(labels)
     labels = [
         f"{label} {folder.path.resolve().name}" if counts[label] > 1 else label
@@ -247,7 +256,7 @@ def _labels(folders: Sequence[RunFolder], tables: Sequence[RunTables]) -> list[s
 
 
 def _shared_subjects(labels: Sequence[str], tables: Sequence[RunTables]) -> tuple[pd.MultiIndex, list[str]]:
-    """`(target, subject)` that all runs with the target can compare; and a note for each subject that is left out."""
+    """The `(target, subject)` that all runs with the target share, and a note for each subject that is left out."""
     own: dict[str, dict[str, set[str]]] = {}
     for label, one in zip(labels, tables, strict=True):
         found = comparable_subjects(one.predictions)
@@ -261,33 +270,35 @@ def _shared_subjects(labels: Sequence[str], tables: Sequence[RunTables]) -> tupl
             missing = join(label for label, subjects in of_runs.items() if subject not in subjects)
             notes.append(f"left out: {target}, subject {subject}: not tested under every protocol of {missing}")
     if not shared:
-        raise InputError(f"{join(labels)} share no subject: there is nothing to compare")
+        raise InputError(f"{join(labels)} share no subject; expected runs on the same subjects")
     return pd.MultiIndex.from_tuples(shared, names=["target", "subject"]), notes
 
 
-def _table(runs: Sequence[ComparedRun], left_out: Sequence[str]) -> MainTable:
+def _table(runs: Sequence[ComparedRun], left_out: Sequence[str]) -> tuple[MainTable, tuple[str, ...]]:
+    """The table, and the names of its columns in one line each."""
     protocols = dict.fromkeys(name for run in runs for name in run.numbers.protocols)
     places = [(run, name) for name in protocols for run in runs if name in run.numbers.protocols]
     flag_marks, flag_notes = numbered_flags({(run.label, name): run.numbers.protocols[name] for run, name in places})
     evaluated = {target: names for run in runs for target, names in run.numbers.evaluated.items()}
     columns = [(run.numbers, name) for run, name in places]
     has_stimuli = any(run.numbers.has_stimuli for run in runs)
-    notes = [*flag_notes, *(f"{run.short}: {note}" for run in runs for note in feature_notes(run.numbers))]
-    notes += [*reading_notes(runs[0].numbers.scored_unit, evaluated, has_stimuli)]
-    notes += [*dict.fromkeys(note for run in runs for note in stimulus_notes(run.numbers)), *left_out]
-    notes += _differing_runs(runs, evaluated)
+    flagged = [*flag_notes, *(f"{run.short}: {note}" for run in runs for note in feature_notes(run.numbers))]
+    missing = [*dict.fromkeys(note for run in runs for note in stimulus_notes(run.numbers)), *left_out]
+    missing += _differing_runs(runs, evaluated)
     for run in runs:
         name = run.folder.path.resolve().name
         if run.tables.identity[:7] not in name:
-            notes.append(f"{run.short} is the run in {name}")
-        notes += [f"{run.short}: {note}" for note in missing_notes(run.numbers)]
-    return MainTable(
+            missing.append(f"{run.short} is the run in {name}")
+        missing += [f"{run.short}: {note}" for note in missing_notes(run.numbers)]
+    table = MainTable(
         title=f"{runs[0].numbers.title_of_dataset}, {len(runs)} runs compared",
         mark=runs[0].numbers.mark,
         columns=tuple(f"{_broken(run)}\n{name}{flag_marks[run.label, name]}" for run, name in places),
         sections=tuple(target_section(columns, target, {}) for target in evaluated),
-        notes=tuple(notes),
+        notes=(*flagged, *reading_notes(runs[0].numbers.scored_unit, evaluated, has_stimuli), *missing),
+        essential=(*flagged, *missing),
     )
+    return table, tuple(f"{name}{flag_marks[run.label, name]}, {run.short}" for run, name in places)
 
 
 def _broken(run: ComparedRun) -> str:
@@ -295,7 +306,7 @@ def _broken(run: ComparedRun) -> str:
 
 
 def _differing_runs(runs: Sequence[ComparedRun], evaluated: Mapping[str, Sequence[str]]) -> Iterator[str]:
-    """Notes on what makes columns of the table differ besides the models."""
+    """Notes on differences between the runs other than the model."""
     first = runs[0]
     for run in runs[1:]:
         prints = [one.tables.data["fingerprints"] for one in (first, run)]
@@ -303,13 +314,13 @@ def _differing_runs(runs: Sequence[ComparedRun], evaluated: Mapping[str, Sequenc
         other = [name for name in subjects if prints[0].get(name) != prints[1].get(name)]
         if other:
             yield (
-                f"{first.short} and {run.short} are not computed from the same files (other fingerprints of "
-                f"{_of_subjects(other)}): other copies of the data, or one of the runs read videos too"
+                f"{first.short} and {run.short} are not computed from the same files (different fingerprints of "
+                f"{_of_subjects(other)}): different copies of the data, or one of the runs also reads videos"
             )
     for target in evaluated:
         without = [run.short for run in runs if target not in run.numbers.targets]
         if without:
-            yield f"{target} is no target of {join(without)}"
+            yield f"{target} is not a target of {join(without)}"
     for name, fields in _differing_protocols(runs).items():
         yield f"{name} is not the same protocol in all runs: {'; '.join(fields)}"
     differing = differing_fields([run.tables.scientific_config for run in runs])
@@ -317,7 +328,7 @@ def _differing_runs(runs: Sequence[ComparedRun], evaluated: Mapping[str, Sequenc
         shown = ", ".join(f"{value} in {run.short}" for run, value in zip(runs, values, strict=True))
         yield f"the runs differ in {field}: {shown}"
     if len(differing) > _FIELDS_SHOWN:
-        yield f"the runs differ in {len(differing) - _FIELDS_SHOWN} fields more: see the end of the page"
+        yield f"the runs differ in {len(differing) - _FIELDS_SHOWN} more fields: see the end of the page"
 
 
 def _pairs(runs: Sequence[ComparedRun]) -> Iterator[Pair]:
@@ -332,17 +343,18 @@ def _pairs(runs: Sequence[ComparedRun]) -> Iterator[Pair]:
                 head = f"{target}, {protocol}: "
                 place = (first.label, second.label, protocol, target)
                 if protocol in differing and definition != second.numbers.protocols[protocol]:
-                    reason = "not tested against each other, since the protocol is defined differently"
-                    yield Pair(*place, None, f"{head}{first.short} and {second.short} are {reason}.")
+                    reason = "not tested against each other, because the protocol is defined differently"
+                    sentence = f"{head}{first.short} and {second.short} are {reason}."
+                    yield Pair(*place, None, sentence, sentence)
                     continue
                 rows = [_with_training_windows(run, protocol, target) for run in (first, second)]
                 try:
                     found = compare(rows[0], rows[1], definition["scope"], first.tables.scored_unit)
                 except InputError as reason:
                     sentence = f"{head}{first.short} (first) and {second.short} (second) are not tested: {reason}."
-                    yield Pair(*place, None, sentence)
+                    yield Pair(*place, None, sentence, sentence)
                     continue
-                yield Pair(*place, found, _sentence(head, first, second, found, definition))
+                yield Pair(*place, found, *_sentences(head, first, second, found, definition))
 
 
 def _with_training_windows(run: ComparedRun, protocol: str, target: str) -> pd.DataFrame:
@@ -356,10 +368,10 @@ def _with_training_windows(run: ComparedRun, protocol: str, target: str) -> pd.D
     return rows
 
 
-def _sentence(
+def _sentences(
     head: str, first: ComparedRun, second: ComparedRun, found: Comparison, protocol: Mapping[str, Any]
-) -> str:
-    """All tests of one pair, in words, from the view of the run that is higher."""
+) -> tuple[str, str]:
+    """All tests of one pair in words, for the run with the higher mean; and only those over subjects."""
     accuracies = found.subjects[["first_accuracy", "second_accuracy"]].mean()
     ahead, behind, sign = (first, second, 1) if found.mean_difference >= 0 else (second, first, -1)
     levels = " and ".join(
@@ -367,16 +379,12 @@ def _sentence(
     )
     size = percent(abs(found.mean_difference))
     change = "no difference" if size == "0.0" else f"{ahead.short} is {size} points above {behind.short}"
-    parts = [
-        f"{head}{levels}; {change}{_spread(found, sign)}.",
-        _over_subjects(found),
-        _within_subjects(found, ahead, behind, protocol),
-        _on_votes(found, first, second),
-    ]
-    if protocol["flags"]:
-        parts.append(f"Under this protocol ({'; '.join(protocol['flags'])}) the higher one may just leak more.")
-    mark = f" ({first.numbers.mark})" if first.numbers.mark else ""
-    return f"{' '.join(parts)}{mark}"
+    over_subjects = [f"{head}{levels}; {change}{_spread(found, sign)}.", _over_subjects(found)]
+    rest = [_within_subjects(found, ahead, behind, protocol), _on_votes(found, first, second)]
+    flags = "; ".join(protocol["flags"])
+    warning = [f"Under this protocol ({flags}) the higher accuracy may be due to more leakage."] if flags else []
+    mark = [f"({first.numbers.mark})"] if first.numbers.mark else []
+    return " ".join([*over_subjects, *rest, *warning, *mark]), " ".join([*over_subjects, *warning])
 
 
 def _spread(found: Comparison, sign: int) -> str:
@@ -391,18 +399,18 @@ def _spread(found: Comparison, sign: int) -> str:
 
 def _over_subjects(found: Comparison) -> str:
     if found.wilcoxon is None:
-        return "One subject: no test over subjects applies."
+        return "One subject: no test over subjects."
     n_subjects, n_differing = len(found.subjects), found.wilcoxon.degrees_of_freedom
-    # Of n signs, all the same in two of 2^n cases.
+    # All n signs are the same in 2 of 2^n cases.
     lowest = 2 / 2**n_differing
     bound = f", which cannot fall below {lowest:.2g} here" if n_differing > 0 and lowest > 0.05 else ""
     t_test = (
         f"paired t-test {shown_p_value(found.t_test.p_value)}"
         if found.t_test is not None
-        else "no t-test (all differences are the same)"
+        else "no t-test (all differences are equal)"
     )
     shown = (
-        f"; with 80 % power this t-test finds a difference of {percent(found.detectable_difference)} points"
+        f"; this t-test detects a difference of {percent(found.detectable_difference)} points with 80 % power"
         if not math.isnan(found.detectable_difference)
         else ""
     )
@@ -412,14 +420,14 @@ def _over_subjects(found: Comparison) -> str:
 
 def _within_subjects(found: Comparison, ahead: ComparedRun, behind: ComparedRun, protocol: Mapping[str, Any]) -> str:
     if protocol["scope"] == "across_subjects":
-        return "The folds mix or hold different subjects, so no test over folds within a subject applies."
+        return "No test over the folds of a subject, because the folds mix or hold different subjects."
     tested = found.subjects.dropna(subset=["p_value"])
     if tested.empty:
-        return "Within a subject nothing can be tested: one fold, or the same difference in all of them."
+        return "No test over the folds of a subject: one fold, or equal differences in all folds."
     name = "Within a subject, over folds (Nadeau and Bengio)"
     if len(tested) == 1:
         points = tested["detectable_difference"].iloc[0]
-        shown = "" if math.isnan(points) else f"; with 80 % power it finds a difference of {percent(points)} points"
+        shown = "" if math.isnan(points) else f"; it detects a difference of {percent(points)} points with 80 % power"
         return f"{name}: {shown_p_value(tested['p_value'].iloc[0])}{shown}."
     below = tested[tested["p_value_holm"] < 0.05]
     n_ahead = int((below["fold_difference"] > 0).sum())
@@ -428,7 +436,7 @@ def _within_subjects(found: Comparison, ahead: ComparedRun, behind: ComparedRun,
     smallest = shown_p_value(tested["p_value_holm"].min())
     higher = f"{ahead.short} is higher in {n_ahead} of them, {behind.short} in {len(below) - n_ahead}"
     outcome = higher if len(below) else "they differ in none of them"
-    return f"{name}, by Holm's correction for {len(tested)} subjects: {outcome} (smallest {smallest})."
+    return f"{name}, Holm-corrected for {len(tested)} subjects: {outcome} (smallest {smallest})."
 
 
 def _on_votes(found: Comparison, first: ComparedRun, second: ComparedRun) -> str:
@@ -445,14 +453,14 @@ def _notes_on_pairs(pairs: Sequence[Pair]) -> Iterator[str]:
     if not n_compared:
         return
     yield (
-        "Each test has a sample of its own: over subjects it is the subjects, the only ones that speak for other "
-        "people; within a subject its folds, whose training parts overlap, for which the variance is corrected; "
-        "McNemar's takes trials to be independent, which those of one subject are not."
+        "The tests differ in their samples. Tests over subjects: subjects; only these generalise to other people. "
+        "Tests within a subject: its folds; the variance is corrected for their overlapping training sets. McNemar's "
+        "test: trials, which it assumes to be independent; those of one subject are not."
     )
     if n_compared > 1:
         yield (
-            f"The p-values are of each of the {n_compared} comparisons by itself: where no runs differ, one in twenty "
-            "falls below 0.05 all the same."
+            f"The p-values are not corrected for the {n_compared} comparisons: if no runs differ, one in twenty falls "
+            "below 0.05."
         )
 
 
@@ -482,7 +490,7 @@ def _subject_table(pair: Pair) -> dict[str, Any]:
 def _facts_of_run(run: ComparedRun) -> dict[str, Any]:
     environment = run.folder.environment
     facts = {
-        # The name alone: the page goes to others, who have other folders.
+        # Name only: pages are shared with people who have other folders.
         "folder": run.folder.path.resolve().name,
         "identity": run.tables.identity,
         "started": environment.get("started", "not recorded"),
@@ -494,7 +502,7 @@ def _facts_of_run(run: ComparedRun) -> dict[str, Any]:
 
 
 def _differing_protocols(runs: Sequence[ComparedRun]) -> dict[str, list[str]]:
-    """Fields, with the value of each run, of protocols that runs define differently."""
+    """Fields of protocols that the runs define differently, with the value of each run."""
     differing = {}
     for name in dict.fromkeys(name for run in runs for name in run.numbers.protocols):
         own = {run.short: run.numbers.protocols[name] for run in runs if name in run.numbers.protocols}
@@ -510,7 +518,7 @@ def _differing_protocols(runs: Sequence[ComparedRun]) -> dict[str, list[str]]:
 
 
 def differing_fields(configurations: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str]]]:
-    """Scientific fields in which runs differ, with the value of each run; protocols are not among them.
+    """Scientific fields in which runs differ, with the value of each run; protocols are not compared.
 
     Args:
         configurations: the scientific configuration of each run.

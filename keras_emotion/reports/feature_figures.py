@@ -1,4 +1,4 @@
-"""The picture of what a network hands to its head, window by window."""
+"""Figure of the features that a network passes to its classification head."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ def draw_features(
     title: str,
     mark: str,
 ) -> Picture:
-    """What a network hands to its head, in two dimensions by t-SNE: a row a target, a column a kind of features.
+    """Draw features of windows in two dimensions by t-SNE: rows are targets, columns are kinds of features.
 
-    Each panel says the mean silhouette of the classes among the features themselves, not among their picture: 1 where
-    the classes lie far apart, 0 where they lie in each other.
+    Each panel shows the mean silhouette of the classes, computed from the features and not from the projection: 1 for
+    well separated classes, 0 for mixed ones.
 
     Args:
         features: by target, the `(windows, features)` by name and the `(windows,)` labels.
         class_names: names of the classes, in the order of their index.
-        title: what is shown.
-        mark: mark of synthetic data, or empty.
+        title: title of the figure.
+        mark: warning of synthetic data, or empty.
     """
     return draw_feature_places(place_features(features), class_names, title, mark)
 
 
 def place_features(features: Mapping[str, tuple[Mapping[str, np.ndarray], np.ndarray]]) -> pd.DataFrame:
-    """Place windows in two dimensions by t-SNE of their standardised features.
+    """Project windows to two dimensions by t-SNE of their standardised features.
 
     Args:
         features: by target, the `(windows, features)` by name and the `(windows,)` labels.
 
     Returns:
         `target`, `features` (their name), `x`, `y`, `label`, and `silhouette` (of the classes among the features; NaN
-        where there is one class alone).
+        for a single class).
 
     Raises:
         InputError: there are fewer than three windows.
     """
-    # Here, since no other figure needs what takes a second to import.
+    # Imported here, because it takes a second and no other figure needs it.
     from sklearn.manifold import TSNE
     from sklearn.metrics import silhouette_score
     from sklearn.preprocessing import StandardScaler
@@ -57,8 +57,8 @@ def place_features(features: Mapping[str, tuple[Mapping[str, np.ndarray], np.nda
         for name, values in kinds.items():
             values = StandardScaler().fit_transform(values)
             if len(values) < 3:
-                raise InputError(f"{target}: {len(values)} windows are too few for a picture of them")
-            # Its own default perplexity, as far as there are that many neighbours.
+                raise InputError(f"{target}: {len(values)} windows are too few for t-SNE; expected three or more")
+            # The default perplexity, limited by the number of neighbours.
             places = TSNE(init="pca", perplexity=min(30.0, (len(values) - 1) / 3), random_state=0).fit_transform(values)
             apart = len(np.unique(labels)) in range(2, len(labels))
             columns = {"x": places[:, 0], "y": places[:, 1], "label": labels}
@@ -68,21 +68,21 @@ def place_features(features: Mapping[str, tuple[Mapping[str, np.ndarray], np.nda
 
 
 def draw_feature_places(places: pd.DataFrame, class_names: Sequence[str], title: str, mark: str) -> Picture:
-    """Windows at the places that `place_features` gave them, as `draw_features` draws them.
+    """Draw windows at the places of `place_features`, as `draw_features` does.
 
     Args:
-        places: what `place_features` returned.
+        places: result of `place_features`.
         class_names: names of the classes, in the order of their index.
-        title: what is shown.
-        mark: mark of synthetic data, or empty.
+        title: title of the figure.
+        mark: warning of synthetic data, or empty.
     """
     with matplotlib.style.context(["default", STYLE]):
         return picture(
             "features",
             title,
             mark,
-            "Windows that the network was not trained on, by t-SNE of their standardised features; only what lies near "
-            "each other means something. Silhouette: of the classes among the features, 0 where they are mixed.",
+            "Test windows, t-SNE of their standardised features; only small distances are meaningful. Silhouette: of "
+            "the classes among the features, 0 for mixed classes.",
             _features(places, class_names),
         )
 

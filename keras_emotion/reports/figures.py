@@ -1,7 +1,8 @@
-"""The pictures of a report. Nothing here changes matplotlib's settings for anybody else."""
+"""Figures of reports, drawn without changing the global settings of matplotlib."""
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import io
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +25,7 @@ from keras_emotion.reports.references import draw_references, reference_caption,
 from keras_emotion.reports.tables import printed_numbers, shown_p_value
 from keras_emotion.schema import InputError
 
-# Okabe and Ito's colours, told apart with any kind of colour vision; markers differ too, for print in grey.
+# Colours of Okabe and Ito, distinct for all kinds of colour vision; markers differ too, for print in grey.
 COLOURS = ("#D55E00", "#CC79A7", "#0072B2", "#E69F00", "#009E73", "#56B4E9")
 MARKERS = ("o", "D", "s", "v", "^", "P")
 _WARNING = "#8A3C00"
@@ -40,21 +41,22 @@ STYLE = {
     "grid.color": "#DDDDDD",
     "grid.linewidth": 0.6,
     "legend.frameon": False,
-    # Names of targets and classes are the user's: a dollar sign in one is a dollar sign.
+    # Names of targets and classes may contain dollar signs.
     "text.parse_math": False,
 }
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Picture:
-    """A figure of the report.
+    """Figure of a report.
 
     Args:
-        name: file name without ending.
-        title: what is shown, of which data set, with the mark of synthetic data; also the title in the figure.
+        name: file name without extension.
+        title: title of the figure, with the dataset and the warning of synthetic data.
         caption: how to read it.
         figure: the figure.
         png: the figure as a PNG file of 150 dpi with title and caption, without date or software.
+        content: the content in words, for the alternative text; by default empty.
     """
 
     name: str
@@ -62,28 +64,31 @@ class Picture:
     caption: str
     figure: Figure
     png: bytes
+    content: str = ""
 
 
 def draw(numbers: RunNumbers, paper: pd.DataFrame | None, published: pd.DataFrame) -> list[Picture]:
-    """All figures of a run: overview, subjects, one confusion figure a target, band attention where it was recorded.
+    """Draw all figures of a run: overview, subjects, confusion matrices of each target, band attention if recorded.
 
     Args:
         numbers: of the run.
         paper: rows of `paper_numbers`; `None` for none.
-        published: what others measured, rows of `references_of`.
+        published: published accuracies, rows of `references_of`.
     """
     with matplotlib.style.context(["default", STYLE]):
         return [
-            picture(name, f"{numbers.title_of_dataset}: {what}", numbers.mark, caption, figure)
-            for name, what, caption, figure in _figures(numbers, paper, published)
+            dataclasses.replace(
+                picture(name, f"{numbers.title_of_dataset}: {what}", numbers.mark, caption, figure), content=content
+            )
+            for name, what, caption, figure, content in _figures(numbers, paper, published)
         ]
 
 
 def draw_comparison(runs: Mapping[str, RunNumbers]) -> Picture:
-    """Accuracies of the same subjects in several runs, side by side.
+    """Draw the accuracies of the same subjects in several runs, side by side.
 
     Args:
-        runs: numbers of each run by its label, of the same data set and the same subjects of each target.
+        runs: numbers of each run by its label, of the same dataset and the same subjects of each target.
     """
     one = next(iter(runs.values()))
     with matplotlib.style.context(["default", STYLE]):
@@ -91,50 +96,50 @@ def draw_comparison(runs: Mapping[str, RunNumbers]) -> Picture:
             "comparison",
             f"{one.title_of_dataset}: accuracy of the same subjects in {len(runs)} runs",
             one.mark,
-            "Small dots: subjects, each joined by a line from run to run; large sign: their mean. Grey: the middle "
-            "95 % of mean accuracies when labels are shuffled between trials. Line: majority class of the training "
-            f"part. Scored by {one.scored_unit}.",
+            "Small dots: subjects, joined by a line from run to run; large marker: their mean. Grey: the middle 95 % "
+            "of the mean accuracies under label permutation. Line: majority class of the training set. Scored by "
+            f"{one.scored_unit}.",
             _comparison(runs),
         )
 
 
 def draw_methods(table: MethodTable, metric: str, of: str) -> Picture:
-    """The scores of several methods as bars, a panel for each target, beside the numbers as printed.
+    """Draw the scores of several methods as bars, one panel for each target, with the printed numbers.
 
     Args:
-        table: what the methods scored.
-        metric: the score that is drawn.
-        of: what is drawn, for the title (`"figure 6 of the paper"`).
+        table: scores of the methods.
+        metric: the score to draw.
+        of: the table or figure of the paper, for the title (`"figure 6 of the paper"`).
     """
     with matplotlib.style.context(["default", STYLE]):
         return picture(
             "methods",
             f"{table.title}: {METRIC_NAMES.get(metric, metric)}, {of}",
             table.mark,
-            "Bar: mean over subjects, with the standard deviation over subjects. Black line: the number as printed, "
-            "where there is one. Dashed: chance, the upper end of the 95 % band of the accuracies of "
+            "Bar: mean over subjects, with the standard deviation over subjects. Black line: the printed number, "
+            "if there is one. Dashed: chance, the upper end of the 95 % band of the accuracies of "
             f"{table.reference}.",
             _methods(table, metric),
         )
 
 
 def draw_audit(scores: pd.DataFrame, null: pd.DataFrame, dataset: str, mark: str) -> Picture:
-    """What training on shuffled labels scores, beside the real labels.
+    """Draw the accuracies of models trained on permuted labels, and that with the real labels.
 
     Args:
-        scores: `Audit.scores` of those protocols, targets and models of which labels were shuffled.
+        scores: `Audit.scores` of the protocols, targets and models with label permutations.
         null: `Audit.null`.
-        dataset: the data set as it is written in titles.
-        mark: mark of synthetic data, or empty.
+        dataset: name of the dataset as written in titles.
+        mark: warning of synthetic data, or empty.
     """
     with matplotlib.style.context(["default", STYLE]):
         return picture(
             "audit",
-            f"{dataset}: accuracy of models trained on shuffled labels",
+            f"{dataset}: accuracy of models trained on permuted labels",
             mark,
-            "Grey: mean accuracies over subjects of trainings on shuffled labels. Line: with the real labels; dotted: "
-            "the best constant. Where the grey lies far right of the dotted line, the protocol hands out accuracy to a "
-            "model that knows nothing about emotion; a line within the grey is no evidence of emotion.",
+            "Grey: null distribution, the mean accuracies over subjects of models trained on permuted labels. Line: "
+            "with the real labels; dotted: the best constant. If the null distribution lies far right of the dotted "
+            "line, the protocol leaks; a line within it is no evidence of emotion.",
             _audit(scores, null),
         )
 
@@ -150,7 +155,7 @@ def _audit(scores: pd.DataFrame, null: pd.DataFrame) -> Figure:
         ax.axvline(row["score"], color=COLOURS[0], linewidth=2)
         ax.axvline(row["constant"], color="black", linewidth=1, linestyle=":")
         ax.set_title(
-            f"{row['protocol']}, {row['target']}, {row['model']}: real {row['score']:.1%}, shuffled "
+            f"{row['protocol']}, {row['target']}, {row['model']}: real {row['score']:.1%}, permuted "
             f"{row['null_mean']:.1%}, {shown_p_value(row['p_value'])}",
             loc="left",
         )
@@ -163,7 +168,7 @@ def _audit(scores: pd.DataFrame, null: pd.DataFrame) -> Figure:
 
 
 def picture(name: str, title: str, mark: str, caption: str, figure: Figure) -> Picture:
-    """A figure with its title, as a file that says its title and caption (`described_pictures`)."""
+    """Add a title to a figure, and save it as a PNG file with title and caption in its metadata."""
     _set_title(figure, title, mark)
     title = f"{title} ({mark})" if mark else title
     buffer = io.BytesIO()
@@ -171,11 +176,18 @@ def picture(name: str, title: str, mark: str, caption: str, figure: Figure) -> P
     return Picture(name, title, caption, figure, buffer.getvalue())
 
 
-def described_pictures(folder: Path) -> Iterator[tuple[str, str, bytes]]:
-    """Title, caption and content of the pictures in a folder that `picture` made, in the order of their names.
+def page_picture(picture: Picture) -> dict[str, str]:
+    """Convert a picture to the fields of the page templates: `title`, `caption`, `alt` and `png` (base64)."""
+    alt = f"{picture.title}. {picture.content}" if picture.content else picture.title
+    png = base64.b64encode(picture.png).decode()
+    return {"title": picture.title, "caption": picture.caption, "alt": alt, "png": png}
+
+
+def described_pictures(folder: Path) -> Iterator[dict[str, str]]:
+    """Read the pictures in a folder that `picture` saved, sorted by name; see `page_picture`.
 
     Args:
-        folder: where they lie; folders in it are not looked at.
+        folder: the folder; subfolders are ignored.
 
     Raises:
         InputError: a PNG file cannot be read.
@@ -188,12 +200,13 @@ def described_pictures(folder: Path) -> Iterator[tuple[str, str, bytes]]:
         except OSError as error:
             raise InputError(f"{file}: not a readable PNG file ({error}); expected a figure; delete the file") from None
         if "Title" in said and "Description" in said:
-            yield said["Title"], said["Description"], content
+            png = base64.b64encode(content).decode()
+            yield {"title": said["Title"], "caption": said["Description"], "alt": said["Title"], "png": png}
 
 
 def _figures(
     numbers: RunNumbers, paper: pd.DataFrame | None, published: pd.DataFrame
-) -> Iterator[tuple[str, str, str, Figure]]:
+) -> Iterator[tuple[str, str, str, Figure, str]]:
     unit = f"Scored by {numbers.scored_unit}."
     flags = "".join(
         f" {name}: {', '.join(protocol['flags'])}." for name, protocol in numbers.protocols.items() if protocol["flags"]
@@ -202,34 +215,62 @@ def _figures(
         "overview",
         "accuracy by protocol",
         "Dot: mean over subjects, with a 95 % bootstrap interval where there are ten subjects or more, else with the "
-        "subjects as small dots below it. Grey: the middle 95 % of accuracies when labels are shuffled between trials. "
-        f"Line: majority class of the training part. Paper: mean ± standard deviation as printed. {unit}{flags}"
+        "subjects as small dots below it. Grey: the middle 95 % of the accuracies under label permutation. "
+        f"Line: majority class of the training set. Paper: mean ± standard deviation as printed. {unit}{flags}"
         f"{reference_caption(published, numbers.mark)}",
         _overview(numbers, paper, published),
+        "",
     )
     yield (
         "accuracy_by_subject",
         "accuracy of each subject",
-        "One column a subject, one sign a protocol; dashes: the majority class of the training part, by "
-        f"protocol. {unit}",
+        "One column for each subject, one marker for each protocol; dashes: the majority class of the training set, "
+        f"by protocol. {unit}",
         _accuracy_by_subject(numbers),
+        "The numbers are in the table of subjects.",
     )
     for target in numbers.evaluated:
         yield (
             f"confusion_{word_file_name(target)}",
             f"confusion matrix, {target}",
-            "Share of the windows of each label that were given each prediction; below it the number of windows, all "
-            "subjects, folds and repetitions together.",
+            "Share of the windows of each label with each prediction, and their number; all subjects, folds and "
+            "repetitions together.",
             draw_confusions(numbers, target),
+            _recalls_in_words(numbers, target),
         )
     if len(numbers.band_attention):
         yield (
             "band_attention",
             "mean attention to each band",
             "Weights over the test windows, mean over folds and then over subjects; bars: standard deviation "
-            "over subjects. 0.5 is what a network gives that prefers nothing.",
+            "over subjects. 0.5: no preference.",
             draw_band_attention(numbers),
+            _attention_in_words(numbers),
         )
+
+
+def _recalls_in_words(numbers: RunNumbers, target: str) -> str:
+    """The diagonals of the confusion matrices of a target."""
+    parts = []
+    for protocol in numbers.protocols_of(target):
+        counts = numbers.confusion[protocol, target]
+        shares = [
+            f"{name} {count / total:.0%}"
+            for name, count, total in zip(numbers.class_names[target], np.diag(counts), counts.sum(axis=1), strict=True)
+            if total
+        ]
+        parts.append(f"{protocol}: {', '.join(shares)}")
+    return f"Windows of each label that were predicted as such: {'; '.join(parts)}."
+
+
+def _attention_in_words(numbers: RunNumbers) -> str:
+    means = numbers.band_attention.groupby(["target", "protocol", "band"])["value"].mean()
+    parts = []
+    for (target, protocol), own in means.groupby(level=["target", "protocol"], sort=False):
+        bands = own.droplevel(["target", "protocol"])
+        shown = ", ".join(f"{name} {bands[name]:.2f}" for name in band_order(list(bands.index)))
+        parts.append(f"{target}, {protocol}: {shown}")
+    return f"{'; '.join(parts)}."
 
 
 def _methods(table: MethodTable, metric: str) -> Figure:
@@ -243,7 +284,7 @@ def _methods(table: MethodTable, metric: str) -> Figure:
             own = rows[(rows["target"] == target) & (rows["protocol"] == protocol)].set_index("method").reindex(methods)
             places = np.arange(len(methods)) + (number - (len(protocols) - 1) / 2) * width
             colour = COLOURS[number % len(COLOURS)]
-            # Of one subject there is no deviation.
+            # One subject has no standard deviation.
             spread = 100 * own["standard_deviation"].fillna(0)
             axes.bar(places, 100 * own["mean"], 0.9 * width, yerr=spread, capsize=2, color=colour, label=protocol)
             if metric == "accuracy":
@@ -259,7 +300,8 @@ def _methods(table: MethodTable, metric: str) -> Figure:
         axes.set_title(target, loc="left")
         axes.set(ylabel=f"{METRIC_NAMES.get(metric, metric)} (%)", ylim=(0, 105))
         axes.grid(axis="y")
-    is_crowded = len(methods) > 3 and max(map(len, methods)) > 10
+    # A letter is about 0.08 inches wide.
+    is_crowded = 0.08 * max(map(len, methods)) * len(methods) > figure.get_figwidth() - 1
     panels[-1].set_xticks(range(len(methods)), methods, rotation=20 if is_crowded else 0)
     handles, names = panels[0].get_legend_handles_labels()
     if np.isfinite(rows["printed"]).any():
@@ -268,7 +310,7 @@ def _methods(table: MethodTable, metric: str) -> Figure:
     if metric == "accuracy":
         handles.append(Line2D([], [], color="#555555", linestyle="--", linewidth=0.8))
         names.append(f"chance, {table.reference}: upper end of the 95 % band")
-    # Beside each other where there is room for the longest two.
+    # Two columns if the longest two entries fit side by side.
     inches = 0.07 * sum(sorted(map(len, names))[-2:]) + 1.2
     figure.legend(handles, names, loc="outside lower center", ncols=2 if inches < figure.get_figwidth() else 1)
     return figure
@@ -369,7 +411,7 @@ def _accuracy_by_subject(numbers: RunNumbers) -> Figure:
 
 
 def draw_confusions(numbers: RunNumbers, target: str) -> Figure:
-    """The confusion matrices of a target, a panel for each protocol, without a title."""
+    """Draw the confusion matrices of a target, one panel for each protocol, without a title."""
     protocols = numbers.protocols_of(target)
     names = numbers.class_names[target]
     side = max(1.7, 0.62 * len(names))
@@ -381,7 +423,7 @@ def draw_confusions(numbers: RunNumbers, target: str) -> Figure:
     for axes, protocol in zip(panels, protocols, strict=True):
         counts = numbers.confusion[protocol, target]
         totals = counts.sum(axis=1, keepdims=True)
-        # A class that does not occur among the labels has no shares.
+        # A class without any label has no shares.
         shares = np.divide(counts, totals, out=np.full(counts.shape, np.nan), where=totals > 0)
         image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         for (row, column), share in np.ndenumerate(shares):
@@ -402,11 +444,11 @@ def draw_confusions(numbers: RunNumbers, target: str) -> Figure:
 
 
 def draw_band_attention(numbers: RunNumbers, networks: pd.DataFrame | None = None) -> Figure:
-    """The mean attention to each band, a panel for each target, without a title.
+    """Draw the mean attention to each band, one panel for each target, without a title.
 
     Args:
-        numbers: what a run found.
-        networks: of each trained network `protocol`, `target`, `band` and `weight`, drawn as dots; `None` for none.
+        numbers: scores of the run.
+        networks: for each trained network `protocol`, `target`, `band` and `weight`, drawn as dots; `None` for none.
     """
     table = numbers.band_attention
     targets = [target for target in numbers.evaluated if target in set(table["target"])]
@@ -487,7 +529,7 @@ def _comparison_panel(axes, runs: Sequence[RunNumbers], target: str, protocol: s
         axes.plot(place, majority, marker="_", color="black", markersize=18, markeredgewidth=1.4)
         mean = 100 * accuracy["mean"]
         axes.plot(place, mean, marker=marker, color=colour, markersize=8)
-        # Outside of the lines that join the runs, as far as there is an outside.
+        # Beside the lines that join the runs, if there is room.
         side = -1 if place == there[0] and len(there) > 1 else 1
         axes.annotate(
             f"{mean:.1f}",
@@ -506,9 +548,14 @@ def _set_title(figure: Figure, title: str, mark: str) -> None:
 
 
 def _look(numbers: RunNumbers, protocol: str) -> tuple[str, str]:
-    """Colour and marker of a protocol: the same in every figure of every run."""
-    place = list(dict.fromkeys([*PROTOCOLS, *numbers.protocols])).index(protocol)
-    return COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
+    """Colour and marker of a protocol: the same in all runs, unless another protocol of the run has them already."""
+    known = list(dict.fromkeys([*PROTOCOLS, *numbers.protocols]))
+    places: dict[str, int] = {}
+    for name in numbers.protocols:
+        wished = known.index(name) % len(COLOURS)
+        free = ((wished + step) % len(COLOURS) for step in range(len(COLOURS)))
+        places[name] = next((place for place in free if place not in places.values()), wished)
+    return COLOURS[places[protocol]], MARKERS[places[protocol]]
 
 
 def _handle(numbers: RunNumbers, protocol: str) -> Line2D:

@@ -1,4 +1,4 @@
-"""Networks as graphs: a box for each layer, and an arrow for each tensor that one hands to another."""
+"""Graphs of networks: a box for each layer, an arrow for each tensor."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ _MOST_PARTS = 16
 
 @dataclasses.dataclass(frozen=True)
 class Box:
-    """One operation of a network.
+    """Operation of a network.
 
     Args:
         name: name of the layer, unique in its network.
         kind: name of its class.
-        shapes: shape of each output, without the batch.
-        n_parameters: number of its weights, trained or not.
-        sources: names of the operations whose outputs it reads, in their order.
-        parts: layers inside of a layer that is made of others: names, kinds, and numbers of weights.
-        group: what it is coloured by: a key of the legend.
+        shapes: shape of each output, without the batch axis.
+        n_parameters: number of its weights, trainable or not.
+        sources: names of the operations whose outputs it reads, in order.
+        parts: nested layers: names, kinds, and numbers of weights.
+        group: its colour group, a key of the legend.
         is_output: whether it is an output of the network.
     """
 
@@ -52,10 +52,10 @@ class Box:
     is_output: bool = False
 
     def lines(self) -> list[str]:
-        """The text of the box; the first line stands out."""
+        """Lines of text of the box; the first is the heading."""
         shapes = "; ".join(_shape(shape) for shape in self.shapes)
         weights = f", {self.n_parameters:,} weight{'' if self.n_parameters == 1 else 's'}" if self.n_parameters else ""
-        # An operation without a name of its own (`reshape_1`) is called by its kind.
+        # An operation with a default name (`reshape_1`) is labelled by its kind.
         if not self.n_parameters and self.name.rstrip("_0123456789").replace("_", "") == self.kind.lower():
             return [f"{self.kind}: {shapes}"]
         found = [self.name, f"{self.kind}{weights}", shapes]
@@ -73,12 +73,12 @@ class Box:
 
 
 def draw_graphs(networks: Mapping[str, Sequence[Box]], name: str, title: str, caption: str) -> Picture:
-    """Draw networks beside each other, each from its inputs at the top to its outputs at the bottom.
+    """Draw networks side by side, with inputs at the top and outputs at the bottom.
 
     Args:
-        networks: the boxes of each network, by its title; a box comes after those that it reads.
+        networks: the boxes of each network, by its title; a box comes after its sources.
         name: name of the picture.
-        title: what is shown.
+        title: title of the figure.
         caption: how to read it.
     """
     layouts = {of: _layout(boxes) for of, boxes in networks.items()}
@@ -86,7 +86,7 @@ def draw_graphs(networks: Mapping[str, Sequence[Box]], name: str, title: str, ca
     height = max(bottom for _, bottom in layouts.values()) + 1.15
     with matplotlib.style.context(["default", STYLE]):
         figure = Figure(figsize=(max(sum(widths), 4.6), height))
-        # A place for the title above and the legend below; one unit of the axes is an inch.
+        # Leaves room for the title above and the legend below; one unit of the axes is an inch.
         left = max(0.0, (4.6 - sum(widths)) / 2)
         for (of, boxes), width in zip(networks.items(), widths, strict=True):
             places, _ = layouts[of]
@@ -112,7 +112,7 @@ def draw_graphs(networks: Mapping[str, Sequence[Box]], name: str, title: str, ca
 
 
 def _layout(boxes: Sequence[Box]) -> tuple[dict[str, tuple[float, float]], float]:
-    """Lane and top of each box, and where the lowest box ends."""
+    """Lane and top of each box, and the bottom of the lowest box."""
     ranks = _ranks(boxes)
     lanes = _lanes(boxes, ranks)
     tops, top = {}, 0.05
@@ -126,11 +126,11 @@ def _layout(boxes: Sequence[Box]) -> tuple[dict[str, tuple[float, float]], float
 
 
 def _ranks(boxes: Sequence[Box]) -> dict[str, int]:
-    """Row of each box: below all that it reads; an input directly above the first that reads it."""
+    """Row of each box: below all its sources; an input directly above its first reader."""
     ranks: dict[str, int] = {}
     for box in boxes:
         ranks[box.name] = max((ranks[source] + 1 for source in box.sources), default=0)
-    # From the end, so that a chain of an input moves as a whole.
+    # From the end, so that a chain that starts with an input moves as a whole.
     for box in reversed(boxes):
         readers = [ranks[other.name] for other in boxes if box.name in other.sources]
         if readers and not box.is_output:
@@ -140,7 +140,7 @@ def _ranks(boxes: Sequence[Box]) -> dict[str, int]:
 
 
 def _lanes(boxes: Sequence[Box], ranks: Mapping[str, int]) -> dict[str, float]:
-    """Place of each box from left to right: below what it reads, in the middle of several."""
+    """Lane of each box from left to right: below its source, or in the middle of several."""
     lanes: dict[str, float] = {}
     n_inputs = 0
     taken: dict[int, list[float]] = {}
@@ -150,7 +150,7 @@ def _lanes(boxes: Sequence[Box], ranks: Mapping[str, int]) -> dict[str, float]:
             wished = sum(lanes[source] for source in box.sources) / len(box.sources)
             if len(box.sources) == 1:
                 (source,) = box.sources
-                # The first reader stays below what it reads, the others go beside it.
+                # The first reader is placed below its source, the others beside it.
                 wished += n_readers.get(source, 0)
                 n_readers[source] = n_readers.get(source, 0) + 1
         else:
@@ -204,7 +204,7 @@ def _draw(axes, boxes: Sequence[Box], places: Mapping[str, tuple[float, float]])
 
 
 def _arrow(axes, start: tuple[float, float], end: tuple[float, float], is_blocked: bool) -> None:
-    """Down in the lane of the source to just above the target, then across; beside the boxes that are in the way."""
+    """Draw an arrow down the lane of the source, then across to the target, around boxes in between."""
     line = {"color": "#555555", "linewidth": 0.9, "zorder": 1, "solid_joinstyle": "round"}
     (x, y), bend = start, end[1] - 0.6 * _GAP
     if is_blocked:

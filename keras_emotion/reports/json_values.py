@@ -1,4 +1,4 @@
-"""Reports as values that JSON can hold."""
+"""Reports as JSON."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from keras_emotion.reports.report import Report
 
 
 def as_json(report: Report | ComparisonReport) -> dict[str, Any]:
-    """A report as JSON-able values; what is not defined (an interval over one subject) is `None`.
+    """Convert a report to JSON-serialisable values; undefined ones (an interval over one subject) are `None`.
 
     Returns:
-        `report` and `figures` (paths), `data_set`, `mark` (of synthetic data, else empty), `overall` and `subjects`
-        (the rows of `Summary`, shares and not percent, with the `run` they belong to), `notes`, and of several runs
-        `comparisons`.
+        `report` and `figures` (paths), `data_set`, `mark` (warning of synthetic data, or empty), `overall` and
+        `subjects` (the rows of `Summary`, shares and not percent, with the `run` they belong to), `notes`, and for
+        several runs `comparisons`.
     """
     if isinstance(report, Report):
         runs, pairs = {report.numbers.name: report.numbers}, ()
@@ -61,7 +61,7 @@ def _pair_as_json(pair: Pair) -> dict[str, Any]:
 
 
 def _finite(value: Any) -> Any:
-    """The same without NaN and infinity, which JSON does not have."""
+    """Replace NaN and infinity, which JSON lacks, by `None`."""
     if isinstance(value, Mapping):
         return {name: _finite(one) for name, one in value.items()}
     if isinstance(value, (list, tuple)):

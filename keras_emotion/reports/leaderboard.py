@@ -1,4 +1,4 @@
-"""A page that compares models on one dataset and target, from those of their runs that are finished. No Keras."""
+"""Leaderboard page: models compared on one dataset and target, from their finished runs. No Keras."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from keras_emotion.reports.tables import percent, shown_p_value
 from keras_emotion.schema import InputError
 
 _LATE = 0.9
-"""A best epoch above this share of the epochs lies in their last tenth."""
+"""Share of the epochs after which the last tenth begins."""
 
 _MOST_PAIRS = 6
-"""So many pairs without a difference are named; more are counted."""
+"""Most pairs without a significant difference that are listed by name; more are counted."""
 
 STILL_LEARNING = "still learning"
 
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """A model under one protocol.
+    """Model under one protocol.
 
     Args:
         model: name of the model.
         protocol: name of the protocol.
         folder: its run, finished or not.
-        n_parameters: trainable numbers of the network; `None` of an estimator.
-        impossible: why there can be no run; empty where there can.
+        n_parameters: number of trainable parameters of the network; `None` for an estimator.
+        impossible: why the run is impossible; empty if it is possible.
     """
 
     model: str
@@ -45,17 +45,17 @@ class Entry:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LeaderboardPage:
-    """What the finished runs say.
+    """Leaderboard of the finished runs.
 
     Args:
         markdown: the page.
-        scores: a row for each protocol and model: `protocol`, `model`, `status`, and of finished runs `target`,
-            `accuracy`, `standard_deviation` (over subjects), `low` and `high` (95 % interval of the mean, NaN of fewer
+        scores: one row for each protocol and model: `protocol`, `model`, `status`, and for finished runs `target`,
+            `accuracy`, `standard_deviation` (over subjects), `low` and `high` (95 % interval of the mean, NaN for fewer
             than ten subjects), `n_subjects`, `chance_low`, `chance_high`, `majority`, `knows_stimulus`,
             `balanced_accuracy`, `f1`, `window_seconds`, `n_parameters`, `seconds` (of all trainings), `late_share` (of
             the trainings whose best epoch lies in the last tenth of the epochs), `still_learning`; scores are shares.
-        pairs: a row for each pair of models under a protocol: `protocol`, `first`, `second`, `difference` (of the mean
-            accuracies), `p_value` (paired t-test over subjects), `p_value_holm` (for all pairs of the protocol).
+        pairs: one row for each pair of models under a protocol: `protocol`, `first`, `second`, `difference` (of the
+            mean accuracies), `p_value` (paired t-test over subjects), `p_value_holm` (for all pairs of the protocol).
     """
 
     markdown: str
@@ -75,9 +75,9 @@ def build_leaderboard(
     Args:
         entries: models and protocols; their runs have one target.
         title: of the page.
-        left_out: models that do not take part, with the reason.
-        facts: what the numbers were computed with, by name.
-        notes: what else has to be read with the numbers.
+        left_out: excluded models, with the reason.
+        facts: facts about the computation (command, machine, version), by name.
+        notes: further notes.
 
     Raises:
         InputError: a finished run is damaged, has several targets, or the runs are of different datasets.
@@ -117,7 +117,7 @@ def _status(entry: Entry) -> str:
 
 
 def _scored_by_trial(tables: RunTables) -> RunTables:
-    """The tables of a run with trials as what is scored: windows of one model are seconds, of another whole trials."""
+    """Tables of a run scored by trial, because the window lengths of the models differ."""
     science = tables.scientific_config
     protocols = [{**protocol, "scored_unit": "trial"} for protocol in science["protocols"]]
     return dataclasses.replace(tables, scientific_config={**science, "protocols": protocols})
@@ -157,7 +157,7 @@ def _scores(entry: Entry, numbers: RunNumbers, tables: RunTables) -> dict[str, o
 
 
 def _late_share(entry: Entry) -> float:
-    """Share of the trainings whose best epoch lies in the last tenth of the epochs; 0 of an estimator."""
+    """Share of the trainings whose best epoch lies in the last tenth of the epochs; 0 for an estimator."""
     if entry.n_parameters is None:
         return 0.0
     epochs = entry.folder.config["science"]["training"]["epochs"]
@@ -169,7 +169,7 @@ def _refuse_different(numbers: Mapping[tuple[str, str], RunNumbers]) -> None:
     kinds = {(one.dataset, one.targets, one.mark) for one in numbers.values()}
     if len(kinds) > 1:
         listed = "; ".join(f"{dataset}, {', '.join(targets)}" for dataset, targets, _ in sorted(kinds))
-        raise InputError(f"a leaderboard is of one dataset and target; the runs are of {listed}")
+        raise InputError(f"a leaderboard compares runs on one dataset and target; the runs have {listed}")
 
 
 def _pairs(numbers: Mapping[tuple[str, str], RunNumbers], protocol: str) -> list[dict[str, object]]:
@@ -191,6 +191,46 @@ def _pairs(numbers: Mapping[tuple[str, str], RunNumbers], protocol: str) -> list
     ]
 
 
+# --- the terminal
+
+
+def score_blocks(scores: pd.DataFrame, most: int | None = None) -> dict[str, list[tuple[str, list[str]]]]:
+    """Accuracies of the finished runs by protocol, best first; see `keras_emotion.reports.terminal.block_table`.
+
+    Args:
+        scores: see `LeaderboardPage`.
+        most: maximum number of models of each protocol; `None` for all.
+    """
+    blocks: dict[str, list[tuple[str, list[str]]]] = {}
+    finished = scores[scores["status"] == "finished"]
+    for protocol, rows in finished.groupby("protocol", sort=False):
+        best = rows.sort_values("accuracy", ascending=False)
+        lines = [
+            (
+                row.model,
+                [
+                    f"{percent(row.accuracy)}{_spread(row.standard_deviation)}",
+                    f"{percent(row.low)} – {percent(row.high)}" if np.isfinite(row.low) else "",
+                    f"{percent(row.chance_low)} – {percent(row.chance_high)}",
+                    percent(row.majority),
+                    percent(row.knows_stimulus) if np.isfinite(row.knows_stimulus) else "",
+                ],
+            )
+            for row in best.head(len(best) if most is None else most).itertuples()
+        ]
+        rest = len(best) - len(lines)
+        blocks[f"{protocol}{f', {rest} more models' if rest else ''}"] = lines
+    return blocks
+
+
+SCORE_HEADINGS = ("accuracy, %", "95 %\ninterval", "chance,\n95 % band", "majority\nclass", "knows the\nstimulus")
+"""Headings of the columns of `score_blocks`."""
+
+
+def _spread(deviation: float) -> str:
+    return f" ± {percent(deviation)}" if np.isfinite(deviation) else ""
+
+
 # --- the page
 
 
@@ -204,24 +244,24 @@ def _introduction(
         yield f"**{next(iter(numbers.values())).mark}**"
         yield ""
     yield (
-        "Trials are scored, each by the mean probability over its windows, since the windows of the models differ. "
+        "Scored by trial (mean probability over its windows), because the window lengths of the models differ. "
         "Mean accuracy over subjects in percent, with the standard deviation over subjects and a 95 % bootstrap "
-        "interval of the mean (ten subjects or more). Chance: the middle 95 % of accuracies when labels are exchanged "
-        "between the stimuli of a subject, or of all subjects where these are trained on together. Parameters: "
-        "trainable numbers. Seconds: all trainings of the run together, on the machine below. Models are compared by "
-        "paired t-tests over subjects, Holm-corrected for all pairs of a protocol. "
-        f'"{STILL_LEARNING}": in half of the trainings or more the best epoch lies in the last tenth of the epochs, so '
-        "that more epochs may give more."
+        "interval of the mean (ten subjects or more). Chance: the middle 95 % of the accuracies under label "
+        "permutation between the stimuli of a subject, or of all subjects if one model is trained on all of them. "
+        "Parameters: number of trainable parameters. Seconds: all trainings of the run, on the machine below. Models "
+        "are compared by paired t-tests over subjects, Holm-corrected for all pairs of a protocol. "
+        f'"{STILL_LEARNING}": in at least half of the trainings the best epoch lies in the last tenth of the epochs, '
+        "so that longer training may improve the model."
     )
     yield ""
     targets = dict.fromkeys(target for one in numbers.values() for target in one.labels_of_stimuli)
     yield from (
-        f"- {target}: the label is a property of the stimulus, so that knowing the stimulus is knowing the label; only "
-        "protocols that keep stimuli apart judge"
+        f"- {target}: the label is a property of the stimulus, so that the stimulus determines the label; only "
+        "stimulus-disjoint protocols test emotion recognition"
         for target in targets
     )
     yield from (f"- {note}" for note in notes)
-    yield "- knows the stimulus: the commonest label that training gives to the stimulus, without any signal"
+    yield "- knows the stimulus: the most frequent label of the stimulus in the training set, without any signal"
     for reason in dict.fromkeys(left_out.values()):
         yield f"- left out, {reason}: {', '.join(model for model, own in left_out.items() if own == reason)}"
     yield from ("", "| | |", "|---|---|")
@@ -242,7 +282,7 @@ def _section(
         definition = next(iter(one for (name, _), one in numbers.items() if name == protocol)).protocols[protocol]
         n_folds = next(iter(one for (name, _), one in numbers.items() if name == protocol)).n_folds[protocol]
         disjoint, scope = (definition[field].replace("_", " ") for field in ("disjoint", "scope"))
-        yield (f"Training and test share no {disjoint}; trained {scope}; {n_folds} folds, one repetition.")
+        yield (f"Training and test sets share no {disjoint}; trained {scope}; {n_folds} folds, one repetition.")
         yield from (f"- {flag}" for flag in definition["flags"])
         yield from (
             "",
@@ -265,7 +305,7 @@ def _section(
 def _line(row) -> str:
     interval = f"{percent(row.low)} – {percent(row.high)}" if np.isfinite(row.low) else "–"
     parameters = f"{row.n_parameters:,.0f}" if np.isfinite(row.n_parameters) else "–"
-    spread = f" ± {percent(row.standard_deviation)}" if np.isfinite(row.standard_deviation) else ""
+    spread = _spread(row.standard_deviation)
     remark = f"{STILL_LEARNING} ({row.late_share:.0%} of the trainings)" if row.still_learning else ""
     chance = f"{percent(row.chance_low)} – {percent(row.chance_high)}"
     return (
@@ -285,7 +325,8 @@ def _tests(pairs: pd.DataFrame) -> Iterator[str]:
         yield f"- `{better}` is above `{worse}` by {points} points, {shown_p_value(row.p_value_holm)}"
     rest = pairs[~(pairs["p_value_holm"] < 0.05)]
     if 0 < len(rest) <= _MOST_PAIRS:
-        yield f"- no difference shown: {'; '.join(f'`{row.first}` and `{row.second}`' for row in rest.itertuples())}"
+        names = "; ".join(f"`{row.first}` and `{row.second}`" for row in rest.itertuples())
+        yield f"- no significant difference: {names}"
     elif len(rest):
-        yield f"- no difference shown: {len(rest)} of {len(pairs)} pairs"
+        yield f"- no significant difference: {len(rest)} of {len(pairs)} pairs"
     yield ""

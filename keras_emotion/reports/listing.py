@@ -1,4 +1,4 @@
-"""The runs in a folder, a line each."""
+"""List of the runs in a folder."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from keras_emotion.schema import InputError
 
 @dataclasses.dataclass(frozen=True)
 class Headline:
-    """What a finished run found, in one number a target.
+    """Main result of a finished run for one target.
 
     Args:
         target: the target.
-        protocol: the run's first protocol without flags; where there is none, its first.
+        protocol: the first protocol without flags or, without any, the first protocol.
         flags: flags of the protocol.
-        accuracy: mean over subjects, a share: the number of the run's report.
+        accuracy: mean over subjects (0 to 1), the same as in the report of the run.
         chance_low: lower end of the 95 % chance band.
         chance_high: upper end.
         n_subjects: number of subjects.
@@ -50,23 +50,24 @@ class Headline:
 
 @dataclasses.dataclass(frozen=True)
 class ListedRun:
-    """One run of a folder. Of a damaged one there may be no more than path and problem.
+    """Run in a folder. A damaged one may have only `path` and `problem`.
 
     Args:
         path: its folder.
         name: name of the reproduction.
         identity: hash of its configuration.
-        dataset: name of the data set.
-        mark: mark of synthetic data; empty for real ones.
+        dataset: name of the dataset.
+        mark: warning of synthetic data; empty for real data.
         protocols: names of its protocols.
         targets: its targets.
-        started: date and time, ISO 8601; empty where it is not recorded.
-        n_jobs_finished: number of jobs that were done.
+        started: date and time, ISO 8601; empty if not recorded.
+        n_jobs_finished: number of finished jobs.
         n_jobs_failed: number of jobs whose training diverged.
-        is_finished: whether all of them are done.
-        headline: one a target, of finished runs.
-        notes: what readers have to know of the records of its jobs (damaged ones), a line each.
-        problem: why the folder cannot be read; empty where it can.
+        is_finished: whether all jobs are finished.
+        headline: main results of a finished run, one for each target.
+        notes: problems of the records of its jobs (damaged ones), one line each.
+        problem: why the folder cannot be read; empty if it can.
+        is_readable: whether this user may read the folder.
     """
 
     path: Path
@@ -83,33 +84,40 @@ class ListedRun:
     headline: tuple[Headline, ...] = ()
     notes: tuple[str, ...] = ()
     problem: str = ""
+    is_readable: bool = True
 
     @property
     def progress(self) -> str:
-        """How far it has come, in words."""
+        """Progress in words."""
         if self.problem:
-            return "damaged"
+            return "damaged" if self.is_readable else "not readable"
         jobs = f"{self.n_jobs_finished} job{'' if self.n_jobs_finished == 1 else 's'} done"
         jobs += f", {self.n_jobs_failed} failed" if self.n_jobs_failed else ""
         return f"finished, {jobs}" if self.is_finished else f"interrupted or running, {jobs}"
 
 
 def list_runs(folder: Path) -> list[ListedRun]:
-    """The runs in a folder: the folder itself, and folders directly in it, where they hold a `config.json`.
+    """List the runs in a folder: the folder itself and its subfolders, if they hold a `config.json`.
 
     Args:
         folder: the folder.
 
     Returns:
-        The runs, the oldest first; those without a date at the end, by name.
+        The runs, oldest first; runs without a date last, by name.
 
     Raises:
         InputError: there is no such folder.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; expected one that holds run folders")
-    places = [path for path in (folder, *sorted(folder.iterdir())) if (path / "config.json").is_file()]
-    runs = [_listed(RunFolder(path)) for path in places]
+    runs = []
+    for path in (folder, *sorted(folder.iterdir())):
+        try:
+            if (path / "config.json").is_file():
+                runs.append(_listed(RunFolder(path)))
+        except PermissionError as error:
+            # A folder of another user: list the others all the same.
+            runs.append(ListedRun(path, problem=f"cannot be read: {error.strerror}", is_readable=False))
     return sorted(runs, key=lambda run: (not run.started, run.started, run.path))
 
 
@@ -121,7 +129,7 @@ def rendered_runs(runs: Sequence[ListedRun]) -> Table:
         table.add_column(heading, overflow="fold")
     for run in runs:
         name = run.path.resolve().name
-        # As plain text: names of folders and reasons may look like markup.
+        # Plain text: names of folders and reasons may contain markup.
         table.add_row(
             Text(name if run.name in name else f"{name}\n{run.name}"),
             Text(f"{run.dataset}\nsynthetic" if run.mark else run.dataset, style="yellow" if run.mark else ""),
@@ -174,7 +182,7 @@ def _listed(folder: RunFolder) -> ListedRun:
 
 
 def _started(folder: RunFolder) -> str:
-    # Written when the first job is about to start: a run that was interrupted before has none.
+    # Written when the first job starts: a run that was interrupted earlier has none.
     if not (folder.path / "environment.json").is_file():
         return ""
     return str(folder.environment.get("started", ""))
@@ -189,7 +197,7 @@ def _headline(tables: RunTables) -> tuple[Headline, ...]:
     rows = predictions[predictions["protocol"] == chosen["name"]].merge(kept, on=["target", "subject"])
     if rows.empty:
         return ()
-    # As the report does it, so that the numbers are the same, but for the intervals, which are not shown.
+    # Computed as in the report, so that the numbers are the same; intervals are not shown.
     overall = summarise(
         rows, tables.training_majority, tables.scored_unit, n_permutations=N_PERMUTATIONS, n_resamples=1
     ).overall

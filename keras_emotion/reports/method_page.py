@@ -1,8 +1,7 @@
-"""The page of one table or figure of a paper: printed, as published and without leakage, side by side."""
+"""Page of one table or figure of a paper: printed, as published and leakage-free numbers side by side."""
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pandas as pd
 
 from keras_emotion.experiment.records import RunFolder
 from keras_emotion.reports.comparison import differing_fields
-from keras_emotion.reports.figures import Picture
+from keras_emotion.reports.figures import Picture, page_picture
 from keras_emotion.reports.methods import METRIC_NAMES, MethodTable
 from keras_emotion.reports.numbers import ENOUGH_SUBJECTS
 from keras_emotion.reports.report import output_folder, page_templates
@@ -49,15 +48,15 @@ def build_item_page(
 
     Args:
         output: folder to write into.
-        name: file name without ending.
-        title: what it is (`"3facrnn, table 3, on DEAP"`).
-        caption: what it shows, in a line.
-        table: scores of methods; `None` where none are compared.
+        name: file name without extension.
+        title: title of the page (`"3facrnn, table 3, on DEAP"`).
+        caption: content, in one line.
+        table: scores of methods; `None` if none are compared.
         pictures: pictures, with titles and captions.
-        runs: finished runs that it is made of, by the names of the methods.
-        mark: mark of synthetic data, or empty.
-        notes: what has to be read with it besides what the table says.
-        reductions: how the experiment that was asked for differs from `reference`, one line each.
+        runs: the finished runs, by the names of the methods.
+        mark: warning of synthetic data, or empty.
+        notes: notes besides those of the table.
+        reductions: how the requested experiment differs from `reference`, one line each.
         reference: what `reductions` compares with.
         command: the command that made it.
 
@@ -75,10 +74,7 @@ def build_item_page(
             caption=caption,
             mark=mark,
             table=shown,
-            pictures=[
-                {"title": one.title, "caption": one.caption, "png": base64.b64encode(one.png).decode()}
-                for one in pictures
-            ],
+            pictures=[page_picture(one) for one in pictures],
             notes=[*(f"{name}: {flag}" for name, own in flags.items() for flag in own), *notes],
             runs=[(method, folder.path.resolve().name, folder.config["identity"]) for method, folder in runs.items()],
             labels=list(runs),
@@ -93,7 +89,7 @@ def build_item_page(
 
 
 def method_main_table(table: MethodTable, title: str) -> MainTable:
-    """The scores of methods as a table with a column for each protocol, beside the numbers as printed.
+    """Arrange the scores of methods in a table with one column for each protocol and one for the printed numbers.
 
     Args:
         table: the scores.
@@ -104,6 +100,8 @@ def method_main_table(table: MethodTable, title: str) -> MainTable:
     has_print = bool(table.rows["printed"].notna().any())
     references = {name: table.reference_of(name) for name in protocols}
     compared_with = join(dict.fromkeys(references.values()))
+    essential = [*notes, *(f"features of {join(methods)}: {flag}" for flag, methods in table.feature_flags.items())]
+    essential += table.notes
     sections = []
     for target in dict.fromkeys(table.rows["target"]):
         for metric in table.metrics:
@@ -116,26 +114,25 @@ def method_main_table(table: MethodTable, title: str) -> MainTable:
                 is_reference = own["method"] == own["protocol"].map(references)
                 rows += _references(own[is_reference], protocols, has_print)
             sections.append(Section(target, heading, tuple(rows)))
-    notes += [
+    notes = [
         "percent, mean ± standard deviation over subjects; below it a 95 % bootstrap interval of the mean, where there "
         f"are {ENOUGH_SUBJECTS} subjects or more",
-        f"p: paired t-test over subjects of the accuracies with those of {compared_with}, by Holm's correction for "
+        f"p: paired t-test over subjects of the accuracies with those of {compared_with}, Holm-corrected for "
         "the methods of a target under a protocol",
-        f"chance: the middle 95 % of accuracies of {compared_with} when labels are shuffled between trials; the "
-        "majority class is that of the training part",
+        f"chance: the middle 95 % of the accuracies of {compared_with} under label permutation; the majority class is "
+        "that of the training set",
     ]
     if table.rows["knows_stimulus"].notna().any():
         notes.append(
-            "knows the stimulus: the accuracy of guessing each window by the labels that its stimulus had in training"
+            "knows the stimulus: the accuracy of predicting the most frequent label of the stimulus in the training set"
         )
     if has_print:
-        notes.append("printed: as the paper prints it, under its own protocol")
+        notes.append("printed: as printed in the paper, under its own protocol")
     if table.rows["n_subjects"].min() < ENOUGH_SUBJECTS:
         notes.append(f"fewer than {ENOUGH_SUBJECTS} subjects: no intervals, and p-values say little")
-    notes += [f"features of {join(methods)}: {flag}" for flag, methods in table.feature_flags.items()]
-    notes += [*table.printed_only, *table.notes]
+    notes += table.printed_only
     columns = (*(["printed"] if has_print else []), *(name + marks[name] for name in protocols))
-    return MainTable(title, table.mark, columns, tuple(sections), tuple(notes))
+    return MainTable(title, table.mark, columns, tuple(sections), (*essential, *notes), tuple(essential))
 
 
 def _method_row(rows: pd.DataFrame, method: str, protocols: Sequence[str], has_print: bool) -> Row:
@@ -150,7 +147,7 @@ def _method_row(rows: pd.DataFrame, method: str, protocols: Sequence[str], has_p
 
 
 def _score(row: pd.Series) -> Cell:
-    # Of one subject there is no deviation.
+    # One subject has no standard deviation.
     deviation = row["standard_deviation"]
     spread = f" ± {percent(deviation)}" if np.isfinite(deviation) else ""
     details = [f"{percent(row['low'])} – {percent(row['high'])}"] if np.isfinite(row["low"]) else []
@@ -160,7 +157,7 @@ def _score(row: pd.Series) -> Cell:
 
 
 def _references(rows: pd.DataFrame, protocols: Sequence[str], has_print: bool) -> list[Row]:
-    """What the accuracies are read against; of the reference method."""
+    """Baselines of the reference method, for comparison with the accuracies."""
     own = rows.set_index("protocol")
     empty = [Cell("")] if has_print else []
 

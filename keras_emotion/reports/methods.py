@@ -1,4 +1,4 @@
-"""The table of a paper that compares methods: a line a method, beside the numbers as printed."""
+"""Tables of papers that compare methods, with the printed numbers."""
 
 from __future__ import annotations
 
@@ -20,40 +20,41 @@ from keras_emotion.experiment.record_tables import FITTED_WINDOWS, dropped_lines
 from keras_emotion.experiment.records import RunFolder
 from keras_emotion.reports.numbers import ENOUGH_SUBJECTS, RunNumbers, read_numbers
 from keras_emotion.reports.paper import numbers_of_classes
-from keras_emotion.reports.tables import join, shown_p_value
+from keras_emotion.reports.tables import count_of_subjects, join, numbered_flags, percent, shown_p_value
+from keras_emotion.reports.terminal import WIDTH, block_table, marked, print_texts
 from keras_emotion.schema import InputError
 from keras_emotion.tables import csv_bytes
 
 METHOD_METRICS = ("accuracy", "f1")
-"""Scores of every table; those that the paper prints besides follow."""
+"""Scores of every table; further scores that the paper prints follow."""
 
 METRIC_NAMES = {"f1": "F1", "f1_macro": "F1, mean over classes"}
-"""Scores that are written in another way than in the tables of a run."""
+"""Display names of scores that differ from their identifiers."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MethodTable:
     """Scores of several methods on the same subjects and folds, under one protocol or several.
 
-    A table may have several blocks, each of methods under protocols that no other block has: settings of a paper that
-    are evaluated in different ways. Methods are compared within a block.
+    A table may have several blocks with different protocols, for settings of a paper that are evaluated in different
+    ways. Methods are compared within a block.
 
     Args:
         title: name of the dataset.
-        mark: mark of synthetic data, or empty.
-        flags: what a reader must know of each protocol before believing its numbers.
-        feature_flags: what a reader must know of the features, and the methods that have them.
+        mark: warning of synthetic data, or empty.
+        flags: known flaws of each protocol.
+        feature_flags: limitations of the features, and the methods that they affect.
         metrics: the scores, in the order of the columns.
-        rows: a row for each protocol, target, method and score: `protocol`, `method`, `target`, `metric`, `n_classes`
-            (of more than two, F1, precision and recall are means over classes), `mean`, `standard_deviation` (over
-            subjects), `low` and `high` (95 % interval of the mean by bootstrap, NaN of fewer than ten subjects),
+        rows: one row for each protocol, target, method and score: `protocol`, `method`, `target`, `metric`, `n_classes`
+            (for more than two, F1, precision and recall are means over classes), `mean`, `standard_deviation` (over
+            subjects), `low` and `high` (95 % interval of the mean by bootstrap, NaN for fewer than ten subjects),
             `n_subjects`, `chance_low`, `chance_high`, `majority`, `knows_stimulus`, `p_value` (paired t-test over
-            subjects against the reference, NaN of that), `p_value_holm` (corrected for all methods of a target),
-            `printed`, `printed_standard_deviation`; shares, but for the printed percentages.
+            subjects against the reference, NaN for the reference), `p_value_holm` (corrected for all methods of a
+            target), `printed`, `printed_standard_deviation`; shares, except for the printed percentages.
         path: the csv file.
-        reference: the method that the others are tested against; in a block without it, that is the first.
-        notes: windows that were dropped, for each subject the methods and the reasons.
-        printed_only: numbers as printed of methods that were not run, a line each.
+        reference: the method that the others are tested against; in a block without it, the first method.
+        notes: dropped windows by subject, with methods and reasons.
+        printed_only: printed numbers of methods that were not run, one line each.
     """
 
     title: str
@@ -71,29 +72,61 @@ class MethodTable:
         """The method that the others are tested against under a protocol."""
         return _reference_among(list(self.rows.loc[self.rows["protocol"] == protocol, "method"]), self.reference)
 
-    def print(self, console: rich.console.Console) -> None:
+    def print(self, console: rich.console.Console, *, full: bool = False) -> None:
         """Print the table, and how it is read.
 
         Args:
             console: where to.
+            full: whether all scores and notes are printed, and not the accuracies alone.
         """
-        for protocol, rows in self.rows.groupby("protocol", sort=False):
-            self._print_protocol(console, str(protocol), rows)
-        for line in self.printed_only:
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
-        for flag, methods in self.feature_flags.items():
-            console.print(f"⚑ features of {join(methods)}: {flag}", highlight=False, markup=False)
-        for note in self.notes:
-            console.print(note, highlight=False, markup=False, soft_wrap=True)
+        if full:
+            for protocol, rows in self.rows.groupby("protocol", sort=False):
+                self._print_protocol(console, str(protocol), rows)
+        else:
+            self._print_accuracies(console)
+        features = [f"⚑ features of {join(methods)}: {flag}" for flag, methods in self.feature_flags.items()]
+        texts = [*(self.printed_only if full else ()), *features, *self.notes]
+        if self.printed_only and not full:
+            texts.append(f"printed only, not run: {len(self.printed_only)} of the paper's methods")
         if self.rows["n_subjects"].min() < ENOUGH_SUBJECTS:
-            console.print(f"fewer than {ENOUGH_SUBJECTS} subjects: no intervals, and p-values say little")
-        console.print(f"table: {self.path}", highlight=False, markup=False, soft_wrap=True)
+            texts.append(f"fewer than {ENOUGH_SUBJECTS} subjects: no intervals, and p-values say little")
+        print_texts(texts, console)
+        rest = "" if full else f" ({len(self.metrics)} scores: this file, the report, or --full)"
+        console.print(f"table: {self.path}{rest}", highlight=False, markup=False, soft_wrap=True)
+
+    def _print_accuracies(self, console: rich.console.Console) -> None:
+        marks, flags = numbered_flags({name: {"flags": own} for name, own in self.flags.items()})
+        blocks = {}
+        accuracies = self.rows[self.rows["metric"] == "accuracy"]
+        # Keep the protocols of a target together.
+        targets = {name: place for place, name in enumerate(dict.fromkeys(accuracies["target"]))}
+        ordered = accuracies.sort_values("target", key=lambda names: names.map(targets), kind="stable")
+        for (target, protocol), rows in ordered.groupby(["target", "protocol"], sort=False):
+            reference = rows[rows["method"] == self.reference_of(protocol)].iloc[0]
+            count = count_of_subjects(int(reference["n_subjects"]))
+            empty = [""] * 3
+            lines = [(str(row["method"]), _brief_cells(row)) for _, row in rows.iterrows()]
+            lines.append(("chance, 95 % band", [_range(reference, "chance_low", "chance_high"), *empty]))
+            lines.append(("majority class", [percent(reference["majority"]), *empty]))
+            if np.isfinite(reference["knows_stimulus"]):
+                lines.append(("knows the stimulus", [percent(reference["knows_stimulus"]), *empty]))
+            blocks[f"{target}, {protocol}{marks[protocol]}, {count}"] = lines
+        headings = ("accuracy, %", "95 %\ninterval", "printed", "p")
+        width = min(console.width, WIDTH)
+        console.print(block_table(marked(self.title, self.mark), headings, blocks), crop=False, width=width)
+        references = join(dict.fromkeys(self.reference_of(name) for name in self.flags))
+        compared = f"p: paired t-test with {references}, Holm-corrected for the methods of a block. "
+        reading = (
+            f"Mean ± standard deviation over subjects. {compared if accuracies['p_value_holm'].notna().any() else ''}"
+            f"Chance: label permutation of the predictions of {references}."
+        )
+        print_texts([*flags, reading], console)
 
     def _print_protocol(self, console: rich.console.Console, protocol: str, rows: pd.DataFrame) -> None:
-        title = f"{self.title}, {protocol} – {self.mark}" if self.mark else f"{self.title}, {protocol}"
+        title = marked(f"{self.title}, {protocol}", self.mark)
         shown = Table(title=Text(title, style="bold"), title_justify="left", box=rich.box.SIMPLE_HEAD)
         shown.add_column("")
-        # A block of one row has nothing to be tested against.
+        # A block with a single method has no tests.
         is_compared = rows["method"].nunique() > 1
         targets = list(dict.fromkeys(rows["target"]))
         has_print = {metric: bool(own["printed"].notna().any()) for metric, own in rows.groupby("metric")}
@@ -110,7 +143,7 @@ class MethodTable:
                 for metric in self.metrics:
                     row = own[(own["target"] == target) & (own["metric"] == metric)].squeeze()
                     interval = f"\n{100 * row['low']:.1f} – {100 * row['high']:.1f}" if np.isfinite(row["low"]) else ""
-                    # Of one subject there is none.
+                    # One subject has no standard deviation.
                     deviation = row["standard_deviation"]
                     spread = f" ± {100 * deviation:.1f}" if np.isfinite(deviation) else ""
                     cells.append(f"{100 * row['mean']:.1f}{spread}{interval}")
@@ -160,14 +193,14 @@ def build_method_table(
     Runs that share no protocol are blocks of the table, which are not compared with each other.
 
     Args:
-        runs: a run a method, in the order of the table.
-        paper: numbers as printed (`paper_numbers`), `variant` the name of the method; `None` for none.
+        runs: run of each method, in the order of the table.
+        paper: printed numbers (`paper_numbers`), with the name of the method as `variant`; `None` for none.
         output: folder to write into.
-        reference: the method that the others are tested against; by default the first, as in each block without it.
+        reference: the method that the others are tested against; by default the first method.
 
     Raises:
-        InputError: the runs are of different datasets, or those of a block of different protocols or units, or they
-            have not tested the same subjects.
+        InputError: the runs are on different datasets, or those of a block have different protocols, units or test
+            subjects.
     """
     numbers = {method: read_numbers(folder) for method, folder in runs.items()}
     reference = reference or next(iter(numbers))
@@ -184,7 +217,7 @@ def build_method_table(
         ):
             raise InputError(
                 f"{runs[method].path}: methods are compared on one dataset, under the same protocols and on the same "
-                f"subjects; {method} has others"
+                f"subjects; those of {method} differ"
             )
     if paper is not None:
         paper = numbers_of_classes(paper, {target: len(first.class_names[target]) for target in first.evaluated})
@@ -210,18 +243,36 @@ def build_method_table(
     return MethodTable(title, first.mark, flags, feature_flags, metrics, table, path, reference, notes, quoted)
 
 
+def _brief_cells(row: pd.Series) -> list[str]:
+    """Accuracy, interval, printed accuracy and p-value of a method, in the table of accuracies."""
+    # One subject has no standard deviation.
+    spread = f" ± {percent(row['standard_deviation'])}" if np.isfinite(row["standard_deviation"]) else ""
+    return [
+        f"{percent(row['mean'])}{spread}",
+        _range(row, "low", "high"),
+        f"{row['printed']:.1f}" if np.isfinite(row["printed"]) else "",
+        shown_p_value(row["p_value_holm"]).removeprefix("p = ").removeprefix("p ")
+        if np.isfinite(row["p_value_holm"])
+        else "",
+    ]
+
+
+def _range(row: pd.Series, low: str, high: str) -> str:
+    return f"{percent(row[low])} – {percent(row[high])}" if np.isfinite(row[low]) else ""
+
+
 def _reference_among(methods: Sequence[str], reference: str) -> str:
     return reference if reference in methods else methods[0]
 
 
 def _printed_only(paper: pd.DataFrame | None, runs: Mapping[str, RunFolder]) -> Iterator[str]:
-    """A line for each method that the paper has numbers of and that was not run."""
+    """One line for each method with printed numbers that was not run."""
     if paper is None:
         return
     for method, rows in paper[~paper["variant"].isin(list(runs))].groupby("variant", sort=False):
         words = []
         for row in rows.itertuples():
-            # A number without a name is an accuracy.
+            # A number without the name of a score is an accuracy.
             name = "" if row.metric == "accuracy" else f" {METRIC_NAMES.get(row.metric, row.metric)}"
             spread = "" if np.isnan(row.standard_deviation) else f" ± {row.standard_deviation:.2f}"
             words.append(f"{row.target}{name} {row.value:.2f}{spread}")
@@ -230,25 +281,29 @@ def _printed_only(paper: pd.DataFrame | None, runs: Mapping[str, RunFolder]) -> 
 
 
 def _trained_on_notes(runs: Mapping[str, RunFolder]) -> Iterator[str]:
-    """A line where methods have learned from different numbers of windows."""
+    """Note for methods that were trained on different numbers of windows."""
     learned: dict[int, list[str]] = {}
     has_estimator = False
     for method, folder in runs.items():
         results = folder.results()
-        # Of an estimator, which has no epoch to choose, the validation windows too.
+        # Estimators have no epoch to choose: they are fitted on the validation windows too.
         is_fitted = results["metric"] == FITTED_WINDOWS
         has_estimator = has_estimator or bool(is_fitted.any())
         counts = results.loc[is_fitted if is_fitted.any() else results["metric"] == TRAINING_WINDOWS, "value"]
         if len(counts):
             learned.setdefault(round(counts.mean()), []).append(method)
     if len(learned) > 1:
-        why = "; estimators have no epoch to choose, and learn from the validation windows too" if has_estimator else ""
-        each = "; ".join(f"{join(methods)} from {count:,}" for count, methods in learned.items())
-        yield f"windows that a fold is learned from, on average: {each}{why}"
+        why = (
+            "; estimators have no epoch to choose, and are fitted on the validation windows too"
+            if has_estimator
+            else ""
+        )
+        each = "; ".join(f"{join(methods)} {count:,}" for count, methods in learned.items())
+        yield f"training windows of a fold, on average: {each}{why}"
 
 
 def _dropped_notes(numbers: Mapping[str, RunNumbers]) -> Iterator[str]:
-    """A line for all methods that have dropped the same windows."""
+    """One note for all methods that dropped the same windows."""
     methods: dict[str, list[str]] = {}
     for method, own in numbers.items():
         for note in dropped_lines(own.dropped_windows):
@@ -265,7 +320,7 @@ def _rows(
     target: str,
     metrics: Sequence[str],
 ) -> list[dict[str, Any]]:
-    """A row for each method and metric, under one protocol and for one target."""
+    """One row for each method and metric, for one protocol and target."""
     others = [method for method in numbers if method != reference]
     p_values = [_p_value(numbers[reference], numbers[method], protocol, target) for method in others]
     raw = dict(zip(others, p_values, strict=True))

@@ -1,4 +1,4 @@
-"""What networks do, in pictures: frames that they look at, attention between modalities, priors on the scalp."""
+"""Figures of trained networks: selected frames, attention between modalities, priors on the scalp."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from keras_emotion.sampling import evenly_spread
 from keras_emotion.schema import InputError
 
 MOST_SHOWN = 8
-"""Looks of a window that are shown, evenly spread where there are more."""
+"""Most selected frames shown for a window; of more, evenly spaced ones are shown."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LooksPanel:
-    """Histograms of looks and of their positions, and the faces and EEG images at the chosen frames of some windows.
+    """Panel of selected frames: histograms of their number and positions, faces and EEG images of some windows.
 
     Args:
-        looks: `(windows,)` numbers of frames that were looked at.
+        looks: `(windows,)` numbers of selected frames.
         positions: `(windows, looks)` frames from 0.
-        frame_seconds: time from a frame to the next.
-        n_frames: frames of a window.
+        frame_seconds: time between frames.
+        n_frames: number of frames of a window.
         strips: title, window, faces `(frames, rows, columns, 3)` uint8 or `None`, and EEG images `(frames, bands, rows,
-            columns)` or `None`, of each window whose looks are shown.
+            columns)` or `None`, for each window shown.
         band_names: names of the bands.
     """
 
@@ -41,11 +41,11 @@ class LooksPanel:
 
     @property
     def inches(self) -> float:
-        """Height of what `fill` draws."""
+        """Height of the panel in inches."""
         return 2.6 + sum(map(self._strip_inches, self.strips))
 
     def fill(self, figure: FigureBase) -> None:
-        """Draw into a figure, or a part of one."""
+        """Draw into a figure or subfigure."""
         looks, positions = self.looks, self.positions
         chosen = positions[np.arange(positions.shape[1]) < np.asarray(looks)[:, np.newaxis]]
         heights = [2.2, *map(self._strip_inches, self.strips)]
@@ -54,7 +54,7 @@ class LooksPanel:
         left.hist(chosen * self.frame_seconds, bins=np.arange(self.n_frames + 1) * self.frame_seconds, color="#0072B2")
         left.set(xlabel="time in the window (s)", ylabel="looks", title="where it looked")
         right.hist(looks, bins=np.arange(0.5, positions.shape[1] + 1), color="#0072B2")
-        right.set(xlabel="looks", ylabel="windows", title="how often it looked")
+        right.set(xlabel="looks", ylabel="windows", title="number of looks")
         for part, strip in zip(parts[1:], self.strips, strict=True):
             name, window, faces, images = strip
             rows = self._strip_rows(strip)
@@ -85,12 +85,12 @@ class LooksPanel:
 
 
 def draw_looks(panel: LooksPanel, title: str, mark: str) -> Picture:
-    """Where a network looked, as a picture.
+    """Draw the frames that a network selected.
 
     Args:
-        panel: what is drawn.
-        title: what is shown.
-        mark: mark of synthetic data, or empty.
+        panel: the panel to draw.
+        title: title of the figure.
+        mark: warning of synthetic data, or empty.
     """
     with matplotlib.style.context(["default", STYLE]):
         figure = Figure(figsize=(7.5, panel.inches), layout="constrained")
@@ -99,27 +99,27 @@ def draw_looks(panel: LooksPanel, title: str, mark: str) -> Picture:
             "looks",
             title,
             mark,
-            "Windows that the network was not trained on. Below: faces and topographic images (standardised powers, "
-            "red is high) at the frames that it chose.",
+            "Test windows. Below: faces and topographic images (standardised powers, red is high) at the selected "
+            "frames.",
             figure,
         )
 
 
 def draw_attention(scores: Mapping[tuple[str, str], np.ndarray], title: str, mark: str) -> Picture:
-    """The attention between modalities, a panel for each ordered pair of them.
+    """Draw the attention between modalities, one panel for each ordered pair.
 
     Args:
         scores: by `(source, target)`, `(steps of the target, steps of the source)`; rows sum to 1.
-        title: what is shown.
-        mark: mark of synthetic data, or empty.
+        title: title of the figure.
+        mark: warning of synthetic data, or empty.
     """
     with matplotlib.style.context(["default", STYLE]):
         n_columns = max(1, math.ceil(len(scores) / 2))
         figure = Figure(figsize=(2.4 * n_columns + 0.8, 5.2), layout="constrained")
         panels = figure.subplots(2, n_columns, squeeze=False)
-        # Pair by pair: both directions of two modalities are above each other.
+        # Both directions of a pair of modalities are in the same column.
         for axes, ((source, target), score) in zip(panels.T.ravel(), scores.items(), strict=False):
-            # 1 where every step of the source has the same share.
+            # 1: every step of the source has the same share.
             image = axes.imshow(score * score.shape[1], vmin=0, vmax=2, cmap="RdBu_r", aspect="auto")
             axes.set(title=f"{source} to {target}", xlabel=f"step of {source}", ylabel=f"step of {target}")
         for axes in panels.T.ravel()[len(scores) :]:
@@ -129,7 +129,7 @@ def draw_attention(scores: Mapping[tuple[str, str], np.ndarray], title: str, mar
             "attention",
             title,
             mark,
-            "Mean over heads and windows that the network was not trained on; rows sum to the steps of the source.",
+            "Mean over heads and test windows; rows sum to the number of steps of the source.",
             figure,
         )
 
@@ -142,18 +142,18 @@ def draw_scalp_maps(
     mark: str,
     pictures: Sequence[np.ndarray] = (),
 ) -> Picture:
-    """Values of EEG channels on the scalp, a map a window, below what was seen in it.
+    """Draw values of EEG channels on the scalp, one map for each window, below a picture of it.
 
     Args:
-        values: `(windows, channels)`; all maps have one scale.
+        values: `(windows, channels)`; all maps share one scale.
         channel_names: names of electrodes of the 10-10 system.
         titles: title of each map.
-        title: what is shown.
-        mark: mark of synthetic data, or empty.
-        pictures: a picture for each map, `(rows, columns, 3)`, or none at all.
+        title: title of the figure.
+        mark: warning of synthetic data, or empty.
+        pictures: one picture for each map, `(rows, columns, 3)`, or empty.
 
     Raises:
-        InputError: an electrode has no known place, or there are fewer than three.
+        InputError: the position of an electrode is unknown, or there are fewer than three.
     """
     import mne
 
@@ -176,5 +176,5 @@ def draw_scalp_maps(
             )
             axes.set_title(text)
         figure.colorbar(image, ax=list(panels[-1]), shrink=0.8)
-        caption = "Mean of the prior over its last axis, for each electrode; one trial that was not trained on."
+        caption = "Mean of the prior over its last axis, for each electrode; one test trial."
         return picture("prior", title, mark, caption, figure)

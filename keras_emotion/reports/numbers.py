@@ -1,4 +1,4 @@
-"""Everything a report says about a run, computed from its predictions."""
+"""Scores, baselines and notes of a run, computed from its predictions."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from keras_emotion.json_files import DamagedFile
 from keras_emotion.schema import InputError
 
 SYNTHETIC_MARK = "synthetic data: says nothing about emotion"
-"""Stands beside every number that comes from synthetic data."""
+"""Warning above every table and figure of synthetic data."""
 
 ENOUGH_SUBJECTS = 10
-"""Fewer subjects are shown one by one: an interval over them would be too narrow."""
+"""Smallest number of subjects for an interval over subjects; fewer are listed one by one."""
 
 N_PERMUTATIONS = 999
 
 _PROBABILITY = "probability_"
 BAND_ATTENTION = "band_attention_"
-"""Begin the names of the metrics in the results that are the attention to a band."""
+"""Prefixes of probability columns, and of the metrics that hold the attention to a band."""
 
 _RECORDED_OF_ALL = {
     *METRICS,
@@ -89,13 +89,13 @@ class _Facts(_Part):
 
 @dataclasses.dataclass(frozen=True)
 class NotEvaluated:
-    """A subject that is not compared, and why.
+    """Subject excluded from the comparison, with the reason.
 
     Args:
         target: the target.
         subject: the subject, or `keras_emotion.evaluation.POOL` where a protocol that mixes subjects cannot be applied.
-        protocol: the protocol that could not be applied, or has no predictions.
-        reason: why.
+        protocol: the protocol that could not be applied or has no predictions.
+        reason: the reason.
     """
 
     target: str
@@ -106,33 +106,33 @@ class NotEvaluated:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RunNumbers:
-    """What a run found, on the subjects that all its protocols have predictions of.
+    """Scores of a run on the subjects with predictions under every protocol.
 
     Args:
         name: name of the reproduction.
-        dataset: name of the data set.
+        dataset: name of the dataset.
         mark: `SYNTHETIC_MARK`, or empty where the data are real.
         targets: targets, in the run's order.
-        protocols: definition of each protocol by its name, in the run's order; its `flags` are also those that follow
-            from the rows that were tested.
+        protocols: definition of each protocol by its name, in the run's order; its `flags` include those that
+            follow from the rows of the test sets.
         class_names: names of the classes by target.
-        label_rules: name of the rule that turns ratings into classes, by target; empty of runs of earlier versions.
+        label_rules: name of the rule that turns ratings into classes, by target; empty for runs of earlier versions.
         scored_unit: `"window"` or `"trial"`.
-        n_repetitions: repetitions that were run, by protocol: a reduced run does fewer than its protocol defines.
-        n_folds: folds of a repetition that were run, by protocol; the most that any subject had.
+        n_repetitions: repetitions that were run, by protocol; a reduced run has fewer than its protocol defines.
+        n_folds: folds of a repetition that were run, by protocol; the maximum over subjects.
         summary: scores by subject and over subjects (shares, not percent).
         confusion: `(classes, classes)` counts by `(protocol, target)`, label by prediction, all repetitions together.
         band_attention: `protocol`, `target`, `subject`, `band`, `value` (mean over folds); empty where there is none.
-        recorded: `protocol`, `target`, `subject`, `quantity`, `value` (mean over folds): whatever else features and
-            networks recorded; empty where it is nothing.
-        not_evaluated: who is not compared.
-        has_stimuli: whether the predictions say what the stimulus alone predicts.
+        recorded: `protocol`, `target`, `subject`, `quantity`, `value` (mean over folds): all other quantities that
+            features and networks recorded; empty if there are none.
+        not_evaluated: the excluded subjects.
+        has_stimuli: whether the predictions include what the stimulus alone predicts.
         labels_of_stimuli: targets whose label is a property of the stimulus.
-        keeping_stimuli_apart: protocols that tested windows, none of a stimulus of their training, in the run's order.
-        dropped_windows: windows without a partner in another modality, by subject and reason.
-        channels: what was done with channels that are not the same in all files, a sentence each.
-        feature_flags: what readers have to know of the features before believing a number, a sentence each.
-        record_notes: what readers have to know of the records of the jobs (damaged ones), a line each.
+        keeping_stimuli_apart: protocols without any test window of a stimulus of the training set, in the run's order.
+        dropped_windows: number of windows dropped because a modality is missing, by subject and reason.
+        channels: how channels that differ between files were handled, one sentence each.
+        feature_flags: limitations of the features that affect every number, one sentence each.
+        record_notes: problems of the records of the jobs (damaged ones), one line each.
     """
 
     name: str
@@ -160,12 +160,12 @@ class RunNumbers:
 
     @property
     def title_of_dataset(self) -> str:
-        """The data set as it is written in titles: `MAHNOB-HCI`."""
+        """Name of the dataset as written in titles: `MAHNOB-HCI`."""
         return self.dataset.replace("_", "-").upper()
 
     @property
     def evaluated(self) -> dict[str, tuple[str, ...]]:
-        """Subjects that are compared, by target; targets without any are left out."""
+        """Evaluated subjects by target; targets without any are left out."""
         subjects = self.summary.subjects
         found = {
             target: natural_order(subjects.loc[subjects["target"] == target, "subject"]) for target in self.targets
@@ -179,7 +179,7 @@ class RunNumbers:
         return None if rows.empty else rows.iloc[0]
 
     def by_subject(self, protocol: str, target: str, metric: str) -> pd.Series:
-        """Value of each subject that is compared, in their order; NaN where the metric is not defined."""
+        """Value of each evaluated subject, in their order; NaN where the metric is not defined."""
         rows = self.summary.subjects
         rows = rows[(rows["protocol"] == protocol) & (rows["target"] == target)].set_index("subject")
         return rows[metric].reindex(self.evaluated[target])
@@ -191,13 +191,13 @@ class RunNumbers:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RunTables:
-    """What a finished run's folder holds.
+    """Contents of the folder of a finished run.
 
     Args:
         identity: hash of the scientific fields.
         scientific_config: the scientific fields.
-        data: what the numbers were computed from.
-        facts: what was recorded about the run as a whole.
+        data: description of the data.
+        facts: facts recorded about the whole run.
         predictions: the predictions table, its probabilities numbered by class.
         results: the results table.
         jobs: the records of its jobs.
@@ -213,13 +213,13 @@ class RunTables:
 
     @property
     def training_majority(self) -> pd.DataFrame:
-        """The majority class of each training part."""
+        """The majority class of each training set."""
         rows = self.results[self.results["metric"] == "training_majority"]
         return rows.rename(columns={"value": "majority_class"})
 
     @property
     def scored_unit(self) -> str:
-        """The unit that the protocols score.
+        """Unit that the protocols score.
 
         Raises:
             InputError: they score different ones.
@@ -233,7 +233,7 @@ class RunTables:
 
 
 class NoSubjectLeft(InputError):
-    """All subjects of a run are left out, because trainings diverged."""
+    """No subject of a run can be evaluated because trainings diverged."""
 
 
 def read_tables(folder: RunFolder, jobs: Jobs | None = None) -> RunTables:
@@ -241,7 +241,7 @@ def read_tables(folder: RunFolder, jobs: Jobs | None = None) -> RunTables:
 
     Args:
         folder: a finished run.
-        jobs: the records of its jobs, where they were read already.
+        jobs: the records of its jobs, if they were read already.
 
     Raises:
         InputError: the run is not finished, or a table is damaged.
@@ -266,18 +266,18 @@ def read_tables(folder: RunFolder, jobs: Jobs | None = None) -> RunTables:
 
 
 def read_configuration(folder: RunFolder) -> tuple[str, Mapping[str, Any], Mapping[str, Any]]:
-    """Identity, scientific fields and data of a run, finished or not.
+    """Read identity, scientific fields and data of a run, finished or not.
 
     Args:
         folder: any run.
 
     Raises:
-        InputError: it is no run folder, or one of its files is damaged.
+        InputError: it is not a run folder, or one of its files is damaged.
     """
     config = folder.config
     science = _checked(folder, "config.json", config["science"], _Science)
     if "data" in config and not (folder.path / "data.json").exists():
-        # Written right after config.json: a run may just be starting.
+        # Written right after config.json: the run may be starting at this moment.
         data = _checked(folder, "config.json", config["data"], _Data)
     else:
         data = _checked(folder, "data.json", folder.data, _Data)
@@ -343,7 +343,7 @@ def compute_numbers(tables: RunTables) -> RunNumbers:
         recorded=_recorded(of_compared(tables.results)),
         not_evaluated=tuple(_not_evaluated(facts, summary.left_out)),
         dropped_windows=facts["dropped_windows"],
-        # Runs of before 0.2.0 do not know.
+        # Missing in runs of versions before 0.2.0.
         channels=tuple(facts.get("channels", ())),
         feature_flags=tuple(tables.data.get("feature_flags", ())),
         record_notes=tuple(tables.jobs.notes),
@@ -358,17 +358,17 @@ def compute_numbers(tables: RunTables) -> RunNumbers:
 
 
 def flags_of_rows(protocol: Mapping[str, Any], predictions: pd.DataFrame, sources: Sequence[str] = ()) -> list[str]:
-    """What the rows that were tested add to the flags of a protocol.
+    """Flags of a protocol that follow from the rows of its test sets.
 
     Args:
         protocol: its definition, with `name` and `flags`.
-        predictions: predictions table; those of versions before 0.2.0 do not say who met which stimulus.
+        predictions: predictions table; those of versions before 0.2.0 lack `stimulus_seen`.
         sources: what the model reads of a trial.
     """
     rows = predictions[predictions["protocol"] == protocol["name"]]
     flags = []
     if protocol.get("disjoint") == "windows" and len(rows):
-        # Windows and folds are alike for all targets, and alike enough in all repetitions.
+        # Windows and folds are the same for all targets, and similar in all repetitions.
         first = rows[(rows[["target", "repetition"]] == rows[["target", "repetition"]].iloc[0]).all(axis=1)]
         fold, everyone = first["fold"].to_numpy(), np.arange(len(first))
         overlaps = np.zeros(len(first), dtype=bool)
@@ -381,7 +381,7 @@ def flags_of_rows(protocol: Mapping[str, Any], predictions: pd.DataFrame, source
     own = rows["stimulus_seen"]
     if (own == "person").any():
         flags.append(
-            f"{percent_of(own == 'person')} of the test windows show a stimulus that the person met in training "
+            f"{percent_of(own == 'person')} of the test windows show a stimulus that the subject saw in training "
             "(stimulus_disjoint_within_subject keeps them apart)"
         )
     if "media" in sources and (own != "no").any():
@@ -403,14 +403,14 @@ def percent_of(mask: pd.Series | np.ndarray) -> str:
 
 
 def natural_order(subjects: pd.Series) -> tuple[str, ...]:
-    """Distinct subjects, "10" after "9"."""
+    """Distinct subjects in natural order, "10" after "9"."""
     return tuple(sorted(set(subjects), key=lambda name: (name.rjust(12), name)))
 
 
 def _numbered_probabilities(predictions: pd.DataFrame, class_names: Mapping[str, Sequence[str]]) -> pd.DataFrame:
-    """The predictions with `probability_0, probability_1, ...` in place of columns named after classes.
+    """Rename the probability columns to `probability_0, probability_1, ...`.
 
-    Targets have classes of their own; a column of another target's class is empty.
+    Targets have their own classes; in the rows of a target the columns of further classes are NaN.
     """
     named = [column for column in predictions if column.startswith(_PROBABILITY)]
     numbered = np.full((len(predictions), max(map(len, class_names.values()), default=0)), np.nan)
@@ -447,7 +447,7 @@ def _recorded(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def band_order(bands: Sequence[str]) -> list[str]:
-    """Bands from low to high frequency; names that are not the usual ones come last."""
+    """Sort bands from low to high frequency; unknown names come last."""
     usual = {name: place for place, name in enumerate(_BANDS_BY_FREQUENCY)}
     return sorted(bands, key=lambda name: (usual.get(name, len(usual)), name))
 

@@ -1,4 +1,4 @@
-"""Numbers as a paper prints them: `reproductions/papers/*.csv`."""
+"""Numbers as printed in a paper: `keras_emotion/papers/*.csv`."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from keras_emotion.schema import InputError
 from keras_emotion.tables import reading_csv
 
 PAPER_COLUMNS = ("table", "dataset", "variant", "target", "metric", "value", "standard_deviation", "note")
-"""`value` and `standard_deviation` in percent; `note` says where the print is garbled or contradicts itself."""
+"""`value` and `standard_deviation` in percent; `note` marks printed values that are garbled or contradictory."""
 
 CLASSES_COLUMN = "n_classes"
-"""A last column of papers that print numbers of the same target with different label rules: the number of classes."""
+"""Optional last column, the number of classes, for papers that print a target with different label rules."""
 
 _KEYS = list(PAPER_COLUMNS[:5])
 
@@ -24,22 +24,22 @@ _KEYS = list(PAPER_COLUMNS[:5])
 def paper_numbers(
     path: Path | str, dataset: str | None = None, table: int | str | None = None, variant: str | None = None
 ) -> pd.DataFrame:
-    """The numbers of a paper, or some of them.
+    """Read the printed numbers of a paper, or some of them.
 
     Args:
-        path: csv file with the columns `PAPER_COLUMNS`, and `CLASSES_COLUMN` or not.
-        dataset: rows of this data set only (`"deap"`).
+        path: csv file with the columns `PAPER_COLUMNS`, and optionally `CLASSES_COLUMN`.
+        dataset: rows of this dataset only (`"deap"`).
         table: rows of this table of the paper only.
-        variant: rows of this line of a table only, as printed (`"With raw EEG signals"`).
+        variant: rows of this line of a table only, named as printed (`"With raw EEG signals"`).
 
     Returns:
         `PAPER_COLUMNS` and `CLASSES_COLUMN`, in the order of the file: `value` and `standard_deviation` float64 (NaN
-        where none is printed), the number of classes Int64 (missing in files without it), the others strings. No rows
-        where the paper has nothing of what is asked for.
+        where none is printed), the number of classes Int64 (missing in files without it), the others strings. Empty if
+        the paper prints no such numbers.
 
     Raises:
         InputError: the file is missing or cannot be parsed, has other columns, an empty field, an unknown metric,
-            the same number twice, a value that is no percentage, or a number of classes below 2.
+            the same number twice, a value outside 0 to 100, or a number of classes below 2.
     """
     path = Path(path)
     numbers = read_text_csv(path, "a csv of a paper's numbers")
@@ -70,11 +70,11 @@ def paper_numbers(
 
 
 def read_text_csv(path: Path, expected: str) -> pd.DataFrame:
-    """Read a csv file without a guess at types: all cells are strings.
+    """Read a csv file with all cells as strings.
 
     Args:
         path: the file.
-        expected: what it should hold, for the error.
+        expected: the expected content, for the error.
 
     Raises:
         InputError: the file is missing or cannot be parsed.
@@ -86,23 +86,23 @@ def read_text_csv(path: Path, expected: str) -> pd.DataFrame:
 
 
 def refuse_rows(path: Path, wrong: pd.Series, what: str) -> None:
-    """Refuse a csv file in which some rows are wrong.
+    """Refuse a csv file with invalid rows.
 
     Args:
         path: the file.
-        wrong: which rows.
-        what: what is wrong with them.
+        wrong: mask of the invalid rows.
+        what: the problem.
 
     Raises:
-        InputError: there are any; it names the line of the first.
+        InputError: there are invalid rows; the message names the line of the first.
     """
     if wrong.any():
-        # The first line of the file holds the names of the columns.
+        # Line 1 of the file is the header.
         raise InputError(f"{path}: line {wrong.argmax() + 2}: {what}")
 
 
 def numbers_of_classes(numbers: pd.DataFrame, n_classes: Mapping[str, int]) -> pd.DataFrame:
-    """The rows of a paper whose targets have as many classes as in a run.
+    """Rows of a paper whose targets have the same number of classes as in a run.
 
     Args:
         numbers: rows of `paper_numbers`.

@@ -1,4 +1,4 @@
-"""Figures as papers print them, drawn from one finished run, and the numbers in them as a table."""
+"""Figures of papers, drawn from a finished run, with their numbers as tables."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from keras_emotion.reports.numbers import BAND_ATTENTION, RunNumbers
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Drawing:
-    """One picture of a figure, and what is drawn in it.
+    """Picture of a figure, with its numbers.
 
     Args:
         picture: the picture.
         table: the numbers in it.
-        part: which part of the figure it is, where there are several; part of its file name.
+        part: name of the part of a figure with several pictures; part of the file name.
     """
 
     picture: Picture
@@ -38,16 +38,16 @@ class Drawing:
 
 
 def draw_subject_accuracies(numbers: RunNumbers, printed: pd.DataFrame | None, number: str) -> Drawing:
-    """The accuracy of each subject as bars, a panel for each protocol, and the paper's mean as a line.
+    """Draw the accuracy of each subject as bars, one panel for each protocol, and the printed mean as a line.
 
     Args:
-        numbers: what a run found.
-        printed: rows of `paper_numbers` of the same dataset, of which the first accuracy of a target counts; `None` for
+        numbers: scores of the run.
+        printed: rows of `paper_numbers` of the same dataset; the first accuracy of each target is used. `None` for
             none.
         number: number of the figure in the paper.
 
     Returns:
-        The picture, and of each bar `protocol`, `target`, `subject`, `accuracy`, `majority` (shares) and
+        The picture, and for each bar `protocol`, `target`, `subject`, `accuracy`, `majority` (shares) and
         `printed_mean` (percent; NaN where none is printed).
     """
     rows, lines = [], ""
@@ -56,7 +56,7 @@ def draw_subject_accuracies(numbers: RunNumbers, printed: pd.DataFrame | None, n
         mean = own["value"].iloc[0] if len(own) else np.nan
         if len(own):
             source = f"table {own['table'].iloc[0]}, {own['variant'].iloc[0]}"
-            lines = f"; lines of the same colour: mean over subjects as the paper prints it ({source})"
+            lines = f"; lines of the same colour: mean over subjects as printed in the paper ({source})"
         for protocol in numbers.protocols_of(target):
             accuracy = numbers.by_subject(protocol, target, "accuracy")
             majority = numbers.by_subject(protocol, target, "majority_accuracy")
@@ -68,7 +68,7 @@ def draw_subject_accuracies(numbers: RunNumbers, printed: pd.DataFrame | None, n
             f"{numbers.title_of_dataset}: accuracy of each subject, figure {number} of the paper",
             numbers.mark,
             f"Bars: mean over folds and repetitions of one subject{lines}. Black dashes: majority class of the "
-            f"training part. Scored by {numbers.scored_unit}. {_flags(numbers)}",
+            f"training set. Scored by {numbers.scored_unit}. {_flags(numbers)}",
             _subject_accuracies(table),
         )
     return Drawing(drawn, table)
@@ -108,15 +108,15 @@ def _subject_accuracies(table: pd.DataFrame) -> Figure:
 
 
 def draw_confusion_matrices(numbers: RunNumbers, number: str) -> Sequence[Drawing]:
-    """The confusion matrices of a run, a picture for each target with a panel for each protocol.
+    """Draw the confusion matrices of a run, one picture for each target with one panel for each protocol.
 
     Args:
-        numbers: what a run found.
+        numbers: scores of the run.
         number: number of the figure in the paper.
 
     Returns:
         The pictures, each with a row for each cell: `protocol`, `target`, `label`, `prediction`, `count`, `share` (of
-        the label; NaN of a class that is no label).
+        the label; NaN for a class without any label).
     """
     drawings = []
     for target in numbers.evaluated:
@@ -134,8 +134,8 @@ def draw_confusion_matrices(numbers: RunNumbers, number: str) -> Sequence[Drawin
                 f"figure{number}",
                 f"{numbers.title_of_dataset}: confusion matrix, {target}, figure {number} of the paper",
                 numbers.mark,
-                "Share of the windows of each label that were given each prediction; below it the number of windows, "
-                f"all subjects, folds and repetitions together. {_flags(numbers)}",
+                "Share of the windows of each label with each prediction, and their number; all subjects, folds and "
+                f"repetitions together. {_flags(numbers)}",
                 draw_confusions(numbers, target),
             )
         drawings.append(Drawing(drawn, table, target))
@@ -143,21 +143,21 @@ def draw_confusion_matrices(numbers: RunNumbers, number: str) -> Sequence[Drawin
 
 
 def draw_mean_band_attention(numbers: RunNumbers, results: pd.DataFrame, number: str, remarks: str) -> Drawing:
-    """Mean attention to each band, a panel for each target, and that of each trained network as a dot.
+    """Draw the mean attention to each band, one panel for each target, with a dot for each trained network.
 
     Args:
-        numbers: what a run found; its networks recorded their attention.
+        numbers: scores of a run with recorded band attention.
         results: the results table of the run.
         number: number of the figure in the paper.
-        remarks: what the caption says besides.
+        remarks: further sentences of the caption.
 
     Returns:
-        The picture, and of each network and band `protocol`, `target`, `subject`, `repetition`, `fold`, `band` and
+        The picture, and for each network and band `protocol`, `target`, `subject`, `repetition`, `fold`, `band` and
         `weight`, the mean over steps and test windows.
     """
     networks = results[results["metric"].str.startswith(BAND_ATTENTION)]
     networks = networks.assign(band=networks["metric"].str.removeprefix(BAND_ATTENTION), weight=networks["value"])
-    # Of the subjects that are compared, as the bars are.
+    # The evaluated subjects, as for the bars.
     keys = ["protocol", "target", "subject"]
     compared = pd.MultiIndex.from_frame(numbers.band_attention[keys].astype(str))
     networks = networks[pd.MultiIndex.from_frame(networks[keys].astype(str)).isin(compared)]
@@ -169,7 +169,7 @@ def draw_mean_band_attention(numbers: RunNumbers, results: pd.DataFrame, number:
             numbers.mark,
             "Bars: mean of the weights that the trained networks give each band, over the steps of a window, the test "
             "windows, the folds, and then the subjects; error bars: standard deviation over subjects. Dots: each "
-            f"trained network, one a fold, with means over steps and test windows. {remarks}",
+            f"trained network (one for each fold), mean over steps and test windows. {remarks}",
             draw_band_attention(numbers, networks),
         )
     return Drawing(drawn, networks)
@@ -178,16 +178,16 @@ def draw_mean_band_attention(numbers: RunNumbers, results: pd.DataFrame, number:
 def draw_electrode_grid(
     cells: Mapping[str, tuple[int, int]], shape: tuple[int, int], title: str, number: str
 ) -> Drawing:
-    """The electrodes in the cells of a grid.
+    """Draw electrodes in the cells of a grid.
 
     Args:
         cells: row and column of each electrode, from 0.
         shape: rows and columns of the grid.
-        title: what is shown.
+        title: title of the figure.
         number: number of the figure in the paper.
 
     Returns:
-        The picture, and of each electrode `electrode`, `row`, `column`.
+        The picture, and for each electrode `electrode`, `row`, `column`.
     """
     n_rows, n_columns = shape
     table = pd.DataFrame([(name, *place) for name, place in cells.items()], columns=["electrode", "row", "column"])

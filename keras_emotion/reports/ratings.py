@@ -1,4 +1,4 @@
-"""How well a network predicts ratings of people that it has not seen, as a table on the terminal."""
+"""Table of rating errors of a network on unseen subjects, for the terminal."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from keras_emotion.reports.numbers import SYNTHETIC_MARK
 
 
 def rating_table(scores: pd.DataFrame, title: str, is_synthetic: bool) -> Table:
-    """The scores that `keras_emotion.experiment.pretrain` gives, a line a target.
+    """Table of the scores of `keras_emotion.experiment.pretrain`, one line for each target.
 
     Args:
         scores: columns `target`, `root_mean_squared_error`, `mean_error`, `correlation`, `concordance`, `n_subjects`,
             `n_windows`.
-        title: what was predicted, on which data set.
-        is_synthetic: whether the data are synthetic, which is then said.
+        title: what was predicted, on which dataset.
+        is_synthetic: whether the data are synthetic; a warning is then added to the title.
     """
     mark = f" ({SYNTHETIC_MARK})" if is_synthetic else ""
     table = Table(title=f"{title}{mark}", box=rich.box.SIMPLE_HEAD, title_justify="left")

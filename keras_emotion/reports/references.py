@@ -1,4 +1,4 @@
-"""What others measured under protocols without leaks, on real data: lines that a report is read against."""
+"""Published accuracies under leakage-free protocols on real data, shown for comparison in reports."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ REFERENCE_COLUMNS = (
     "source",
     "remark",
 )
-"""`disjoint` and `scope` are the fields of `Protocol` that make a kind of protocol; `value` and `spread`, the standard
-deviation over subjects, are in percent."""
+"""`disjoint` and `scope` are the fields of `Protocol` that define the kind of protocol; `value` and `spread` (standard
+deviation over subjects) are in percent."""
 
 PUBLISHED = "published elsewhere, real data"
-"""Stands beside each such number."""
+"""Label of these numbers."""
 
 NO_COMPARISON = "this run is on synthetic data: no comparison"
 
@@ -53,7 +53,7 @@ def read_references(path: Path | str) -> pd.DataFrame:
 
     Raises:
         InputError: the file is missing or cannot be parsed, has other columns, an empty field, an unknown metric or
-            kind of protocol, the same value twice, a value that is no percentage, or a number of classes below 2.
+            kind of protocol, the same value twice, a value outside 0 to 100, or a number of classes below 2.
     """
     path = Path(path)
     table = read_text_csv(path, "a csv of reference values")
@@ -75,14 +75,14 @@ def read_references(path: Path | str) -> pd.DataFrame:
 
 
 def kind_of_protocol(protocol: Mapping[str, Any]) -> tuple[str, str] | None:
-    """What makes protocols comparable: what they keep apart, and whether subjects are trained on together.
+    """Kind of a protocol; protocols of the same kind are comparable.
 
     Args:
         protocol: its definition, as `Protocol.describe` gives it.
 
     Returns:
-        `disjoint` and `scope` as a csv of references has them; `None` for a protocol that chooses the epoch on the test
-        fold or fits on test rows, with which nothing here compares, and for definitions that lack a field.
+        `disjoint` and `scope` as in a csv of references; `None` for protocols that choose the epoch on the test fold or
+        fit on test rows, for which there are no references, and for definitions that lack a field.
     """
     if protocol.get("epoch_chosen_by") != "inner_validation" or protocol.get("fitted_on") != "training_rows":
         return None
@@ -92,7 +92,7 @@ def kind_of_protocol(protocol: Mapping[str, Any]) -> tuple[str, str] | None:
 
 
 def references_of(numbers: RunNumbers, references: pd.DataFrame | None) -> pd.DataFrame:
-    """The accuracies that stand beside those of a run: of its dataset, targets, classes and kinds of protocol.
+    """References for a run: those of its dataset, targets, numbers of classes and kinds of protocol.
 
     Args:
         numbers: what the run found.
@@ -114,11 +114,11 @@ def references_of(numbers: RunNumbers, references: pd.DataFrame | None) -> pd.Da
 
 
 def reference_notes(rows: pd.DataFrame, mark: str) -> Iterator[str]:
-    """The values with their sources, a line for each protocol and target.
+    """The values with their sources, one line for each protocol and target.
 
     Args:
         rows: of `references_of`.
-        mark: mark of synthetic data, or empty.
+        mark: warning of synthetic data, or empty.
     """
     for (protocol, target), own in rows.groupby(["protocol", "target"], sort=False):
         values = []
@@ -126,17 +126,17 @@ def reference_notes(rows: pd.DataFrame, mark: str) -> Iterator[str]:
             spread = "" if np.isnan(row.spread) else f" ± {row.spread:.1f}"
             remark = f"; {row.remark}" if row.remark else ""
             values.append(f"{row.method} {row.value:.1f}{spread} ({row.source}{remark})")
-        yield f"{PUBLISHED}, accuracy of {target} under protocols as {protocol}: {'; '.join(values)}"
+        yield f"{PUBLISHED}, accuracy of {target} under protocols like {protocol}: {'; '.join(values)}"
     if mark and len(rows):
         yield f"{PUBLISHED}: {NO_COMPARISON}"
 
 
 def reference_caption(rows: pd.DataFrame, mark: str) -> str:
-    """What a figure says of these lines, after its caption; empty where there are none.
+    """Sentence on these lines for the caption of a figure; empty if there are none.
 
     Args:
         rows: of `references_of`.
-        mark: mark of synthetic data, or empty.
+        mark: warning of synthetic data, or empty.
     """
     return f" Dashed: {PUBLISHED}{f' ({NO_COMPARISON})' if mark else ''}." if len(rows) else ""
 
@@ -156,7 +156,7 @@ def draw_references(axes: Any, rows: pd.DataFrame, protocol: str, target: str, p
 
 
 def reference_handles(rows: pd.DataFrame) -> list[Any]:
-    """The entry of a legend for these lines; none where there are no lines.
+    """Legend entry for these lines; empty if there are none.
 
     Args:
         rows: of `references_of`.

@@ -1,4 +1,4 @@
-"""A report to hand on: without the ids of subjects, without pictures of faces, without paths."""
+"""Report for sharing: pseudonymous subjects, no pictures of faces, no paths."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from keras_emotion.reports.report import Report, build_report, output_folder
 from keras_emotion.schema import InputError
 
 _PATH = re.compile(r"(?<![\w<:/])(?:[A-Za-z]:[\\/]|~?/)[\w.+-]+(?:[\\/][^\s,;:'\"<>()]+)+")
-"""A path with a folder in it, not a part of a word or an address."""
+"""A path with at least one folder, not part of a word or of a URL."""
 
 _KEPT_OF_ENVIRONMENT = ("started", "python", "packages", "backend", "keras_settings", "cpu", "n_cores", "gpu")
 _DROPPED_OF_DATA = ("subjects", "fingerprints", "system_files", "stimuli")
 
 
 class SharedRun(RunFolder):
-    """A run whose subjects are called S01, S02, ... in an order drawn anew, and that names no path and no command.
+    """Run with pseudonymous subjects (S01, S02, ... in random order), without paths and commands.
 
-    Only what a report reads is there; nothing is written to the folder of the run.
+    It has what a report reads; nothing is written to the folder of the run.
 
     Args:
         path: folder of a finished run.
@@ -36,7 +36,7 @@ class SharedRun(RunFolder):
         run = RunFolder(path)
         subjects = list(natural_order(run.predictions()["subject"].astype(str)))
         subjects += [str(name) for name in run.data.get("subjects", ()) if str(name) not in subjects]
-        # Drawn by the system: who has the data could else count.
+        # Random numbers of the operating system: a seeded order could be reproduced from the data.
         random.SystemRandom().shuffle(subjects)
         letter = next(one for one in "SPXYZQ" if not any(re.fullmatch(rf"{one}\d+", name) for name in subjects))
         self.pseudonyms = {name: f"{letter}{place:02d}" for place, name in enumerate(subjects, 1)}
@@ -46,27 +46,27 @@ class SharedRun(RunFolder):
 
     @property
     def config(self) -> dict[str, Any]:
-        """See `RunFolder`; without the subjects."""
+        """Configuration without the subjects."""
         config = super().config
         science = {name: value for name, value in config["science"].items() if name not in ("subjects", "sessions")}
         return {"identity": config["identity"], "science": self._cleaned(science), "data": self.data}
 
     @property
     def data(self) -> dict[str, Any]:
-        """See `RunFolder`; how many subjects there are, and not who."""
+        """Data with the number of subjects instead of their ids."""
         data = {name: value for name, value in super().data.items() if name not in _DROPPED_OF_DATA}
-        # A report asks for fingerprints; without ids there is nothing to tell them by.
+        # Required by reports; fingerprints are listed by subject ids, which are left out.
         return {**self._cleaned(data), "n_subjects": len(self.pseudonyms), "fingerprints": {}}
 
     @property
     def environment(self) -> dict[str, Any]:
-        """See `RunFolder`; versions and hardware."""
+        """Versions and hardware."""
         known = super().environment
         return self._cleaned({name: known[name] for name in _KEPT_OF_ENVIRONMENT if name in known})
 
     @property
     def summary(self) -> dict[str, Any]:
-        """See `RunFolder`."""
+        """Summary of the run with pseudonyms."""
         summary = super().summary
         for name in ("dropped_windows", "n_windows"):
             if name in summary:
@@ -78,24 +78,24 @@ class SharedRun(RunFolder):
         return self._cleaned(summary)
 
     def predictions(self) -> pd.DataFrame:
-        """See `RunFolder`."""
+        """Predictions with pseudonyms."""
         return self._renamed(super().predictions())
 
     def results(self) -> pd.DataFrame:
-        """See `RunFolder`."""
+        """Results with pseudonyms."""
         return self._renamed(super().results())
 
     def check_jobs(self) -> Jobs:
-        """See `RunFolder`.
+        """Check the records of the jobs.
 
         Raises:
-            InputError: some are damaged; a line about them would name a subject.
+            InputError: some records are damaged; a note about them would name a subject.
         """
         jobs = RunFolder(self.path).check_jobs()
         if jobs.damaged:
             raise InputError(
-                f"{self.path}: {len(jobs.damaged)} records are damaged; have them made again (--resume) before the "
-                "report is handed on"
+                f"{self.path}: {len(jobs.damaged)} records are damaged; repeat their jobs (--resume) before you "
+                "share the report"
             )
         return jobs
 
@@ -125,11 +125,11 @@ def share_report(
     differences: Sequence[str] = (),
     reference: str = "the paper",
 ) -> Report:
-    """Write a report that can be handed on: `report.html` and the figures made of its numbers.
+    """Write a report for sharing: `report.html` and the figures of its scores.
 
-    Subjects have names drawn anew; pictures that show faces or single trials, the command, environment variables and
-    paths are left out. Names of targets, classes and protocols stay, and the scores of each subject: whoever has the
-    data and the models can tell people by them.
+    Subjects get random pseudonyms; pictures that show faces or single trials, the command, environment variables and
+    paths are left out. Names of targets, classes and protocols and the scores of each subject stay: with the data and
+    the models, subjects can be identified by their scores.
 
     Args:
         folder: a finished run.
@@ -139,11 +139,13 @@ def share_report(
         reference: see `build_report`.
 
     Raises:
-        InputError: the run is not finished, the folder is that of the run, or something is left that names a subject
+        InputError: the run is not finished, `output` lies in its folder, or the page would still contain a subject id
             or a path.
     """
     if output.resolve().is_relative_to(folder.path.resolve()):
-        raise InputError(f"--share {output}: lies in the folder of the run; give another folder, to be handed on")
+        raise InputError(
+            f"--share {output}: lies in the folder of the run; expected a folder outside of it; give another folder"
+        )
     shared = SharedRun(folder.path)
     lines = shared.cleaned(differences)
     written = output_folder(output)
@@ -155,7 +157,7 @@ def share_report(
         what = f"the subject {ids[0]}" if ids else f"the path {_PATH.search(visible)[0]}"
         report.path.unlink()
         raise InputError(
-            f"{written.path}: the page would still name {what}; it was not kept; rename it in the data, or hand on "
+            f"{written.path}: the page would still contain {what} and was deleted; rename it in the data, or share "
             "the table alone (--latex)"
         )
     return report

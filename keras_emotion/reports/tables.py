@@ -1,4 +1,4 @@
-"""The tables of a report as plain rows, for the terminal and for the page alike."""
+"""Tables of a report as plain rows, for the terminal and the page."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
-import rich.box
-from rich.table import Table
-from rich.text import Text
 
 from keras_emotion.evaluation import POOL, PROTOCOLS, paired_subject_test
 from keras_emotion.evaluation.power import detectable_difference
@@ -23,24 +20,15 @@ _STIMULUS_PROTOCOLS = tuple(name for name, protocol in PROTOCOLS.items() if "sti
 
 K = TypeVar("K")
 
-FEW_COLUMNS = 3
-"""So many names of protocols fit beside each other in one line each."""
-
-_WIDE = 110
-"""Characters; on narrower terminals headings are broken, so that no number needs to be."""
-
-_LABEL_WIDTH, _COLUMN_WIDTH, _MARK_WIDTH = 28, 15, 12
-"""Characters that the columns of a table on a terminal take, the space between them included."""
-
 _MANY = 3
-"""So many subjects with a reason each are listed; of more, the first reason stands for all."""
+"""Most subjects whose reasons are listed one by one; for more, the first reason is given as an example."""
 
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """A number, and below it what says how far to trust it (an interval, the subjects' values)."""
+    """Number, with its uncertainty below it (an interval, or the value of each subject)."""
 
     value: str
     detail: str = ""
@@ -51,24 +39,22 @@ EMPTY = Cell("–")
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One line of the main table.
+    """Line of the main table.
 
     Args:
-        label: name of the score or of what it is read against.
-        cells: one by column of `MainTable.columns`.
-        is_reference: whether it is no score but what a score is read against.
-        is_published: whether others measured it, on real data.
+        label: name of the score or baseline.
+        cells: one for each of `MainTable.columns`.
+        is_reference: whether it is a baseline, and not a score.
     """
 
     label: str
     cells: tuple[Cell, ...]
     is_reference: bool = False
-    is_published: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """The lines of one target."""
+    """Lines of one target."""
 
     target: str
     heading: str
@@ -77,14 +63,16 @@ class Section:
 
 @dataclasses.dataclass(frozen=True)
 class MainTable:
-    """Paper and protocols side by side.
+    """Scores of the paper and of each protocol side by side.
 
     Args:
-        title: names reproduction and data set.
-        mark: mark of synthetic data, on every line; empty for real data.
-        columns: headings: the paper where it has numbers, then the protocols with the numbers of their flags.
-        sections: one a target.
-        notes: what has to be read with it, flags first.
+        title: names of dataset and reproduction.
+        mark: warning of synthetic data; empty for real data.
+        columns: headings: the paper if it prints numbers, then the protocols with the numbers of their flags.
+        sections: one for each target.
+        notes: all notes, flags first.
+        essential: the notes that affect the validity of the numbers: flags, properties of the data, missing subjects
+            and windows. They are always shown; the others are folded on the page and printed by `--full`.
     """
 
     title: str
@@ -92,6 +80,12 @@ class MainTable:
     columns: tuple[str, ...]
     sections: tuple[Section, ...]
     notes: tuple[str, ...]
+    essential: tuple[str, ...] = ()
+
+    @property
+    def folded(self) -> tuple[str, ...]:
+        """The notes that are not essential."""
+        return tuple(note for note in self.notes if note not in self.essential)
 
 
 def main_table(
@@ -101,15 +95,15 @@ def main_table(
     reference: str = "the paper",
     published: pd.DataFrame | None = None,
 ) -> MainTable:
-    """Put the main table together.
+    """Build the main table of a run.
 
     Args:
-        numbers: what the run found.
-        paper: rows of `paper_numbers`; those of other data sets, targets and numbers of classes are not used. Where
-            several rows hold a number of the same target and metric, the first counts.
-        reductions: how the run differs from `reference`, a line each.
+        numbers: scores of the run.
+        paper: rows of `paper_numbers`; those of other datasets, targets and numbers of classes are not used. Of
+            several rows with the same target and metric, the first is used.
+        reductions: how the run differs from `reference`, one line each.
         reference: what `reductions` compares with.
-        published: what others measured, rows of `references_of`; by default nothing.
+        published: published accuracies, rows of `references_of`; by default none.
     """
     printed = printed_numbers(numbers, paper)
     published = references_of(numbers, None) if published is None else published
@@ -121,9 +115,11 @@ def main_table(
         for target in numbers.evaluated
     )
     notes = [*flag_notes, *feature_notes(numbers)]
+    missing, of_stimuli = list(missing_notes(numbers)), list(stimulus_notes(numbers))
+    essential = (*notes, *of_stimuli, *missing)
     notes += [*reading_notes(numbers.scored_unit, numbers.evaluated, numbers.has_stimuli)]
     notes += rule_notes(numbers)
-    notes += stimulus_notes(numbers)
+    notes += of_stimuli
     notes += reference_notes(published, numbers.mark)
     if printed:
         sources = dict.fromkeys(f"table {row.table}, {row.variant}" for row in printed.values())
@@ -132,81 +128,28 @@ def main_table(
         for row in printed.values():
             remarks.get(row.note, []).append(f"{row.metric.replace('f1', 'F1')} of {row.target}")
         notes += [f"paper, {join(places)}: {remark}" for remark, places in remarks.items()]
-    notes += [f"differs from {reference}: {line}" for line in reductions]
-    notes += missing_notes(numbers)
+    notes += [difference_note(reference, line) for line in reductions]
+    notes += missing
     return MainTable(
         title=f"{numbers.title_of_dataset}, {numbers.name}",
         mark=numbers.mark,
         columns=(*(["paper"] if printed else []), *headings),
         sections=sections,
         notes=tuple(notes),
+        essential=essential,
     )
 
 
-def rendered(table: MainTable, width: int) -> Table:
-    """The main table for a terminal of `width` characters."""
-    title = f"{table.title} – {table.mark}" if table.mark else table.title
-    caption = "\n".join(table.notes)
-    shown = Table(
-        title=Text(title, style="bold"),
-        caption=Text(caption),
-        title_justify="left",
-        caption_justify="left",
-        box=rich.box.SIMPLE_HEAD,
-        caption_style="",
-    )
-    shown.add_column("", min_width=10, overflow="fold")
-    for heading in table.columns:
-        if width < _WIDE or len(table.columns) > FEW_COLUMNS:
-            heading = heading.replace("_", "_\n")
-        shown.add_column(Text(heading), justify="right", min_width=12, overflow="fold")
-    if table.mark:
-        shown.add_column("data", min_width=9)
-    # The title says what it means; a word on each line is enough that no line can be quoted without it.
-    mark = [Text("synthetic", style="yellow")] if table.mark else []
-    for section in table.sections:
-        shown.add_row(Text(section.heading, style="bold"), *[""] * len(table.columns), *mark)
-        for row in section.rows:
-            style = "dim" if row.is_reference else ""
-            label = Text(f"  {row.label}" if row.is_reference else row.label, style=style)
-            own_mark = [Text("real")] if mark and row.is_published else mark
-            shown.add_row(label, *(_text(cell, style) for cell in row.cells), *own_mark)
-        shown.add_section()
-    return shown
-
-
-def parts_for_width(table: MainTable, width: int) -> list[MainTable]:
-    """A table of many columns as several of few, for terminals; the notes stand below the last.
-
-    Args:
-        table: the table.
-        width: of the terminal, characters.
-    """
-    for_numbers = width - _LABEL_WIDTH - (_MARK_WIDTH if table.mark else 0)
-    most = max(1, for_numbers // _COLUMN_WIDTH)
-    starts = range(0, len(table.columns), most)
-    parts = []
-    for start in starts:
-        own = slice(start, start + most)
-        sections = [
-            dataclasses.replace(
-                section, rows=tuple(dataclasses.replace(row, cells=row.cells[own]) for row in section.rows)
-            )
-            for section in table.sections
-        ]
-        notes = table.notes if start == starts[-1] else ()
-        title = table.title if start == 0 else f"{table.title}, continued"
-        parts.append(
-            dataclasses.replace(table, title=title, columns=table.columns[own], sections=tuple(sections), notes=notes)
-        )
-    return parts
+def difference_note(reference: str, line: str) -> str:
+    """Note on a difference of a run from its reference."""
+    return f"differs from {reference}: {line}"
 
 
 def gap_sentence(numbers: RunNumbers) -> str:
-    """What the difference between a flawed protocol and an honest one means, in a sentence on this run."""
+    """Sentence on the accuracies of a run under a flawed and a leakage-free protocol."""
     flawed = [name for name, protocol in numbers.protocols.items() if protocol["flags"]]
     clean = [name for name, protocol in numbers.protocols.items() if not protocol["flags"]]
-    # Across subjects everything is harder: only protocols of one scope differ by their flaws alone.
+    # Subject-independent protocols are harder: only protocols of the same scope differ in their flaws alone.
     pairs = [
         (first, second)
         for first in flawed
@@ -217,7 +160,7 @@ def gap_sentence(numbers: RunNumbers) -> str:
     mark = f" ({numbers.mark})" if numbers.mark else ""
     if not pairs:
         if not clean:
-            return f"No protocol of this run keeps training and test apart: {_flags(numbers, flawed[0])}{mark}."
+            return f"No protocol of this run separates training and test sets: {_flags(numbers, flawed[0])}{mark}."
         levels = join(_level(numbers, clean[0], target) for target in numbers.evaluated)
         return f"Under {clean[0]}, {levels}{mark}."
     first, second = pairs[0]
@@ -230,7 +173,7 @@ def gap_sentence(numbers: RunNumbers) -> str:
         tested = "" if np.isnan(p_value) else f", paired t-test {shown_p_value(p_value)}"
         points = detectable_difference(after - before)
         if p_value >= 0.05 and not np.isnan(points):
-            tested += f", which finds {percent(points)} points with 80 % power"
+            tested += f", 80 % power for {percent(points)} points"
         changes.append(
             f"from {percent(before.mean())} to {percent(after.mean())} % for {target} "
             f"(lower in {int((after < before).sum())} of {count_of_subjects(len(after))}{tested})"
@@ -241,36 +184,36 @@ def gap_sentence(numbers: RunNumbers) -> str:
         f"the difference in {join(lost)} comes from the protocol ({_flags(numbers, first)}), "
         "not from emotion recognised"
         if lost
-        else "a difference that these subjects cannot tell from none"
+        else "the difference is not significant for these subjects"
     )
     levels = join(_level(numbers, second, target) for target in numbers.evaluated)
     return f"From {first} to {second}, accuracy goes {join(changes)}: {meaning}. Under {second}, {levels}{mark}."
 
 
 def shown_score(metric: str, value: float) -> str:
-    """A share in percent with one digit; kappa, which is no share, with two; a dash where it is not defined."""
+    """Format a share in percent with one digit, kappa with two digits, and undefined values as a dash."""
     if np.isnan(value):
         return EMPTY.value
     return f"{value:.2f}" if metric == "cohen_kappa" else percent(value)
 
 
 def shown_p_value(p_value: float) -> str:
-    """A p-value with three digits: `p = 0.012`, `p < 0.001`; `no p` where there is none."""
+    """Format a p-value with three digits: `p = 0.012`, `p < 0.001`; `no p` for NaN."""
     if np.isnan(p_value):
         return "no p"
     return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
 
 
 def percent(value: float) -> str:
-    """A share in percent with one digit."""
+    """Format a share in percent with one digit."""
     return f"{100 * value:.1f}"
 
 
 def numbered_flags(protocols: Mapping[K, Mapping[str, Any]]) -> tuple[dict[K, str], list[str]]:
-    """Numbers of the flags of each protocol, to stand beside its name; and the notes that explain them.
+    """Number the flags of protocols: superscripts for the name of each protocol, and the notes that explain them.
 
     Args:
-        protocols: definitions of the protocols, by anything.
+        protocols: definitions of the protocols, by any key.
     """
     flags = list(dict.fromkeys(flag for protocol in protocols.values() for flag in protocol["flags"]))
     numbers = {flag: str(place).translate(_SUPERSCRIPTS) for place, flag in enumerate(flags, start=1)}
@@ -281,12 +224,12 @@ def numbered_flags(protocols: Mapping[K, Mapping[str, Any]]) -> tuple[dict[K, st
 def target_section(
     columns: Sequence[tuple[RunNumbers, str]], target: str, printed: Mapping[tuple[str, str], pd.Series]
 ) -> Section:
-    """The lines of one target.
+    """Build the lines of one target.
 
     Args:
-        columns: run and name of the protocol of each column; runs that have the target have the same subjects of it.
+        columns: run and name of the protocol of each column; the runs have the same subjects of the target.
         target: the target.
-        printed: the paper's rows by target and metric; where there are any, a column of them comes first.
+        printed: rows of the paper by target and metric; if there are any, the first column shows them.
     """
     one = next(numbers for numbers, _ in columns if target in numbers.evaluated)
     subjects, names = one.evaluated[target], one.class_names[target]
@@ -339,7 +282,7 @@ def target_section(
         Row("detectable difference", (*([Cell("")] if has_paper else []), *detectable), is_reference=True),
         score("balanced_accuracy", "balanced accuracy"),
         score("f1", f"F1{positive}"),
-        # Of several classes the mean over classes is the F1 already.
+        # For several classes, F1 is already the mean over classes.
         *(f1_of_classes if is_binary else []),
         score("cohen_kappa", "Cohen's kappa"),
         *([score("roc_auc", "area under ROC")] if has_areas else []),
@@ -350,11 +293,11 @@ def target_section(
 
 
 def with_references(section: Section, numbers: RunNumbers, published: pd.DataFrame, has_paper: bool) -> Section:
-    """A section with the range of what others measured, below the lines that an accuracy is read against.
+    """Add the range of published accuracies to a section, below the baselines of the accuracy.
 
     Args:
         section: the lines of a target.
-        numbers: of the run.
+        numbers: scores of the run.
         published: rows of `references_of`.
         has_paper: whether the first column is the paper's.
     """
@@ -368,12 +311,12 @@ def with_references(section: Section, numbers: RunNumbers, published: pd.DataFra
         count = f"{len(values)} result{'' if len(values) == 1 else 's'}"
         cells.append(Cell(shown, count) if len(values) else EMPTY)
     place = next(number for number, row in enumerate(section.rows) if not row.is_reference and number)
-    line = Row(PUBLISHED, tuple(cells), is_reference=True, is_published=True)
+    line = Row(PUBLISHED, tuple(cells), is_reference=True)
     return dataclasses.replace(section, rows=(*section.rows[:place], line, *section.rows[place:]))
 
 
 def _is_told(metric: str, numbers: RunNumbers, protocol: str, target: str) -> bool:
-    """Whether a line is worth printing: that of the trial only where trials are in training and test."""
+    """Whether a baseline is shown: that of the trial only if training and test sets share trials."""
     row = numbers.overall(protocol, target, metric)
     if row is None or metric != "knows_trial_accuracy":
         return row is not None
@@ -387,7 +330,7 @@ def _chance_p_value(row: pd.Series) -> str:
 
 
 def _detectable_cell(row: pd.Series) -> Cell:
-    """The detectable difference over subjects, and below it the one over their trials."""
+    """Detectable difference over subjects, and below it over their trials."""
     shown = [
         (row["detectable_over_subjects"], "{} points"),
         (row["detectable_over_trials"], "{} over trials"),
@@ -413,10 +356,9 @@ def _score_cell(numbers: RunNumbers, protocol: str, target: str, metric: str) ->
 
 
 def printed_numbers(numbers: RunNumbers, paper: pd.DataFrame | None) -> dict[tuple[str, str], pd.Series]:
-    """The paper's row by `(target, metric)`.
+    """Row of the paper by `(target, metric)`.
 
-    A first table that prints means alone is completed by the standard deviation that a later table prints beside the
-    same mean.
+    If the first table prints no standard deviation, that of a later table with the same mean is used.
     """
     if paper is None:
         return {}
@@ -433,72 +375,73 @@ def printed_numbers(numbers: RunNumbers, paper: pd.DataFrame | None) -> dict[tup
 
 
 def reading_notes(scored_unit: str, evaluated: Mapping[str, Sequence[str]], has_stimuli: bool = False) -> Iterator[str]:
-    """How the numbers are to be read.
+    """Notes on how to read the numbers.
 
     Args:
-        scored_unit: what is scored.
+        scored_unit: the scored unit, window or trial.
         evaluated: subjects by target.
-        has_stimuli: whether the table has a line for what knowing the stimulus is worth.
+        has_stimuli: whether the table has the baseline of the stimulus.
     """
-    yield f"all but kappa in percent; scored by {scored_unit}, the folds of a repetition pooled"
+    yield f"in percent, except kappa; scored by {scored_unit}, the folds of a repetition pooled"
     few = {target: names for target, names in evaluated.items() if len(names) < ENOUGH_SUBJECTS}
     if len(few) < len(evaluated):
         yield "mean ± standard deviation over subjects; in brackets a 95 % bootstrap interval over subjects"
     for target, names in few.items():
         yield (
-            f"{target}: {count_of_subjects(len(names))}, fewer than the {ENOUGH_SUBJECTS} that an interval over "
-            f"subjects needs; below each mean the values of {_subject_names(names)}"
+            f"{target}: {count_of_subjects(len(names))}, too few for an interval over subjects (expected "
+            f"{ENOUGH_SUBJECTS} or more); below each mean the values of {_subject_names(names)}"
         )
     if has_stimuli:
         yield (
-            "knows the stimulus: each test row predicted as the commonest label that training gives to its stimulus, "
-            "the commonest of all where the stimulus is new, without any signal; knows the trial: as that, and right "
-            "where other windows of the trial are in training"
+            "knows the stimulus: each test row predicted as the most frequent label of its stimulus in the training "
+            "set (for a new stimulus: of all stimuli), without any signal; knows the trial: the same, and always right "
+            "if the training set holds other windows of the trial"
         )
     yield (
-        "majority class of training: each fold's test part predicted as its training part's commonest class; "
-        "best constant on test: a bound, chosen with the test labels"
+        "majority class of training: the test set of each fold predicted as the most frequent class of its training "
+        "set; best constant on test: an upper bound, chosen with the test labels"
     )
     yield (
-        f"chance: these predictions against labels exchanged between the stimuli of a subject ({N_PERMUTATIONS} times; "
-        "alike for all subjects where these are trained on together; all labels of a stimulus together); "
+        f"chance: label permutation of the test set, {N_PERMUTATIONS} times between the stimuli of a subject (the same "
+        "for all subjects if one model is trained on all of them), with all labels of a stimulus together; "
         f"p = (1 + permutations that reach the accuracy) / {N_PERMUTATIONS + 1}; fewer than 200 distinct labelings are "
-        "all enumerated, and fewer than 20 give no p. One run in twenty at chance falls outside the band. What "
-        "training on shuffled labels scores under a leaking protocol is higher: see the leak audit"
+        "all enumerated, fewer than 20 give no p. One run in twenty at chance falls outside the band. Models trained "
+        "on permuted labels score higher under a leaking protocol: see the leak audit"
     )
     yield (
-        "detectable difference: true difference from chance that these data show with a power of 80 % at alpha 0.05, "
-        "by a t-test over subjects (from their spread), and for these very subjects over trials (from the width of the "
-        "chance band); an accuracy at chance rules out no smaller one (keras-emotion plan)"
+        "detectable difference: true difference from chance that is detected with a power of 80 % at alpha 0.05, by a "
+        "t-test over subjects (from their spread), and over the trials of these subjects (from the width of the chance "
+        "band); an accuracy at chance does not exclude a smaller difference (keras-emotion plan)"
     )
 
 
 def feature_notes(numbers: RunNumbers) -> Iterator[str]:
-    """What the features of a run mean for its numbers, under all protocols."""
+    """Notes on limitations of the features, which affect all protocols."""
     for flag in numbers.feature_flags:
         yield f"⚑ features: {flag}"
 
 
 def rule_notes(numbers: RunNumbers) -> Iterator[str]:
-    """Which ratings the classes stand for; nothing of targets that are classes in the data."""
+    """Notes on the label rules of ratings; none for targets that are classes in the data."""
     for target, rule in numbers.label_rules.items():
         if not rule.startswith("classes("):
             yield f"{target}: {join(list(numbers.class_names[target]))} by the label rule {rule} of the ratings"
 
 
 def stimulus_notes(numbers: RunNumbers) -> Iterator[str]:
-    """What the stimuli of a run mean for its numbers."""
+    """Notes on targets that the stimulus determines."""
     kept = numbers.keeping_stimuli_apart
     apart = f"in this run {join(kept)}" if kept else "none in this run"
     for target in numbers.labels_of_stimuli:
         yield (
-            f"{target}: the label is a property of the stimulus, so that knowing the stimulus is knowing the label; "
-            f"only protocols that keep stimuli apart judge here: {apart} ({', '.join(_STIMULUS_PROTOCOLS)} always do)"
+            f"{target}: the label is a property of the stimulus, so that the stimulus determines the label; only "
+            f"stimulus-disjoint protocols test emotion recognition: {apart} ({', '.join(_STIMULUS_PROTOCOLS)} always "
+            "are)"
         )
 
 
 def missing_notes(numbers: RunNumbers) -> Iterator[str]:
-    """Who and what is not in the table, and why."""
+    """Notes on missing subjects, windows, channels and records, with reasons."""
     for target in numbers.targets:
         if target not in numbers.evaluated:
             yield f"{target}: not evaluable for any subject under all protocols"
@@ -510,7 +453,7 @@ def missing_notes(numbers: RunNumbers) -> Iterator[str]:
         if first.subject == POOL:
             yield f"not evaluable: {target}, all subjects together, {protocol}: {first.reason}"
             continue
-        # One of them is enough to tell what is wrong with many.
+        # For many subjects, one reason is given as an example.
         reason = f"for example {first.reason}" if len(group) > _MANY else "; ".join(one.reason for one in group)
         names = ", ".join(one.subject for one in group)
         plural = "s" if len(group) > 1 else ""
@@ -537,23 +480,23 @@ def _level(numbers: RunNumbers, protocol: str, target: str) -> str:
 
 
 def _shown_by_these_data(row: pd.Series) -> str:
-    """What "at chance" leaves open: the differences that these data would have shown."""
+    """The differences from chance that these data would have detected."""
     shown = [
         f"{percent(row[f'detectable_over_{sample}'])} points over {sample}"
         for sample in ("subjects", "trials")
         if not np.isnan(row[f"detectable_over_{sample}"])
     ]
-    return f"; with 80 % power these data show a difference of {join(shown)}" if shown else ""
+    return f"; these data detect a difference of {join(shown)} with 80 % power" if shown else ""
 
 
 def _flags(numbers: RunNumbers, protocol: str) -> str:
-    """The flags of a protocol; what is assumed of a paper makes no difference between protocols."""
+    """Flags of a protocol, without its assumptions on the paper, which make no difference between protocols."""
     definition = numbers.protocols[protocol]
     return "; ".join(flag for flag in definition["flags"] if flag != definition.get("assumed"))
 
 
 def count_of_subjects(count: int) -> str:
-    """A number of subjects in words: `1 subject`."""
+    """Format a number of subjects: `1 subject`, `3 subjects`."""
     return f"{count} subject{'' if count == 1 else 's'}"
 
 
@@ -562,13 +505,6 @@ def _subject_names(names: Sequence[str]) -> str:
 
 
 def join(parts: Iterable[str]) -> str:
-    """An enumeration: `a, b and c`."""
+    """Join words to an enumeration: `a, b and c`."""
     parts = list(parts)
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-
-
-def _text(cell: Cell, style: str) -> Text:
-    text = Text(cell.value, style=style)
-    if cell.detail:
-        text.append(f"\n{cell.detail}", style="dim")
-    return text

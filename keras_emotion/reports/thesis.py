@@ -1,4 +1,4 @@
-"""A finished run as text for a thesis or a paper: the methods paragraph, and its table for LaTeX."""
+"""Text of a finished run for a thesis or a paper: methods paragraph and LaTeX table."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from keras_emotion.reports.tables import MainTable, join
 
 _PARTS = {
     "windows": "windows",
-    "overlapping_windows": "windows (those that overlap in time kept together)",
+    "overlapping_windows": "windows (overlapping windows stay in one fold)",
     "trials": "trials",
     "sessions": "sessions",
     "stimuli": "stimuli",
     "subjects": "subjects",
     "subjects_and_stimuli": "subjects and stimuli",
-    "predefined": "parts of the split that comes with the data",
+    "predefined": "parts of the predefined split of the dataset",
 }
 _SCOPES = {
     "within_subject": "for each subject alone",
@@ -26,11 +26,11 @@ _SCOPES = {
     "across_subjects": "for all subjects together",
 }
 _CHOSEN_BY = {
-    "inner_validation": "on a validation part of the training data",
+    "inner_validation": "on a validation set taken from the training data",
     "test_fold": "on the test fold itself",
-    "last_epoch": "not at all: the weights of the last epoch were kept",
+    "last_epoch": "in advance: the weights of the last epoch were kept",
 }
-_FITTED_ON = {"training_rows": "the training rows", "all_rows": "all rows, those of the test too"}
+_FITTED_ON = {"training_rows": "the training rows", "all_rows": "all rows, including those of the test set"}
 _PACKAGES = ("keras_emotion", "tensorflow", "keras", "jax", "mne", "scikit-learn", "scipy", "numpy")
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -56,12 +56,11 @@ _LATEX = {
 def methods_text(folder: RunFolder, differences: Sequence[str] = (), reference: str = "the paper") -> str:
     """Write the methods paragraph of a run: data, features, protocol, training, statistics, versions.
 
-    All of it comes from what the run has recorded. What it does not know, such as why a protocol was chosen, is left to
-    the author.
+    It is generated from the records of the run. Reasons, such as why a protocol was chosen, are left to the author.
 
     Args:
         folder: a finished run.
-        differences: what it differs in from `reference`, a line each.
+        differences: differences of the run from `reference`, one line each.
         reference: what `differences` compares with.
 
     Raises:
@@ -84,7 +83,7 @@ def methods_text(folder: RunFolder, differences: Sequence[str] = (), reference: 
 
 
 def latex_table(table: MainTable, label: str = "tab:results") -> str:
-    """Write a table for LaTeX, with the package booktabs; what has to be read with it stands below.
+    """Write a table for LaTeX (package booktabs), with its notes below it.
 
     Args:
         table: the table.
@@ -116,7 +115,7 @@ def latex_table(table: MainTable, label: str = "tab:results") -> str:
 
 
 def _cell(value: str, detail: str) -> str:
-    # A detail is an interval or the values of few subjects, which would make the table too wide beside the number.
+    # A detail is an interval, or the values of each subject.
     return _escaped(value) if not detail else _escaped(f"{value} ({' '.join(detail.split())})")
 
 
@@ -152,7 +151,7 @@ def _of_data(folder: RunFolder, numbers: RunNumbers, science: Mapping[str, Any])
         text += f" {n_dropped:,} further windows were left out ({'; '.join(reasons)})."
     n_left_out = len({(one.target, one.subject) for one in numbers.not_evaluated})
     if n_left_out:
-        text += f" {n_left_out} times a subject could not be evaluated for a target and was left out."
+        text += f" Subjects that could not be evaluated for a target were left out ({n_left_out} in total)."
     return text
 
 
@@ -175,7 +174,7 @@ def _of_model(folder: RunFolder, science: Mapping[str, Any]) -> str:
         if isinstance(part, Mapping):
             text += f" {name.replace('_', ' ').capitalize()}: {', '.join(_told(part))}."
     if (folder.results()["metric"] == FITTED_WINDOWS).any():
-        return f"{text} It has no epochs: it was fitted once a fold."
+        return f"{text} It has no epochs: it was fitted once for each fold."
     return (
         f"{text} It was trained by Adam with a learning rate of {_shown(training['learning_rate'])}, in batches of "
         f"{training['batch_size']}, for at most {training['epochs']} epochs, in {training['precision']}."
@@ -183,7 +182,7 @@ def _of_model(folder: RunFolder, science: Mapping[str, Any]) -> str:
 
 
 def _told(fields: Mapping[str, Any]) -> list[str]:
-    """Fields in words; those that are not set are left out."""
+    """Fields in words; unset ones are left out."""
     left_out = ("kind", "code_version")
     return [
         f"{name.replace('_', ' ')} {_shown(value)}"
@@ -198,7 +197,7 @@ def _of_protocol(numbers: RunNumbers, name: str) -> str:
     repeated = f", repeated {n_repetitions} times with other folds" if n_repetitions > 1 else ""
     text = (
         f"Under {name}, there were {n_folds} folds {_SCOPES[protocol['scope']]}{repeated}; training, validation and "
-        f"test parts shared no {_PARTS[protocol['disjoint']]}, scaling and selection were fitted on "
+        f"test sets shared no {_PARTS[protocol['disjoint']]}, scaling and selection were fitted on "
         f"{_FITTED_ON[protocol['fitted_on']]}, and the epoch was chosen {_CHOSEN_BY[protocol['epoch_chosen_by']]}."
     )
     if protocol["flags"]:
@@ -220,8 +219,8 @@ def _of_statistics(numbers: RunNumbers) -> str:
     )
     if numbers.has_stimuli:
         text += (
-            " As a baseline without any signal, each test row was predicted as the commonest label that the training "
-            "part gives to its stimulus."
+            " As a baseline without any signal, each test row was predicted as the most frequent label of its "
+            "stimulus in the training set."
         )
     return text
 
@@ -241,7 +240,7 @@ def _of_versions(folder: RunFolder, science: Mapping[str, Any]) -> str:
 
 
 def _found(value: Any, names: Sequence[str]) -> Iterator[tuple[str, Any]]:
-    """The first value of each name in nested mappings, from the inside of later ones outwards."""
+    """Values of the given names in nested mappings, innermost and last ones first."""
     if isinstance(value, Mapping):
         for inner in reversed(list(value.values())):
             yield from _found(inner, names)

@@ -1,4 +1,4 @@
-"""The picture of a prediction: probability over time, what the network attended to, and the face at its times."""
+"""Figure of a prediction: probabilities over time, band attention, and faces."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from keras_emotion.reports.networks import LooksPanel
 _WIDTH_INCHES = 9.0
 
 _FACE_INCHES = 0.45
-"""Of a face, so that sixteen of them stand side by side."""
+"""Width of a face, so that sixteen fit side by side."""
 
 
 def draw_timeline(
@@ -29,17 +29,17 @@ def draw_timeline(
     faces: tuple[np.ndarray, np.ndarray] | None = None,
     below: LooksPanel | None = None,
 ) -> bytes:
-    """A PNG file of 150 dpi without date or software.
+    """Draw a prediction as a PNG file of 150 dpi without date or software.
 
     Args:
-        table: one row a window: `start_seconds`, `stop_seconds` and `probability_<class>` columns. Of two classes the
-            second is drawn, of more all. Where there is no window, or one without a probability, nothing is.
-        title: what was applied to what.
-        warning: why the numbers mean nothing; stands under the title.
+        table: one row for each window: `start_seconds`, `stop_seconds` and `probability_<class>` columns. Of two
+            classes the second is drawn, of more all. Gaps and windows without a probability stay empty.
+        title: model and recording.
+        warning: why the numbers are meaningless; shown below the title.
         bands: names of the bands.
         band_attention: `(windows, bands)`, each weight between 0 and 1.
         faces: `(times,)` seconds and `(times, size, size, 3)` uint8 pictures.
-        below: where a network looked, drawn below.
+        below: panel of the frames that the network selected.
     """
     names = [column for column in table if column.startswith("probability_")]
     shown = names[1:] if len(names) == 2 else names
@@ -60,7 +60,7 @@ def draw_timeline(
         for axes, (part, _) in zip(panels, parts, strict=True):
             if part == "probability":
                 for place, name in enumerate(shown):
-                    # Of more classes than colours, the further ones are dashed.
+                    # Further classes than there are colours are dashed.
                     line = {
                         "color": COLOURS[(place + 2) % len(COLOURS)],
                         "linestyle": "-:"[place // len(COLOURS) % 2],
@@ -83,7 +83,7 @@ def draw_timeline(
                 if len(shown) > 1:
                     axes.legend(ncols=min(len(shown), 6), loc="upper right")
             elif part == "attention":
-                # From 0 on: the colours of two recordings can be compared.
+                # From 0 to 1, so that the colours of two recordings are comparable.
                 shown_bands = _with_gaps(band_attention, rows).T
                 image = axes.pcolormesh(
                     edges, np.arange(len(bands) + 1), shown_bands, vmin=0, vmax=1, cmap="viridis", rasterized=True
@@ -106,7 +106,7 @@ def draw_timeline(
 
 
 def _edges(starts: np.ndarray, stops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Edges of what is drawn side by side, and which window each is of; -1 for what lies between two of them."""
+    """Edges of the drawn intervals, and the window of each interval; -1 for gaps between windows."""
     has_gap = starts[1:] - stops[:-1] > 1e-6
     after = np.flatnonzero(has_gap)
     edges = np.append(np.insert(starts, after + 1, stops[after]), stops[-1])

@@ -1,7 +1,7 @@
-"""From a signal to features: filters, windows, baseline, entropy, band power, connectivity, grids, images, eyes.
+"""Signal processing: filters, windows, baseline, entropy, band power, connectivity, grids, images, eye features.
 
-NumPy, SciPy and PyWavelets only. Every function takes all channels (and trials) at once, keeps float32 as float32 and
-every other dtype as float64, and has time on the last axis of what it reads.
+It uses NumPy, SciPy and PyWavelets only. Every function processes all channels (and trials) at once, keeps float32 and
+converts every other dtype to float64, and has time on the last axis of its input.
 """
 
 from keras_emotion.signals.bands import PRIOR_DFCN_BANDS, PUBLISHED_BANDS, THREE_FACRNN_BANDS, Bands, check_bands

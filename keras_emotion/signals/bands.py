@@ -1,4 +1,4 @@
-"""Frequency bands: a mapping from the name of a band to its two edges in Hz, in the order of the band axis."""
+"""Frequency bands: mappings from band names to edges in Hz, in the order of the band axis."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ Bands = Mapping[str, tuple[float, float]]
 THREE_FACRNN_BANDS: Bands = {"theta": (4.0, 7.0), "alpha": (8.0, 13.0), "beta": (14.0, 30.0), "gamma": (31.0, 50.0)}
 """Bands of 3FACRNN [1], section 2.2.1.
 
-DEAP's preprocessed files were band-passed 4-45 Hz by their authors, so that above 45 Hz the gamma band holds the
-roll-off of that filter only; the edges of the paper are kept.
+DEAP's preprocessed files were band-passed 4-45 Hz by their authors, so above 45 Hz the gamma band contains only the
+roll-off of that filter; the edges of the paper are kept.
 
 References:
     [1] Du et al., Attention-based 3D convolutional recurrent neural network model for multimodal emotion recognition,
@@ -25,8 +25,8 @@ PRIOR_DFCN_BANDS: Bands = {
     "beta": (12.0, 30.0),
     "gamma": (30.0, 45.0),
 }
-"""Bands of the prior-driven brain networks [1], section 3, two of which overlap. Gamma is printed as "30+ Hz"; it ends
-here where DEAP's preprocessed files do.
+"""Bands of the prior-driven brain networks [1], section 3, two of which overlap. Gamma is printed as "30+ Hz"; here it
+ends at the upper limit of DEAP's preprocessed files.
 
 References:
     [1] Zheng, Shao, Zhang, Zhu, Prior-driven dynamic brain networks for multi-modal emotion recognition, MICCAI 2023.
@@ -52,19 +52,19 @@ PUBLISHED_BANDS: Mapping[str, Bands] = {
         "gamma": (30.0, 50.0),
     },
 }
-"""Band edges that published code filters with: `"4d-crnn"` its DEAP script, `"4d-crnn-seed"` its SEED script,
-`"torcheeg"` and `"libeer"` the defaults of the two libraries. `CONVENTIONS` has the rest of each convention."""
+"""Band edges of published code: `"4d-crnn"` of its DEAP script, `"4d-crnn-seed"` of its SEED script, `"torcheeg"` and
+`"libeer"` the defaults of the two libraries. `CONVENTIONS` has the rest of each convention."""
 
 
 def check_bands(bands: Bands, sampling_rate_hz: float) -> None:
-    """Refuse bands that no band-pass filter can have at this rate.
+    """Refuse bands that are invalid for a band-pass filter at this rate.
 
     Args:
         bands: `{name: (low_hz, high_hz)}`, at least one.
-        sampling_rate_hz: samples a second.
+        sampling_rate_hz: samples per second.
 
     Raises:
-        ValueError: there is no band, or a band without `0 < low_hz < high_hz < sampling_rate_hz / 2`.
+        ValueError: there is no band, or a band violates `0 < low_hz < high_hz < sampling_rate_hz / 2`.
 
     Example:
         >>> check_bands({"alpha": (8, 13)}, sampling_rate_hz=128)

@@ -1,4 +1,4 @@
-"""Removal of the baseline waveform that precedes the stimulus."""
+"""Remove the baseline waveform that precedes the stimulus."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from keras_emotion.signals.windows import sample_count, windows
 
 
 def baseline_samples(n_samples: int, sampling_rate_hz: float, baseline_seconds: float) -> int:
-    """Number of samples before the onset of the stimulus, checked against the length of the signal.
+    """Return the number of samples before stimulus onset, checked against the length of the signal.
 
     Args:
         n_samples: length of the whole signal, baseline included.
-        sampling_rate_hz: samples a second.
-        baseline_seconds: seconds before the onset, a whole number of samples, 0 or more.
+        sampling_rate_hz: samples per second.
+        baseline_seconds: seconds before stimulus onset, a whole number of samples, 0 or more.
 
     Raises:
-        ValueError: the baseline is negative, no whole number of samples, or leaves nothing after the onset.
+        ValueError: the baseline is negative, not a whole number of samples, or leaves no samples after stimulus onset.
 
     Example:
         >>> baseline_samples(8064, sampling_rate_hz=128, baseline_seconds=3)
@@ -35,30 +35,30 @@ def baseline_samples(n_samples: int, sampling_rate_hz: float, baseline_seconds: 
 def remove_baseline(
     signal: np.ndarray, sampling_rate_hz: float, baseline_seconds: float, segment_seconds: float = 1.0
 ) -> np.ndarray:
-    """Subtract the mean baseline segment, a waveform for each channel, from every segment of the signal (Yang [1]).
+    """Subtract the mean baseline segment, one waveform per channel, from every segment of the signal (Yang [1]).
 
-    With segments of `S` samples, the onset of the stimulus at sample `b` and `k = floor(b / S)` whole segments before
-    it, `m[s] = 1/k * sum_j x[b - j * S + s]` over `j = 1..k`, and the result is `x[n] - m[(n - b) mod S]`.
+    With segments of `S` samples, stimulus onset at sample `b` and `k = floor(b / S)` complete segments before it, `m[s]
+    = 1/k * sum_j x[b - j * S + s]` over `j = 1..k`, and the result is `x[n] - m[(n - b) mod S]`.
 
-    **Deviations**: [1] subtracts from the trial alone. Here it is subtracted from the lead-in as well: otherwise a step
-    arises at the onset, which rings in every filter that takes the lead-in along. The trial itself is the same. The
-    segments count backwards from the onset, so that a baseline of no whole number of segments loses its first samples
-    (for whole numbers, as DEAP's 3 s, nothing is lost).
+    **Deviations**: [1] subtracts from the trial only. Here it is subtracted from the baseline as well: otherwise a step
+    arises at stimulus onset, which rings in every filter that includes the baseline. The trial itself is the same.
+    Segments are counted backwards from stimulus onset, so that a baseline that is not a multiple of the segment length
+    loses its first samples (for whole numbers, as DEAP's 3 s, nothing is lost).
 
     Args:
         signal: `(..., channels, samples)` of any real dtype; the first `baseline_seconds` precede the stimulus.
-        sampling_rate_hz: samples a second.
-        baseline_seconds: length of the baseline, a whole number of samples and at least one segment.
-        segment_seconds: length of a segment, default 1 s as in [1].
+        sampling_rate_hz: samples per second.
+        baseline_seconds: duration of the baseline, a whole number of samples and at least one segment.
+        segment_seconds: duration of a segment, default 1 s as in [1].
 
     Returns:
-        Same shape, baseline included; float32 for float32, else float64. A last partial segment loses the first part
-        of the waveform.
+        Same shape, baseline included; float32 for float32, else float64. From an incomplete last segment, the first
+        part of the waveform is subtracted.
 
-    Numerics: means are taken in float64. A constant channel gives zeros.
+    Numerics: means are computed in float64. A constant channel gives zeros.
 
     Raises:
-        ValueError: the baseline is shorter than a segment, not shorter than the signal, or a length is not a whole
+        ValueError: the baseline is shorter than a segment, not shorter than the signal, or a duration is not a whole
             number of samples.
 
     Example:

@@ -1,16 +1,16 @@
-"""Butterworth band-pass filters as products of matrices on blocks of samples, so that BLAS does the work.
+"""Butterworth band-pass filters as matrix products on blocks of samples, computed by BLAS.
 
 The impulse response of a filter with the poles `p_k` is a sum of exponentials, `h[n] = Re sum_k c_k p_k^n` for `n > 0`,
-and so is that of the filter run forwards and backwards, `g[n] = Re sum_k e_k p_k^|n|`. Of all the samples before a
-block the filter needs one number for each pole, the *trace* `m_k = sum_j p_k^j x[-1 - j]`, and of those after it, where
-it runs backwards too, another. The output of a block is a matrix times its samples plus a matrix times the traces, and
-the traces at the next block are `p_k^length` times these plus a matrix times the samples. A loop runs over the blocks
-only, for all rows and bands at once.
+and so is that of the forward-backward filter, `g[n] = Re sum_k e_k p_k^|n|`. All samples before a block enter the
+filter through one number per pole, the *trace* `m_k = sum_j p_k^j x[-1 - j]`, and those after it, in forward-backward
+filtering, through another. The output of a block is a matrix times its samples plus a matrix times the traces, and the
+traces at the next block are `p_k^length` times these plus a matrix times the samples. A loop runs over the blocks only,
+for all rows and bands at once.
 
-`g` is symmetric, so that the sums of the samples of a block and their mirror images do not mix with the differences:
-half of the multiplications.
+`g` is symmetric, so the sums of the samples of a block and their mirror images do not mix with the differences, which
+halves the number of multiplications.
 
-Every row is a product of its own: what comes out for it is the same to the last bit, whatever stands beside it.
+Every row is a separate product: its result is bit-identical whatever the other rows are.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ import scipy.linalg
 import scipy.signal
 
 MAX_GAIN = 1e5
-"""A filter whose exponentials are together so much larger than it is left to second-order sections: of those
-exponentials rounding is some 1e-16, so that it stays below 1e-11 of the signal. Two poles that are (almost) equal and
-very high orders go beyond; 0.5-4 Hz at 1000 Hz of order 5 has some tens."""
+"""Largest `gain` of a filter's exponentials; above it, second-order sections are used. Rounding errors are some 1e-16
+of the exponentials, so they stay below 1e-11 of the signal. (Almost) equal poles and very high orders exceed the limit;
+0.5-4 Hz at 1000 Hz of order 5 has some tens."""
 
 COLUMNS = 16
-"""Samples of the output of a filter from rest that are computed in one product."""
+"""Output samples of a filter from rest that are computed in one product."""
 
 Edges = tuple[float, float]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Exponentials:
-    """One filter as a sum of exponentials, one for each pole and pair of conjugate poles.
+    """Filter as a sum of exponentials, one per pole and pair of conjugate poles.
 
     Args:
         poles: `(poles,)` complex, none below the real axis.
-        causal: `(poles,)` complex weights of the filter run forwards.
-        two_sided: the same of the filter run forwards and backwards.
+        causal: `(poles,)` complex weights of the forward filter.
+        two_sided: `(poles,)` complex weights of the forward-backward filter.
         first: impulse response of the filter at 0.
-        middle: impulse response of the filter run forwards and backwards at 0.
-        instantaneous: by how much `first` exceeds the sum of the exponentials at 0.
+        middle: impulse response of the forward-backward filter at 0.
+        instantaneous: difference between `first` and the sum of the exponentials at 0.
         reflected: `(poles,)` transfer function at `1 / poles`.
     """
 
@@ -60,29 +60,29 @@ class _Exponentials:
 
     @property
     def gain(self) -> float:
-        """Sum of the magnitudes of all exponentials, over all samples; in the pass-band the filter has 1."""
+        """Sum of the magnitudes of all exponentials over all samples; the gain in the pass band is 1."""
         return float(((np.abs(self.causal) + np.abs(self.two_sided)) / (1 - np.abs(self.poles))).sum())
 
     def own(self, n_samples: int, zero_phase: bool) -> np.ndarray:
-        """`(samples, samples)`: from the samples of a block to its output."""
+        """Return the `(samples, samples)` matrix from the samples of a block to its output."""
         powers = self.poles ** np.arange(n_samples)[:, np.newaxis]
         impulse = (powers @ (self.two_sided if zero_phase else self.causal)).real
         impulse[0] = self.middle if zero_phase else self.first
         return scipy.linalg.toeplitz(impulse) if zero_phase else np.triu(scipy.linalg.toeplitz(impulse))
 
     def ringing(self, n_samples: int, zero_phase: bool) -> np.ndarray:
-        """`(2 * poles, samples)`: from traces, real and imaginary parts in turns, to the output after them."""
+        """Return the `(2 * poles, samples)` matrix from traces (real and imaginary parts) to the next output."""
         weights = self.two_sided if zero_phase else self.causal
         return _real(np.conj(weights * self.poles ** np.arange(1, n_samples + 1)[:, np.newaxis])).T
 
     def end(self) -> tuple[np.ndarray, np.ndarray]:
-        """From the traces `(2 * poles,)` after the last sample, and from this sample, to the traces of what follows.
+        """Return the maps from the traces `(2 * poles,)` after the last sample, and from this sample, to later traces.
 
-        As in `sosfiltfilt`: the output of the filter run forwards keeps its last value for ever. What is put in its
-        place is that minus the ringing of the filter, whose way backwards the two-sided response has in it already.
+        As in `sosfiltfilt`, the output of the forward filter is continued by its last value. It is replaced by that
+        value minus the ringing of the filter, whose backward pass is already part of the two-sided response.
         """
         poles, n_poles = self.poles, len(self.poles)
-        traces = np.kron(np.eye(n_poles), [[1], [1j]])  # each real and imaginary part on its own
+        traces = np.kron(np.eye(n_poles), [[1], [1j]])  # real and imaginary parts separately
         rings = traces * self.causal * poles / 2
         ringing = rings @ (1 / (1 - np.outer(poles, poles))) + rings.conj() @ (1 / (1 - np.outer(poles.conj(), poles)))
         constant = 1 / (1 - poles)
@@ -107,18 +107,18 @@ def _exponentials(edges_hz: Edges, sampling_rate_hz: float, order: int) -> _Expo
 
 
 class BlockFilter:
-    """Band-pass filters of one order for several bands, for signals cut into blocks of one length.
+    """Band-pass filters of one order for several bands, for signals split into blocks of one length.
 
     Args:
         edges_hz: `((low_hz, high_hz), ...)`.
-        sampling_rate_hz: samples a second.
+        sampling_rate_hz: samples per second.
         order: order of the Butterworth prototype.
-        zero_phase: forwards and backwards, with the ends as in `scipy.signal.sosfiltfilt` (odd reflection, steady
-            state); or forwards from rest.
-        length: samples of a block, an even number.
+        zero_phase: forward-backward, with the boundary conditions of `scipy.signal.sosfiltfilt` (odd reflection, steady
+            state); or forward from rest.
+        length: samples per block, an even number.
 
     Attributes:
-        is_accurate: whether rounding does no harm (`MAX_GAIN`); where it does, nothing can be filtered.
+        is_accurate: whether rounding errors are negligible (`MAX_GAIN`); otherwise the filter cannot be used.
     """
 
     def __init__(self, edges_hz: tuple[Edges, ...], sampling_rate_hz: float, order: int, zero_phase: bool, length: int):
@@ -154,17 +154,17 @@ class BlockFilter:
             self._end_of_sample = np.concatenate([of_sample for _, of_sample in ends])
 
     def outputs(self, rows: np.ndarray, first: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """The output of each band, in blocks from sample `first` on, and of what is left after the last block.
+        """Yield the output of each band, in blocks from sample `first` on, and for the samples after the last block.
 
         Args:
             rows: `(rows, samples)` float64, more than `padding` samples.
-            first: where the first block starts.
+            first: start of the first block.
 
         Yields:
-            `(1, rows, blocks, samples)` of a causal filter. Of a zero-phase filter `(2, rows, blocks, samples / 2)`,
-            the sums and the differences of the output and its mirror image in the block, divided by the square root
-            of 2: their squares add up to those of the output. The array is overwritten by that of the next band. And
-            `(rows, samples left)`.
+            `(1, rows, blocks, samples)` for a causal filter. For a zero-phase filter `(2, rows, blocks, samples / 2)`,
+            the sums and the differences of the output and its mirror image in the block, divided by the square root of
+            2: their squares add up to those of the output. The array is overwritten by that of the next band. Also
+            `(rows, remaining samples)`.
         """
         n_rows, n_samples = rows.shape
         n_blocks, n_traces = (n_samples - first) // self.length, 2 * len(self._poles)
@@ -186,7 +186,7 @@ class BlockFilter:
         if self.zero_phase:
             head = np.hstack([2 * rows[:, :1] - rows[:, self.padding : 0 : -1], head])
             tail = np.hstack([tail, 2 * rows[:, -1:] - rows[:, -2 : -self.padding - 2 : -1]])
-            past += head[:, :1] / (1 - self._poles)  # a constant, for ever
+            past += head[:, :1] / (1 - self._poles)  # constant continuation
             mirrored = blocks[..., : self.length // 2 - 1 : -1]
             blocks = blocks[..., : self.length // 2]
             np.add(blocks, mirrored, out=parts[0])
@@ -196,7 +196,7 @@ class BlockFilter:
         past = self._after(past, head)
         for part, matrix, step in zip(parts, self._steps, steps, strict=True):
             np.matmul(part, matrix, out=step)
-        # The loop over the blocks wants the rows and poles of each together.
+        # The loop over the blocks requires the rows and poles of each to be contiguous.
         by_block = np.swapaxes(steps, 1, 2)
         np.sum(by_block, axis=0, out=forwards)
         past = self._run(forwards, past)
@@ -216,7 +216,7 @@ class BlockFilter:
             yield outputs, self._rest(band, tail, _real(past)[:, of_band], future, of_band)[:, : n_samples - stop]
 
     def outputs_from_rest(self, blocks: np.ndarray) -> Iterator[np.ndarray]:
-        """The output of each band of a causal filter that starts anew, from rest, in each block.
+        """Yield the output of each band of a causal filter that restarts from rest in each block.
 
         Args:
             blocks: `(..., blocks, samples)` float64.
@@ -226,7 +226,7 @@ class BlockFilter:
         """
         output = np.empty(blocks.shape)
         for (matrix,) in self._matrices:
-            for start in range(0, self.length, COLUMNS):  # what comes later plays no part
+            for start in range(0, self.length, COLUMNS):  # later samples have no influence
                 stop = min(start + COLUMNS, self.length)
                 np.matmul(blocks[..., :stop], matrix[:stop, start:stop], out=output[..., start:stop])
             yield output
@@ -241,16 +241,16 @@ class BlockFilter:
 
     @functools.lru_cache(maxsize=256)  # noqa: B019 - filters are few and kept anyway
     def _left_by(self, n_samples: int) -> np.ndarray:
-        """`(samples, 2 * poles)`: from samples to the traces after the last of them."""
+        """Return the `(samples, 2 * poles)` matrix from samples to the traces after the last of them."""
         return _real(self._poles ** np.arange(n_samples)[::-1, np.newaxis])
 
     def _after(self, traces: np.ndarray, samples: np.ndarray) -> np.ndarray:
-        """Traces `(rows, poles)` after some more samples `(rows, samples)`."""
+        """Return traces `(rows, poles)` after further samples `(rows, samples)`."""
         n_samples = samples.shape[1]
         return traces * self._poles**n_samples + _times(samples, self._left_by(n_samples)).view(complex)
 
     def _run(self, steps: np.ndarray, trace: np.ndarray) -> np.ndarray:
-        """Puts the traces at each block in the place of what the block adds to them; gives those after the last."""
+        """Replace the increments of the blocks by the traces at each block, and return those after the last."""
         decay = self._poles**self.length
         for step in steps.view(complex):
             following = trace * decay
@@ -261,11 +261,11 @@ class BlockFilter:
 
 
 block_filter = functools.lru_cache(maxsize=32)(BlockFilter)
-"""A `BlockFilter`, made once for the same arguments."""
+"""Cached constructor of `BlockFilter`."""
 
 
 def unfolded(parts: np.ndarray) -> np.ndarray:
-    """`(rows, blocks, samples)`: the output in blocks, of what `BlockFilter.outputs` yields."""
+    """Convert an output of `BlockFilter.outputs` into `(rows, blocks, samples)`."""
     if len(parts) == 1:
         return parts[0]
     sums, differences = np.sqrt(1 / 2) * parts
@@ -273,7 +273,7 @@ def unfolded(parts: np.ndarray) -> np.ndarray:
 
 
 def _carved(*shapes: tuple[int, ...]) -> list[np.ndarray]:
-    """Arrays of these shapes in one piece of memory: the allocator keeps one for the next call, many it gives back."""
+    """Return arrays of these shapes in one memory block, which the allocator reuses, unlike many small ones."""
     stops = np.cumsum([0, *map(math.prod, shapes)])
     memory = np.empty(stops[-1])
     return [
@@ -283,10 +283,10 @@ def _carved(*shapes: tuple[int, ...]) -> list[np.ndarray]:
 
 
 def _real(values: np.ndarray) -> np.ndarray:
-    """Complex numbers along the last axis as real and imaginary parts in turns."""
+    """Interleave real and imaginary parts along the last axis."""
     return np.ascontiguousarray(values).view(np.float64)
 
 
 def _times(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """`rows @ matrix`, each row by itself."""
+    """Compute `rows @ matrix` row by row."""
     return np.matmul(rows[:, np.newaxis], matrix)[:, 0]

@@ -1,7 +1,7 @@
-"""Functional connectivity: how much two channels have in common, for all pairs of channels and all windows at once.
+"""Functional connectivity of all pairs of channels in all windows at once.
 
-mne-connectivity, which the tests compare with, takes one pair at a time, and the phases of wavelets within a window,
-where here a filter has run over the whole trial before it is cut.
+mne-connectivity, against which the tests compare, processes one pair at a time and uses the phases of wavelets within a
+window; here the whole trial is filtered before it is split into windows.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from keras_emotion.signals.spectral_power import band_shares
 from keras_emotion.signals.windows import sample_count, window_starts, windows
 
 CONSTANT_SHARE = 1e-12
-"""A channel counts as constant in a window where its range is not above this share of its largest magnitude.
+"""Relative range below which a channel counts as constant in a window, as a share of its largest magnitude.
 
-Rounding leaves less of a constant (some 1e-15 of it), and on an offset of 1 V it is 1e-6 microvolt, below every EEG."""
+Rounding noise of a constant is smaller (some 1e-15 of it), and on an offset of 1 V the limit is 1e-6 microvolts, below
+every EEG."""
 
 _Measure = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
@@ -31,34 +32,34 @@ def pearson_correlation(
     window_seconds: float | None = None,
     hop_seconds: float | None = None,
 ) -> np.ndarray:
-    """Pearson correlation of each pair of channels, window by window: a dynamic functional connectivity network.
+    """Compute the Pearson correlation of each pair of channels per window: a dynamic functional connectivity network.
 
     `C_ij(t) = cov(x_i(t), x_j(t)) / (sigma_i(t) * sigma_j(t))`, Eq. (1) of [1], with `x_i(t)` the window `t` of channel
-    `i`: its samples, or a vector of features of it, such as the powers of its bands (`band_power`).
+    `i`: its samples, or a feature vector, such as the powers of its bands (`band_power`).
 
-    **Deviations**: [1] does not say which of the two `x_i(t)` is; both can be had here. A correlation of vectors as
-    short as its five bands is large for any two channels, and of two values it is 1 or -1.
+    **Deviations**: [1] does not specify which of the two `x_i(t)` is; both are supported here. A correlation of vectors
+    as short as its five bands is large for any two channels, and for two values it is 1 or -1.
 
     Args:
-        signal: `(channels, samples)` or `(..., channels, samples)`, cut into windows; or, without `window_seconds`,
-            vectors that are correlated as they are: `(windows, channels, bands)`. Any real dtype.
-        sampling_rate_hz: samples a second; for windows only.
-        window_seconds: length of a window, a whole number of samples; `None`, the default, cuts nothing.
+        signal: `(channels, samples)` or `(..., channels, samples)`, which is split into windows; or, without
+            `window_seconds`, vectors that are correlated directly: `(windows, channels, bands)`. Any real dtype.
+        sampling_rate_hz: samples per second; for windows only.
+        window_seconds: duration of a window, a whole number of samples; `None`, the default, uses no windows.
         hop_seconds: seconds from window to window; `None`, the default, is `window_seconds`.
 
     Returns:
         `(windows, channels, channels)` or `(..., windows, channels, channels)`; without `window_seconds` the shape of
-        `signal` with channels in place of its last axis, `(windows, channels, channels)` of `(windows, channels,
-        bands)`. float32 for float32, else float64. Symmetric, within -1 and 1, the diagonal 1.
+        `signal` with channels instead of its last axis, `(windows, channels, channels)` for `(windows, channels,
+        bands)`. float32 for float32, else float64. Symmetric, within -1 and 1, with diagonal 1.
 
-    Numerics: in float64, the mean of each window taken off before anything is multiplied, so that offsets do no harm. A
-    channel that is constant in a window (see `CONSTANT_SHARE`) has no correlation: 0 with every other channel and 1
-    with itself, so that all matrices have the same diagonal. A `RuntimeWarning` counts such channels. What a filter
-    leaves of a constant channel is rounding noise, which is not recognised: look for dead channels before filtering.
+    Numerics: computed in float64; the mean of each window is subtracted first, so that offsets cause no errors. A
+    channel that is constant in a window (see `CONSTANT_SHARE`) has no correlation: it is set to 0 with every other
+    channel and 1 with itself, so that all matrices have the same diagonal. A `RuntimeWarning` counts such channels. A
+    filtered constant channel is rounding noise, which is not recognised: look for dead channels before filtering.
 
     Raises:
-        ValueError: NaN or infinite values, vectors of fewer than 2 values, a window without a rate (or the other way
-            round), or windows that `windows` refuses.
+        ValueError: NaN or infinite values, vectors of fewer than 2 values, a window without a rate (or vice versa), or
+            durations that `windows` refuses.
 
     Example:
         >>> time = np.arange(256) / 128
@@ -111,36 +112,36 @@ def phase_locking_value(
     hop_seconds: float | None = None,
     order: int = 4,
 ) -> np.ndarray:
-    """Phase locking value of each pair of channels in a frequency band, window by window.
+    """Compute the phase locking value of each pair of channels in a frequency band, per window.
 
     `PLV_ij(t) = |1/N * sum_n exp(i * (phi_i[n] - phi_j[n]))|` over the `N` samples of window `t`, with `phi` the phase
-    of the analytic signal of the band-passed channel: 1 where the phases keep their distance, whatever it is.
+    of the analytic signal of the band-passed channel: 1 for any constant phase difference.
 
-    **Deviations**: Lachaux et al. [1] average over trials at each time; within a single trial the average runs over the
+    **Deviations**: Lachaux et al. [1] average over trials at each time; within a single trial the average is over the
     time of the window, the mean phase coherence of [2].
 
     Args:
         signal: `(channels, samples)` or `(..., channels, samples)`, any real dtype.
-        sampling_rate_hz: samples a second.
+        sampling_rate_hz: samples per second.
         low_hz: lower edge of the band, above 0.
         high_hz: upper edge of the band, below half of the rate.
-        window_seconds: length of a window, a whole number of samples.
+        window_seconds: duration of a window, a whole number of samples.
         hop_seconds: seconds from window to window; `None`, the default, is `window_seconds`.
         order: order of the zero-phase filter (see `band_pass`).
 
     Returns:
         `(windows, channels, channels)` or `(..., windows, channels, channels)`; float32 for float32, else float64.
-        Symmetric, within 0 and 1, the diagonal 1.
+        Symmetric, within 0 and 1, with diagonal 1.
 
-    Numerics: in float64 (complex128). Filter and Hilbert transform run over the whole signal before it is cut; its two
-    ends are uncertain by about a period of `low_hz`, since the transform takes the signal for periodic. The narrower
-    the band and the shorter the window, the more signals that have nothing in common seem locked: with a band of `B`
-    Hz and a window of `T` s the squared value of two independent signals is of the order of `1 / (B * T)`. A channel
-    that is constant in a window has no phase: 0 with every other channel, 1 with itself, and a `RuntimeWarning`.
+    Numerics: computed in float64 (complex128). Filter and Hilbert transform are applied to the whole signal before it
+    is split; its two ends are unreliable over about a period of `low_hz`, since the transform assumes a periodic
+    signal. The narrower the band and the shorter the window, the larger the value for independent signals: with a band
+    of `B` Hz and a window of `T` s, its square is of the order of `1 / (B * T)`. A channel that is constant in a window
+    has no phase: 0 with every other channel, 1 with itself, and a `RuntimeWarning`.
 
     Raises:
-        ValueError: NaN or infinite values, a band that does not fit the rate, a window of fewer than 2 samples or that
-            `windows` refuses, or a signal too short for the filter.
+        ValueError: NaN or infinite values, a band that is invalid at this rate, a window of fewer than 2 samples or
+            that `windows` refuses, or a signal too short for the filter.
 
     Example:
         >>> time = np.arange(1280) / 128
@@ -169,7 +170,7 @@ def phase_locking_value(
         phases = _windows_first(windows(phases, sampling_rate_hz, window_seconds, hop_seconds))
         return np.abs(phases @ np.swapaxes(phases, -1, -2).conj()) / window, constant
 
-    # The phases are complex: twice the numbers.
+    # The phases are complex, which doubles the number of values.
     return _networks(signal, n_windows, 2 * n_windows * signal.shape[-2] * window, locking)
 
 
@@ -184,38 +185,38 @@ def coherence(
     segment_seconds: float | None = None,
     taper: str = "hann",
 ) -> np.ndarray:
-    """Magnitude-squared coherence of each pair of channels, its mean over a frequency band, window by window.
+    """Compute the magnitude-squared coherence of each pair of channels, averaged over a frequency band, per window.
 
     `MSC_ij(f) = |S_ij(f)|^2 / (S_ii(f) * S_jj(f))` with the (cross-)spectral densities `S` by Welch's method, from the
-    segments of one window, which overlap by half. The band's value is the mean over its frequencies, each with the
-    share of its cell that lies in the band, as in `band_power`.
+    half-overlapping segments of one window. The band's value is the mean over its frequencies, weighted by the share of
+    each frequency cell in the band, as in `band_power`.
 
     Args:
         signal: `(channels, samples)` or `(..., channels, samples)`, any real dtype.
-        sampling_rate_hz: samples a second.
+        sampling_rate_hz: samples per second.
         low_hz: lower edge of the band, above 0.
         high_hz: upper edge of the band, below half of the rate.
-        window_seconds: length of a window, a whole number of samples.
+        window_seconds: duration of a window, a whole number of samples.
         hop_seconds: seconds from window to window; `None`, the default, is `window_seconds`.
-        segment_seconds: length of a segment, a whole number of samples; two segments or more must fit into a window.
-            `None`, the default, is 1 s, or half of the window where that is shorter.
+        segment_seconds: duration of a segment, a whole number of samples; a window must contain at least two segments.
+            `None`, the default, is 1 s, or half of the window if that is shorter.
         taper: name of a window of `scipy.signal.get_window`, default `"hann"`.
 
     Returns:
         `(windows, channels, channels)` or `(..., windows, channels, channels)`; float32 for float32, else float64.
-        Symmetric, within 0 and 1, the diagonal 1.
+        Symmetric, within 0 and 1, with diagonal 1.
 
-    Numerics: in float64; the mean of each segment is taken off. With `K` segments, signals that have nothing in common
-    have a coherence of `1 / K` and not 0: with a Hann taper `(1 + (K - 1) / (18 K)) / K`, 0.21 for a window of 3 s. A
-    channel that is constant in a window: 0 with every other channel, 1 with itself, and a `RuntimeWarning`.
+    Numerics: computed in float64; the mean of each segment is subtracted. With `K` segments, independent signals have a
+    coherence of `1 / K` rather than 0: with a Hann taper `(1 + (K - 1) / (18 K)) / K`, 0.21 for a window of 3 s. A
+    channel that is constant in a window has 0 with every other channel, 1 with itself, and gives a `RuntimeWarning`.
 
     Raises:
-        ValueError: NaN or infinite values, a band that does not fit the rate, a window of a single segment (whose
-            coherence is 1 whatever the signals), or windows that `windows` refuses.
+        ValueError: NaN or infinite values, a band that is invalid at this rate, a window of a single segment (whose
+            coherence is always 1), or durations that `windows` refuses.
 
     Example:
         >>> noise = np.random.default_rng(0).standard_normal((3, 60 * 128))
-        >>> noise[2] = noise[0] + noise[1]  # half of its power from each: a coherence of 1/2 with both
+        >>> noise[2] = noise[0] + noise[1]  # half of its power from each: coherence 1/2 with both
         >>> coherence(noise, 128, low_hz=8, high_hz=13, window_seconds=60)[0].round(1)
         array([[1. , 0. , 0.5],
                [0. , 1. , 0.5],
@@ -255,7 +256,7 @@ def coherence(
         values = np.divide(cross, power, out=np.zeros_like(cross), where=power > 0)
         return np.einsum("twfij,f->twij", values, weights), _is_constant(cut)
 
-    # Segments that overlap by half, then complex spectra.
+    # Half-overlapping segments, then complex spectra.
     return _networks(signal, n_windows, 4 * n_windows * signal.shape[-2] * window, coherences)
 
 
@@ -267,18 +268,18 @@ def _checked(signal: np.ndarray) -> np.ndarray:
     if not finite.all():
         channels = np.unique(np.nonzero(~finite)[-1])
         raise ValueError(
-            f"`signal` holds NaN or infinite values, in channels {', '.join(map(str, channels))}; expected numbers"
+            f"`signal` has NaN or infinite values in channels {', '.join(map(str, channels))}; expected finite numbers"
         )
     return signal
 
 
 def _check_length(n_values: int, measure: str) -> None:
     if n_values < 2:
-        raise ValueError(f"`signal` has {n_values} values a window; a {measure} needs 2 or more")
+        raise ValueError(f"`signal` has {n_values} values per window; expected 2 or more for a {measure}")
 
 
 def _windows_first(cut: np.ndarray) -> np.ndarray:
-    """`(..., channels, windows, samples)` as `windows` gives it, with windows before channels."""
+    """Move windows before channels in `(..., channels, windows, samples)`, as returned by `windows`."""
     return np.swapaxes(cut, -2, -3)
 
 
@@ -288,10 +289,10 @@ def _is_constant(vectors: np.ndarray) -> np.ndarray:
 
 
 def _networks(signal: np.ndarray, n_windows: int, n_values: int, measure: _Measure) -> np.ndarray:
-    """`(..., windows, channels, channels)` of a measure that gives the matrices of some trials, and who is constant.
+    """Compute `(..., windows, channels, channels)` by a measure that returns matrices and constant channels of trials.
 
-    Trials are taken in blocks, so that the working memory stays the same however many there are; `n_values` is how many
-    numbers a trial takes.
+    Trials are processed in blocks, so that the working memory does not depend on their number; `n_values` is the number
+    of values per trial.
     """
     trials = signal.reshape(-1, *signal.shape[-2:])
     n_channels = trials.shape[1]
@@ -302,7 +303,7 @@ def _networks(signal: np.ndarray, n_windows: int, n_values: int, measure: _Measu
         values, constant = measure(trials[start : start + step].astype(np.float64))
         values[constant[..., :, np.newaxis] | constant[..., np.newaxis, :]] = 0
         values[..., diagonal, diagonal] = 1
-        # Products of matrices are symmetric and bounded to rounding only.
+        # Matrix products are symmetric and bounded up to rounding only.
         networks[start : start + step] = np.clip((values + np.swapaxes(values, -1, -2)) / 2, -1, 1)
         n_constant += int(constant.sum())
     if n_constant:

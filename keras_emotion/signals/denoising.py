@@ -14,16 +14,16 @@ _NORMAL_QUARTILE = 0.6744897501960817
 def wavelet_denoise(signal: np.ndarray, wavelet: str = "db4", level: int = 5) -> np.ndarray:
     """Denoise by soft thresholding of wavelet coefficients with the universal threshold [1].
 
-    Each row is decomposed by itself (discrete wavelet transform, symmetric extension). Its noise is estimated from the
-    finest details, `sigma = median(|d_1|) / 0.6745`, and every detail coefficient moves towards zero by
-    `sigma * sqrt(2 ln(samples))`; the approximation stays. For white noise of standard deviation `sigma` almost
-    nothing but the approximation is left.
+    Each row is decomposed separately (discrete wavelet transform, symmetric extension). Its noise is estimated from the
+    finest details, `sigma = median(|d_1|) / 0.6745`, and every detail coefficient is shrunk towards zero by `sigma *
+    sqrt(2 ln(samples))`; the approximation is unchanged. For white noise of standard deviation `sigma`, almost only the
+    approximation remains.
 
-    What is kept of EEG depends on what lies in the finest details, from a quarter to a half of the sampling rate: all
-    of that counts as noise. At 128 Hz this is 32 to 64 Hz, with gamma, muscle and mains; at a higher rate less of the
-    EEG, so that more is kept. Offsets and slow drift change nothing: details of polynomials up to degree 3 are zero.
-    No coefficient grows, yet a band may gain power: wavelets are not band-passes, and clipping a strong wave of a
-    neighbouring band by the threshold leaves its harmonics in this one. Numbers: `docs/denoising.md`.
+    The result for EEG depends on the content of the finest details, from a quarter to a half of the sampling rate, all
+    of which is treated as noise. At 128 Hz this is 32 to 64 Hz, with gamma, muscle and mains; at a higher rate it
+    contains less EEG, so that more is kept. Offsets and slow drift have no influence: details of polynomials up to
+    degree 3 are zero. No coefficient grows, yet a band may gain power: wavelets are not band-passes, and clipping a
+    strong wave of a neighbouring band by the threshold leaves its harmonics in this one. Numbers: `docs/denoising.md`.
 
     Args:
         signal: `(..., samples)`, any real dtype; several channels and trials at once.
@@ -33,8 +33,8 @@ def wavelet_denoise(signal: np.ndarray, wavelet: str = "db4", level: int = 5) ->
     Returns:
         Same shape; float32 for float32, else float64. A NaN or an infinity makes its whole row NaN.
 
-    Numerics: computed in float64. The transform is not shift-invariant: a stretch that starts at another sample than a
-    multiple of `2 ** level`, or has another estimate of the noise, is denoised a little differently.
+    Numerics: computed in float64. The transform is not shift-invariant: a segment that does not start at a multiple of
+    `2 ** level` samples, or has another noise estimate, is denoised slightly differently.
 
     Raises:
         ValueError: an unknown wavelet, or a signal too short for the level.
@@ -59,12 +59,14 @@ def wavelet_denoise(signal: np.ndarray, wavelet: str = "db4", level: int = 5) ->
     n_samples, length = signal.shape[-1], pywt.Wavelet(wavelet).dec_len
     n_needed = (length - 1) * 2**level
     if n_samples < n_needed:
-        raise ValueError(f"`signal` has {n_samples} samples; {level} levels of {wavelet} need {n_needed} or more")
+        raise ValueError(
+            f"`signal` has {n_samples} samples; expected {n_needed} or more for {level} levels of {wavelet}"
+        )
     approximation, *details = pywt.wavedec(signal.astype(np.float64, copy=False), wavelet, level=level, axis=-1)
     sigma = np.median(np.abs(details[-1]), axis=-1, keepdims=True) / _NORMAL_QUARTILE
     threshold = sigma * np.sqrt(2 * np.log(n_samples))
     shrunk = [np.sign(detail) * np.maximum(np.abs(detail) - threshold, 0) for detail in details]
-    # Of an odd number of samples, the reconstruction has one more.
+    # For an odd number of samples, the reconstruction has one more.
     denoised = pywt.waverec([approximation, *shrunk], wavelet, axis=-1)[..., :n_samples]
     is_finite = np.isfinite(signal).all(axis=-1, keepdims=True)
     return np.where(is_finite, denoised, np.nan).astype(signal.dtype)

@@ -18,34 +18,34 @@ LogBase = Literal["e", 2]
 Baseline = Literal["none", "signal", "feature"]
 
 VARIANCE_FLOOR = 1e-20
-"""Smallest variance that an entropy is taken of, in squared units of the signal.
+"""Smallest variance used for an entropy, in squared units of the signal.
 
-An RMS of 1e-10 units lies far below every EEG, in volts (1e-4 microvolt) as in microvolts, and above what rounding
-leaves of a constant channel in a float64 filter. The entropy of such a window is -21.6 (base e)."""
+An RMS of 1e-10 units is far below every EEG, in volts (1e-4 microvolts) as in microvolts, and above the rounding noise
+of a constant channel in a float64 filter. The entropy of such a window is -21.6 (base e)."""
 
 BLOCK_LENGTHS = range(16, 129)
-"""Samples of the blocks that windows are cut into for `block_filter`. In longer ones there are more multiplications
-than the filter needs; of much shorter ones the sum of the squares says little of the variance."""
+"""Samples per block of `block_filter`. Longer blocks need more multiplications than the filter; for much shorter ones
+the sum of squares is a poor estimate of the variance."""
 
 
 @dataclasses.dataclass(frozen=True)
 class DifferentialEntropyConvention:
-    """One way to get from a trial to differential entropies.
+    """Convention for computing differential entropies from a trial.
 
     Args:
         log_base: `"e"` (nats) or `2` (bits).
         ddof: the variance divides by `samples - ddof`: 0 or 1.
         filter_order: order of the Butterworth prototype (see `band_pass`).
-        zero_phase: forwards and backwards, or forwards only from a filter at rest.
-        filter_scope: what the filter runs over: `"trial"` or each `"window"` for itself.
-        filter_lead_in: the baseline is filtered together with the trial and cut off afterwards; otherwise the filter
-            starts anew at the onset. For `filter_scope="trial"` only.
-        baseline: what is done with the baseline where the caller does not say and there is one.
-        theta_baseline_windows: in the mean baseline feature, take that many of the last baseline windows of every band
-            from the theta band. 0, except to reproduce a published script.
+        zero_phase: forward-backward, or forward only from a filter at rest.
+        filter_scope: what is filtered: the whole `"trial"` or each `"window"` separately.
+        filter_lead_in: filter the baseline together with the trial and remove it afterwards; otherwise the filter
+            restarts at stimulus onset. For `filter_scope="trial"` only.
+        baseline: default baseline correction, if there is a baseline.
+        theta_baseline_windows: in the mean baseline feature, take this number of the last baseline windows of every
+            band from the theta band. 0, except to reproduce a published script.
 
     Raises:
-        ValueError: a value outside of those.
+        ValueError: a value is invalid.
 
     Example:
         >>> CONVENTIONS["default"]  # doctest: +NORMALIZE_WHITESPACE
@@ -77,7 +77,9 @@ class DifferentialEntropyConvention:
                 "expected 1 or more and 0 or more"
             )
         if self.filter_lead_in and self.filter_scope == "window":
-            raise ValueError("`filter_lead_in` is True with `filter_scope` 'window'; a window has no lead-in")
+            raise ValueError(
+                "`filter_lead_in` is True with `filter_scope` 'window'; expected False, since a window has no lead-in"
+            )
 
 
 _FOUR_D_CRNN = DifferentialEntropyConvention(
@@ -95,21 +97,20 @@ CONVENTIONS: Mapping[str, DifferentialEntropyConvention] = {
     ),
     "libeer": DifferentialEntropyConvention(log_base=2, ddof=1, filter_order=3, zero_phase=True, filter_scope="trial"),
 }
-"""Differential entropy as published code computes it. The edges of the bands are not part of a convention: see
-`PUBLISHED_BANDS`.
+"""Differential entropy conventions of published code. Band edges are not part of a convention: see `PUBLISHED_BANDS`.
 
-- `"default"`: ours. Natural logarithm, ddof 0, Butterworth order 4, zero-phase, over the whole trial with the baseline
-  as lead-in.
+- `"default"`: that of this package. Natural logarithm, ddof 0, Butterworth order 4, zero-phase, over the whole trial
+  with the baseline as lead-in.
 - `"4d-crnn"` [1]: natural logarithm, ddof 1, order 3, causal, over the whole trial; trial and baseline are filtered
-  each for itself, and the mean entropy of the baseline's windows (six of 0.5 s) is subtracted; nothing is where there
-  is no baseline (its SEED script).
-- `"4d-crnn-released"`: the same with **a slip of the released DEAP script kept**: the last three baseline windows of
-  alpha, beta and gamma are computed from the theta-filtered baseline. For comparing with its numbers, nothing else.
-- `"torcheeg"` (TorchEEG, `BandDifferentialEntropy`): base 2, ddof 0, order 5, causal, started from rest in every
-  window: a transient in each. Its optional baseline removal subtracts the entropy of the mean baseline waveform and is
-  not part of the convention.
+  separately, and the mean entropy of the baseline's windows (six of 0.5 s) is subtracted; without a baseline, nothing
+  is subtracted (its SEED script).
+- `"4d-crnn-released"`: the same with **an error of the released DEAP script preserved**: the last three baseline
+  windows of alpha, beta and gamma are computed from the theta-filtered baseline. Only for comparison with its numbers.
+- `"torcheeg"` (TorchEEG, `BandDifferentialEntropy`): base 2, ddof 0, order 5, causal, from rest in every window, with a
+  transient in each. Its optional baseline removal subtracts the entropy of the mean baseline waveform and is not part
+  of the convention.
 - `"libeer"` (LibEER): base 2, ddof 1, order 3, zero-phase, over the whole trial without the baseline. Its DEAP reader
-  subtracts the mean baseline second first: `baseline="signal"` here, or its numbers will differ.
+  first subtracts the mean baseline second: use `baseline="signal"` here to reproduce its numbers.
 
 References:
     [1] Shen, Dai, Lin, Zhang, Kong, Zeng, EEG-based emotion recognition using 4D convolutional recurrent neural
@@ -124,29 +125,29 @@ def differential_entropy(
     ddof: int = 0,
     variance_floor: float = VARIANCE_FLOOR,
 ) -> np.ndarray:
-    """Differential entropy of a normally distributed signal, from its variance.
+    """Compute the differential entropy of a normally distributed signal from its variance.
 
     `h = -integral f(x) log f(x) dx = 1/2 log(2 pi e sigma^2)`, Eq. (1)-(2) of [1], with the variance `sigma^2` of the
     samples along `axis`.
 
     **Deviations**: Eq. (2) of [1] prints `1/2 log 2 pi e sigma`, with sigma "the standard deviation"; the integral
-    above it gives `sigma^2`, which is what stands here.
+    above it gives `sigma^2`, which is used here.
 
     Args:
         signal: array of any real dtype.
         axis: axis of the samples, default the last.
         log_base: `"e"` (default, nats) or `2` (bits).
         ddof: the variance divides by `samples - ddof`; 0 (default) or 1.
-        variance_floor: variances below it count as it, in squared units of the signal; above 0.
+        variance_floor: lower limit of variances, in squared units of the signal; above 0.
 
     Returns:
         The shape of `signal` without `axis`; float32 for float32, else float64.
 
-    Numerics: mean, variance and logarithm are taken in float64. A constant window gives the entropy of
+    Numerics: mean, variance and logarithm are computed in float64. A constant window gives the entropy of
     `variance_floor` (-21.6 nats by default), never `-inf`. NaN gives NaN.
 
     Raises:
-        ValueError: `log_base` is neither, `ddof` leaves no sample, or the floor is not positive.
+        ValueError: `log_base` or `ddof` is invalid, or the floor is not positive.
 
     Example:
         >>> time = np.arange(128) / 128
@@ -170,7 +171,9 @@ def _check_variance(variance_floor: float, ddof: int, n_samples: int) -> None:
     if not variance_floor > 0:
         raise ValueError(f"`variance_floor` is {variance_floor}; expected a positive variance")
     if not 0 <= ddof < n_samples:
-        raise ValueError(f"`ddof` is {ddof} for {n_samples} samples; expected 0 or more and fewer than samples")
+        raise ValueError(
+            f"`ddof` is {ddof} for {n_samples} samples; expected 0 or more and less than the number of samples"
+        )
 
 
 def _entropy_of(variance: np.ndarray, log_base: LogBase, variance_floor: float) -> np.ndarray:
@@ -190,38 +193,39 @@ def differential_entropy_features(
     baseline: Baseline | None = None,
     variance_floor: float = VARIANCE_FLOOR,
 ) -> np.ndarray:
-    """Differential entropy of each window, channel and band: `band_pass`, `windows`, `differential_entropy`.
+    """Compute the differential entropy of each window, channel and band.
 
-    The baseline is no part of the result: the first window starts at the onset of the stimulus.
+    This combines `band_pass`, `windows` and `differential_entropy`.
+
+    The baseline is not part of the result: the first window starts at stimulus onset.
 
     Args:
         signal: `(channels, samples)`, or `(..., channels, samples)` for several trials of one length; any real dtype.
-        sampling_rate_hz: samples a second.
-        bands: `{name: (low_hz, high_hz)}`, `THREE_FACRNN_BANDS` for one; its order is the order of the bands axis.
-        window_seconds: length of a window (a slice of 3FACRNN), a whole number of samples.
-        convention: a name in `CONVENTIONS` or a convention of one's own.
+        sampling_rate_hz: samples per second.
+        bands: `{name: (low_hz, high_hz)}`, such as `THREE_FACRNN_BANDS`; its order is the order of the bands axis.
+        window_seconds: duration of a window (a slice of 3FACRNN), a whole number of samples.
+        convention: a name in `CONVENTIONS` or a custom convention.
         hop_seconds: seconds from window to window; `None`, the default, is `window_seconds`.
-        baseline_seconds: seconds at the start of `signal` that precede the onset.
+        baseline_seconds: seconds at the start of `signal` before stimulus onset.
         baseline: `"signal"` subtracts the mean baseline second before the filter (`remove_baseline`); `"feature"`
             subtracts the mean entropy of the baseline's windows, which have `window_seconds` and do not overlap;
-            `"none"` neither. `None`, the default, is what the convention says, and nothing where `baseline_seconds`
-            is 0.
+            `"none"` neither. `None`, the default, follows the convention, or does nothing if `baseline_seconds` is 0.
         variance_floor: see `differential_entropy`.
 
     Returns:
         `(windows, channels, bands)`, or `(..., windows, channels, bands)`; float32 for float32, else float64.
 
-    Numerics: in float64, as `band_pass` and `differential_entropy`. Windows side by side whose length is an even number
-    of samples (or a multiple of one from 16 to 128) are not filtered first: sums and sums of squares come out of the
-    blocks of the filter, and the entropies differ from those of the filtered samples by rounding, 1e-12 as a rule.
-    Trials are taken in blocks: beyond the result, the working memory is some ten times 2 MB of signal (or one trial, if
-    longer), however many the trials. A constant channel gives the entropy of `variance_floor` where the filter is
-    zero-phase, and a finite entropy everywhere.
+    Numerics: in float64, as `band_pass` and `differential_entropy`. For contiguous windows whose length is an even
+    number of samples (or a multiple of one from 16 to 128), the filtered signal is never formed: sums and sums of
+    squares are computed from the blocks of the filter, and the entropies differ from those of the filtered samples by
+    rounding, typically 1e-12. Trials are processed in blocks: besides the result, the working memory is some ten times
+    2 MB of signal (or one trial, if longer), whatever the number of trials. A constant channel gives the entropy of
+    `variance_floor` if the filter is zero-phase, and a finite entropy otherwise.
 
     Raises:
-        ValueError: an unknown convention or baseline, `"signal"` or `"feature"` without baseline seconds, bands that do
-            not fit the rate, `theta_baseline_windows` without a band named theta, or a signal without a channels axis
-            or too short for a filter or a window.
+        ValueError: an unknown convention or baseline, `"signal"` or `"feature"` without baseline seconds, bands that
+            are invalid at this rate, `theta_baseline_windows` without a band named theta, or a signal without a
+            channels axis or too short for a filter or a window.
 
     Example:
         >>> signal = np.random.default_rng(0).standard_normal((32, 63 * 128))
@@ -249,15 +253,15 @@ def differential_entropy_features(
         raise ValueError(f"`baseline` is {baseline!r}; expected 'none', 'signal' or 'feature'")
     if baseline != "none" and not onset:
         raise ValueError(
-            f"`baseline` is {baseline!r} but `baseline_seconds` is 0; expected a baseline before the onset"
+            f"`baseline` is {baseline!r} but `baseline_seconds` is 0; expected a baseline before stimulus onset"
         )
     names = list(bands)
     n_theta_windows = convention.theta_baseline_windows if baseline == "feature" else 0
     if n_theta_windows and "theta" not in names:
-        raise ValueError(f"`bands` are {', '.join(names)}; `theta_baseline_windows` needs a band named theta")
+        raise ValueError(f"`bands` are {', '.join(names)}; expected a band named theta for `theta_baseline_windows`")
 
     def entropies(piece: np.ndarray, start: int = 0, hop_seconds: float | None = None) -> np.ndarray:
-        """`(trials, channels, windows, bands)` from `start` on; the filter runs over the whole piece."""
+        """Return `(trials, channels, windows, bands)` from `start` on; the filter is applied to the whole piece."""
         variance = _window_variances(piece, start, sampling_rate_hz, bands, window_seconds, hop_seconds, convention)
         return _entropy_of(variance, convention.log_base, variance_floor)
 
@@ -293,10 +297,10 @@ def _window_variances(
     hop_seconds: float | None,
     convention: DifferentialEntropyConvention,
 ) -> np.ndarray:
-    """Variances `(trials, channels, windows, bands)` of the band-passed trials, in windows from sample `start` on.
+    """Compute variances `(trials, channels, windows, bands)` of the band-passed trials, in windows from `start` on.
 
-    Windows side by side need no filtered signal: its output comes in blocks that fill the windows, and the sums of
-    these and of their squares are all that is kept.
+    Contiguous windows need no filtered signal: its output is computed in blocks that fill the windows, of which only
+    the sums and the sums of squares are kept.
     """
     window = sample_count(window_seconds, sampling_rate_hz, "window_seconds")
     edges_hz, order, zero_phase = tuple(bands.values()), convention.filter_order, convention.zero_phase
@@ -308,7 +312,7 @@ def _window_variances(
     cut = windows(trials[..., start:], sampling_rate_hz, window_seconds, hop_seconds)
     if convention.filter_scope == "window":
         if not zero_phase and window in BLOCK_LENGTHS and in_blocks(window).is_accurate:
-            # Windows that overlap are no matrix that BLAS could take as it is.
+            # Overlapping windows are not a matrix that BLAS accepts without a copy.
             blocks = cut.astype(np.float64, copy=hop_seconds not in (None, window_seconds))
             outputs = in_blocks(window).outputs_from_rest(blocks)
             return _variances((([output], None) for output in outputs), window, convention.ddof)
@@ -332,11 +336,11 @@ def _window_variances(
 
 
 def _variances(outputs: Iterable[tuple[list[np.ndarray], object]], window: int, ddof: int) -> np.ndarray:
-    """`(..., windows, bands)` from what a `BlockFilter` yields for each band."""
+    """Compute `(..., windows, bands)` from the output of a `BlockFilter` for each band."""
     variances = []
     for parts, _ in outputs:
         squares = sum(np.einsum("...s,...s->...", part, part) for part in parts)
-        # The differences of mirror images have no sum.
+        # The differences of mirror images have zero sum.
         total = parts[0] @ np.full(parts[0].shape[-1], np.sqrt(len(parts)))
         blocks_a_window = window // (len(parts) * parts[0].shape[-1])
         n_windows = squares.shape[-1] // blocks_a_window

@@ -1,4 +1,4 @@
-"""Features of eye movements: the pupil over time, and events (fixations, saccades, blinks) without their times."""
+"""Eye-movement features: pupil diameter over time, and events (fixations, saccades, blinks) without times."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ PUPIL_BANDS_HZ: Mapping[str, tuple[float, float]] = {
     "0.4-0.6": (0.4, 0.6),
     "0.6-1": (0.6, 1.0),
 }
-"""Bands of the diameter of the pupil, as SEED and its successors have them."""
+"""Bands of the pupil diameter, as in SEED and its successors."""
 
 _RESOLUTION_HZ = 0.01
-"""Spacing of the frequencies at which the spectrum of a window is computed, at most."""
+"""Largest spacing in Hz of the frequencies of a window's spectrum."""
 
 EVENT_FEATURE_NAMES = (
     *("pupil_x_mean", "pupil_x_std", "pupil_y_mean", "pupil_y_std"),
@@ -31,17 +31,17 @@ EVENT_FEATURE_NAMES = (
     *("blink_duration_mean", "blink_duration_std", "blink_rate"),
     *("fixation_rate", "fixation_duration_max", "dispersion_max", "dispersion_total", "saccade_rate"),
 )
-"""What `event_features` computes, in order: 22 of the 33 eye features of SEED-V and SEED-VII."""
+"""Features of `event_features`, in order: 22 of the 33 eye features of SEED-V and SEED-VII."""
 
 
 def interpolate_gaps(pupil: np.ndarray) -> np.ndarray:
-    """Fill gaps of a signal, such as blinks, by straight lines between the samples around them.
+    """Fill gaps of a signal, such as blinks, by linear interpolation.
 
     Args:
-        pupil: `(..., samples)`, NaN where there is no value.
+        pupil: `(..., samples)`, NaN if missing.
 
     Returns:
-        The same shape, float32 for float32, else float64. At the ends the nearest value is held; a row without any
+        The same shape, float32 for float32, else float64. At the ends the nearest value is repeated; a row without any
         value stays NaN.
     """
     filled = as_floating(pupil).copy()
@@ -56,13 +56,13 @@ def interpolate_gaps(pupil: np.ndarray) -> np.ndarray:
 def pupil_statistics(
     pupil: np.ndarray, sampling_rate_hz: float, window_seconds: float, hop_seconds: float | None = None
 ) -> np.ndarray:
-    """Compute mean and standard deviation (over all samples, no Bessel correction) of the pupil in each window.
+    """Compute mean and standard deviation (over all samples, without Bessel's correction) of the pupil in each window.
 
     Args:
         pupil: `(..., samples)` diameter in any unit.
-        sampling_rate_hz: samples a second.
-        window_seconds: length of a window.
-        hop_seconds: from the start of a window to that of the next; `None`: side by side.
+        sampling_rate_hz: samples per second.
+        window_seconds: duration of a window.
+        hop_seconds: time between the starts of consecutive windows; `None`: contiguous windows.
 
     Returns:
         `(..., windows, 2)`: mean, standard deviation.
@@ -81,36 +81,36 @@ def pupil_entropies(
     hop_seconds: float | None = None,
     bands: Mapping[str, tuple[float, float]] = PUPIL_BANDS_HZ,
 ) -> np.ndarray:
-    r"""Compute the differential entropy of the diameter of the pupil in slow bands, window by window.
+    r"""Compute the differential entropy of the pupil diameter in slow bands, per window.
 
     $$h = \frac12 \log(2 \pi e P), \qquad P = \int_{low}^{high} S(f) \, df$$
 
-    with the power spectral density `S` of the window, without its mean, under a Hann taper. The bands are narrower than
+    with the power spectral density `S` of the mean-subtracted window under a Hann taper. The bands are narrower than
     the resolution of a window of 4 s: `S` is evaluated every 0.01 Hz (zero padding), and neighbouring bands of short
-    windows share most of what they measure.
+    windows are strongly correlated.
 
-    **Deviations.** The code of SEED-VII adds the squared bins of the plain Fourier transform whose number, rounded
-    down, lies between the edges, and takes `log2` of their mean: neighbouring bands have bins in common there, too. It
-    also removes what all subjects have in common under a clip (luminance), which needs all subjects at once, and
-    smooths over the trial. None of it is done here.
+    **Deviations.** The code of SEED-VII sums the squared bins of the plain Fourier transform whose rounded-down number
+    lies between the edges, and takes `log2` of their mean: there, neighbouring bands also share bins. It also removes
+    the component common to all subjects for a clip (luminance), which requires all subjects at once, and smooths over
+    the trial. Neither is done here.
 
     Args:
         pupil: `(..., samples)` diameter, without gaps (`interpolate_gaps`).
-        sampling_rate_hz: samples a second.
-        window_seconds: length of a window.
-        hop_seconds: from the start of a window to that of the next; `None`: side by side.
+        sampling_rate_hz: samples per second.
+        window_seconds: duration of a window.
+        hop_seconds: time between the starts of consecutive windows; `None`: contiguous windows.
         bands: `(low_hz, high_hz)` by name, in the order of the last axis.
 
     Returns:
-        `(..., windows, bands)`, in the dtype of `windows`. A NaN makes NaN of its windows.
+        `(..., windows, bands)`, in the dtype of `windows`. Windows with a NaN give NaN.
 
     Raises:
-        ValueError: a band is upside down or reaches above half of the rate; see also `windows`.
+        ValueError: a band has reversed edges or exceeds half of the rate; see also `windows`.
     """
     for name, (low, high) in bands.items():
         if not 0 <= low < high <= sampling_rate_hz / 2:
             raise ValueError(
-                f"`bands`: {name} is {low:g} to {high:g} Hz; expected its lower edge first, and at most "
+                f"`bands`: {name} is {low:g} to {high:g} Hz; expected the lower edge first, and at most "
                 f"{sampling_rate_hz / 2:g} Hz"
             )
     cut = windows(as_floating(pupil), sampling_rate_hz, window_seconds, hop_seconds)
@@ -119,12 +119,12 @@ def pupil_entropies(
     taper = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_samples) / n_samples)).astype(cut.dtype)
     n_padded = scipy.fft.next_fast_len(max(n_samples, math.ceil(sampling_rate_hz / _RESOLUTION_HZ)), real=True)
     spectrum = np.abs(scipy.fft.rfft(cut * taper, n_padded, axis=-1)) ** 2
-    # One-sided density; the bin at 0 Hz has no partner, and is next to nothing without the mean.
+    # One-sided density; the bin at 0 Hz is not doubled, and is negligible without the mean.
     density = 2 * spectrum / (sampling_rate_hz * np.square(taper).sum())
     frequencies = np.arange(density.shape[-1]) * sampling_rate_hz / n_padded
     in_bands = [(low <= frequencies) & (frequencies < high) for low, high in bands.values()]
     power = np.stack([density[..., mask].sum(axis=-1) for mask in in_bands], axis=-1) * (sampling_rate_hz / n_padded)
-    # A NaN stays one.
+    # NaN is preserved.
     return np.log(2 * np.pi * np.e * np.maximum(power, VARIANCE_FLOOR)) / 2
 
 
@@ -135,28 +135,28 @@ def event_features(
     blinks_ms: np.ndarray,
     duration_seconds: float,
 ) -> np.ndarray:
-    """Compute statistics of the events of a trial, those of SEED's eye features that need no times.
+    """Compute event statistics of a trial: those of SEED's eye features that need no times.
 
     These cannot be computed: entropies of the pupil (8 of SEED-VII's 33 features), which need the pupil over time; the
-    latency of saccades, which needs their times; anything window by window. Mean duration and amplitude of the saccades
-    stand twice among the 33, of a window and of the trial; here once.
+    latency of saccades, which needs their times; any feature per window. Mean duration and amplitude of the saccades
+    occur twice among the 33, for a window and for the trial; here once.
 
     Args:
         pupil: `(fixations, 4)`: horizontal and vertical diameter during each fixation, horizontal and vertical
-            dispersion; in pixels as a rule.
+            dispersion; usually in pixels.
         fixations_ms: `(fixations,)` durations in milliseconds.
         saccades: `(saccades, 2)`: duration in milliseconds, amplitude in degrees.
         blinks_ms: `(blinks,)` durations in milliseconds.
-        duration_seconds: length of the trial, above 0.
+        duration_seconds: duration of the trial, above 0.
 
     Returns:
-        `(22,)` float64, in the order of `EVENT_FEATURE_NAMES`: durations in milliseconds, rates in events a second. The
-        dispersion of a fixation as a whole is the length of its two parts. Standard deviations have no Bessel
-        correction. Without saccades or blinks their numbers are 0; without fixations pupil, fixation and dispersion are
-        NaN.
+        `(22,)` float64, in the order of `EVENT_FEATURE_NAMES`: durations in milliseconds, rates in events per second.
+        The total dispersion of a fixation is the Euclidean norm of its two components. Standard deviations have no
+        Bessel's correction. Without saccades or blinks their features are 0; without fixations pupil, fixation and
+        dispersion are NaN.
 
     Raises:
-        ValueError: shapes that do not fit, or a duration that is not above 0.
+        ValueError: invalid shapes, or a duration that is not above 0.
     """
     pupil, saccades = np.asarray(pupil, float), np.asarray(saccades, float)
     fixations_ms, blinks_ms = np.asarray(fixations_ms, float), np.asarray(blinks_ms, float)
@@ -165,9 +165,9 @@ def event_features(
     expected = {"pupil": (n_fixations, 4), "fixations_ms": (n_fixations,), "saccades": (n_saccades, 2)}
     for name, shape in shapes.items():
         if shape != expected[name]:
-            raise ValueError(f"`{name}` has the shape {shape}; expected {expected[name]}")
+            raise ValueError(f"`{name}` has shape {shape}; expected {expected[name]}")
     if not duration_seconds > 0:
-        raise ValueError(f"`duration_seconds` is {duration_seconds}; expected above 0")
+        raise ValueError(f"`duration_seconds` is {duration_seconds}; expected a number above 0")
     size = np.hypot(pupil[:, 2], pupil[:, 3])
     values = [
         *_mean_and_deviation(pupil[:, 0]),

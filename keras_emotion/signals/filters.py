@@ -9,15 +9,15 @@ from keras_emotion.signals.bands import check_bands
 from keras_emotion.signals.block_filter import block_filter, unfolded
 
 BLOCK_SAMPLES = 2**18
-"""Samples filtered in one go: so many that a call costs nothing, so few (2 MB) that they stay in the cache."""
+"""Samples filtered at once: enough to make the cost of a call negligible, and few enough (2 MB) for the cache."""
 
 BLOCK_LENGTH = 64
-"""Samples that are one product with a matrix (see `block_filter`): fewer would take more steps, more would take more
+"""Samples per matrix product (see `block_filter`): fewer would take more steps, more would take more
 multiplications."""
 
 
 def as_floating(signal: np.ndarray) -> np.ndarray:
-    """The signal as float32 or float64: those two as they are, every other dtype as float64.
+    """Convert a signal to float32 or float64: those two are unchanged, every other dtype becomes float64.
 
     Args:
         signal: array of any real dtype.
@@ -43,33 +43,33 @@ def band_pass(
     order: int = 4,
     zero_phase: bool = True,
 ) -> np.ndarray:
-    """Butterworth band-pass filter along the last axis, as a cascade of second-order sections.
+    """Apply a Butterworth band-pass filter along the last axis, as a cascade of second-order sections.
 
-    Zero-phase filtering runs the filter forwards and then backwards: no delay, the squared magnitude response (so
-    -6 dB at the edges in place of -3 dB). The signal is continued at both ends by its odd reflection over
-    `3 * (2 * order + 1)` samples and the filter starts in the steady state of the first sample. Causal filtering
-    starts from a filter at rest (zeros before the first sample), so that an offset of the signal rings at the start.
+    Zero-phase filtering runs the filter forwards and then backwards: no delay, and the squared magnitude response (so
+    -6 dB at the edges instead of -3 dB). The signal is extended at both ends by its odd reflection over `3 * (2 * order
+    + 1)` samples and the filter starts in the steady state of the first sample. Causal filtering starts from a filter
+    at rest (zeros before the first sample), so that an offset of the signal causes ringing at the start.
 
     Args:
         signal: `(..., samples)`, any real dtype; several channels and trials at once.
-        sampling_rate_hz: samples a second.
+        sampling_rate_hz: samples per second.
         low_hz: lower edge of the band, above 0.
         high_hz: upper edge of the band, above `low_hz` and below half of the sampling rate.
-        order: order of the Butterworth prototype, 1 or more; the band-pass filter has twice as many poles. Default 4:
-            no paper of ours prints one.
-        zero_phase: forwards and backwards (default) or forwards only.
+        order: order of the Butterworth prototype, 1 or more; the band-pass filter has twice as many poles. Default 4,
+            since none of the reproduced papers specifies one.
+        zero_phase: forward-backward (default) or forward only.
 
     Returns:
         Same shape; float32 for float32, else float64.
 
     Numerics: computed in float64 whatever the dtype. Signals of 4 `BLOCK_LENGTH` and more are filtered in blocks, as
-    products of matrices (`block_filter`), shorter ones and filters that would be inaccurate that way by SciPy's
+    matrix products (`block_filter`); shorter ones, and filters that would be inaccurate that way, by SciPy's
     second-order sections; the two agree to some 1e-12 of the largest output (order 5: 3e-12 for 0.5-4 Hz at 1000 Hz,
-    1e-9 for 0.1-1 Hz at 5000 Hz). A constant signal gives zero (to rounding) with `zero_phase`. A NaN or an infinity
-    makes every later sample of its row NaN, and up to 63 before it may become so; with `zero_phase` every sample.
+    1e-9 for 0.1-1 Hz at 5000 Hz). A constant signal gives zero (up to rounding) with `zero_phase`. A NaN or an infinity
+    makes every later sample of its row NaN, and up to 63 earlier ones may become NaN; with `zero_phase` every sample.
 
     Raises:
-        ValueError: edges that do not fit the rate, an order below 1, or a signal not longer than the reflection.
+        ValueError: edges that are invalid at this rate, an order below 1, or a signal not longer than the reflection.
 
     Example:
         >>> time = np.arange(512) / 128
@@ -88,7 +88,7 @@ def band_pass(
     padding = 3 * (2 * order + 1)
     if zero_phase and n_samples <= padding:
         raise ValueError(
-            f"`signal` has {n_samples} samples; zero-phase filtering of order {order} needs more than {padding}"
+            f"`signal` has {n_samples} samples; expected more than {padding} for zero-phase filtering of order {order}"
         )
     rows = signal.reshape(-1, n_samples)
     filtered = np.empty(rows.shape, signal.dtype)

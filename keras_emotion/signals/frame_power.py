@@ -1,4 +1,4 @@
-"""Power of each frequency band in the frames of a video."""
+"""Power of each frequency band in video frames."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ def frame_power(
     frame_seconds: float,
     starts_seconds: np.ndarray,
 ) -> np.ndarray:
-    """Mean squared band-passed signal in frames shorter than a period of the band.
+    """Compute the mean squared band-passed signal in frames shorter than a period of the band.
 
-    A period of theta does not fit into a frame of 1/8 s, so that a spectrum of the frame could not tell the bands
-    apart. The whole signal is filtered instead (`band_pass`: Butterworth of order 4, zero phase), squared, and averaged
-    over the samples of each frame.
+    A period of theta does not fit into a frame of 1/8 s, so a spectrum of the frame could not separate the bands.
+    Instead, the whole signal is filtered (`band_pass`: Butterworth of order 4, zero phase), squared, and averaged over
+    the samples of each frame.
 
-    A sample belongs to a frame if its time lies in `[start, start + frame_seconds)`. Where a frame is no whole number
-    of samples, frames have a sample more or less than others and stay in step with the time of the video: of 1/8 s at
-    125 Hz, 15 or 16.
+    A sample belongs to a frame if its time lies in `[start, start + frame_seconds)`. If a frame is not a whole number
+    of samples, the number of samples per frame varies by one and frames stay in sync with the video: 15 or 16 samples
+    for 1/8 s at 125 Hz.
 
     Args:
         signal: `(channels, samples)` or `(..., channels, samples)`, any real dtype; long enough for the filters.
-        sampling_rate_hz: samples a second.
+        sampling_rate_hz: samples per second.
         bands: `{name: (low_hz, high_hz)}`; its order is the order of the bands axis.
-        frame_seconds: length of a frame in seconds.
+        frame_seconds: duration of a frame in seconds.
         starts_seconds: `(...)` start of each frame in seconds from the first sample; frames may overlap.
 
     Returns:
-        `(*starts, channels, bands)`, of signals with more axes `(..., *starts, channels, bands)`, in squared units of
+        `(*starts, channels, bands)`, for signals with more axes `(..., *starts, channels, bands)`, in squared units of
         the signal; float32 for float32, else float64.
 
-    Numerics: squares are added in float64. A sine of amplitude `A` well inside the band gives `A^2 / 2` on average
-    over whole periods, and between 0 and `A^2` in a frame.
+    Numerics: squares are summed in float64. A sine of amplitude `A` well inside the band gives `A^2 / 2` on average
+    over whole periods, and between 0 and `A^2` in a single frame.
 
     Raises:
-        ValueError: bands that do not fit the rate, a frame without a sample or outside of the signal, or a signal
+        ValueError: bands that are invalid at this rate, a frame without a sample or outside the signal, or a signal
             without a channels axis or too short for the filters.
 
     Example:
@@ -55,20 +55,22 @@ def frame_power(
     if signal.ndim < 2:
         raise ValueError(f"`signal` has shape {signal.shape}; expected `(channels, samples)`")
     starts_seconds = np.asarray(starts_seconds, float)
-    # Rounded first: 0.3 s at 10 Hz are three samples, also where floating point says 3.0000000000000004.
+    # Rounded first: 0.3 s at 10 Hz are three samples, also if floating point gives 3.0000000000000004.
     first, last = (
         np.ceil(np.round(seconds * sampling_rate_hz, 6)).astype(np.intp).ravel()
         for seconds in (starts_seconds, starts_seconds + frame_seconds)
     )
     n_samples = signal.shape[-1]
     if first.size and not (first < last).all():
-        raise ValueError(f"`frame_seconds` of {frame_seconds:g} s holds no sample at {sampling_rate_hz:g} Hz")
+        raise ValueError(
+            f"`frame_seconds` of {frame_seconds:g} s has no sample at {sampling_rate_hz:g} Hz; expected at least one"
+        )
     if first.size and (first.min() < 0 or last.max() > n_samples):
         raise ValueError(
-            f"frames reach from {starts_seconds.min():g} to {starts_seconds.max() + frame_seconds:g} s; expected them "
+            f"frames extend from {starts_seconds.min():g} to {starts_seconds.max() + frame_seconds:g} s; expected them "
             f"within the signal of {n_samples / sampling_rate_hz:g} s"
         )
-    # Every second sum is that of a frame; what lies between two frames is added up for nothing.
+    # Every second sum belongs to a frame; the sums between two frames are unused.
     edges = np.stack([first, last], axis=1).ravel()
     power = np.empty((*signal.shape[:-1], len(first), len(bands)), signal.dtype)
     # A frame may end with the signal, where a sum cannot start.

@@ -1,4 +1,4 @@
-"""Change of the sampling rate without aliasing."""
+"""Change the sampling rate without aliasing."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import scipy.signal
 from keras_emotion.signals.filters import as_floating
 
 PASSED_SHARE = 0.8
-"""Share of the lower of the two Nyquist frequencies up to which nothing changes."""
+"""Pass-band edge, as a share of the lower of the two Nyquist frequencies."""
 
 ATTENUATION_DB = 80.0
-"""What is taken off everything from that Nyquist frequency on, and how exactly the rest is passed."""
+"""Attenuation in dB of the stop band from that Nyquist frequency on, and accuracy of the pass band."""
 
 _LARGEST_FACTOR = 10_000
 
 
 def rate_ratio(sampling_rate_hz: float, new_sampling_rate_hz: float) -> Fraction:
-    """New over old rate as the fraction that `resample` goes by.
+    """Return the ratio of new to old rate as the fraction that `resample` uses.
 
     Raises:
         ValueError: a rate is not a number above 0.
@@ -38,24 +38,25 @@ def rate_ratio(sampling_rate_hz: float, new_sampling_rate_hz: float) -> Fraction
 
 
 def resample(signal: np.ndarray, sampling_rate_hz: float, new_sampling_rate_hz: float) -> np.ndarray:
-    """Brings a signal to another sampling rate along the last axis.
+    """Resample a signal along the last axis.
 
-    With `N` the lower of the old and the new Nyquist frequency: a symmetric FIR filter (Kaiser window) passes all up to
-    `0.8 N` within 80 dB and takes 80 dB off everything from `N` on, so that nothing is folded back; then sample `k` of
-    the result is the filtered signal at the time `k / new_sampling_rate_hz` of its first sample. No delay. Beyond its
-    ends the signal goes on along the straight line from the first to the last sample, so that an offset or a drift does
-    not ring there; within some 50 samples (of the lower rate) of the ends the filter sees that line.
+    With `N` the lower of the old and the new Nyquist frequency, a symmetric FIR filter (Kaiser window) passes
+    everything up to `0.8 N` within 80 dB and attenuates everything from `N` on by 80 dB, which prevents aliasing;
+    sample `k` of the result is the filtered signal at the time `k / new_sampling_rate_hz` from its first sample. There
+    is no delay. Beyond its ends the signal is extended by the straight line through the first and the last sample, so
+    that an offset or a drift causes no ringing there; within some 50 samples (of the lower rate) of the ends the result
+    depends on that line.
 
     Args:
         signal: `(..., samples)`, any real dtype.
-        sampling_rate_hz: samples a second of it.
-        new_sampling_rate_hz: samples a second wanted; the ratio of the two is taken as a fraction of whole numbers.
+        sampling_rate_hz: samples per second of the signal.
+        new_sampling_rate_hz: target sampling rate; the ratio of the two is approximated by a fraction of integers.
 
     Returns:
         `(..., ceil(samples * new / old))`; float32 for float32, else float64.
 
-    Numerics: in the dtype of the result. A straight line stays what it is, to rounding. A NaN makes NaN whatever the
-    filter reaches, and all of its row where it is at an end.
+    Numerics: in the dtype of the result. A straight line is preserved up to rounding. A NaN gives NaN within the reach
+    of the filter, and in its whole row if it is at an end.
 
     Raises:
         ValueError: a rate is not above 0, or there are no samples.
@@ -75,25 +76,26 @@ def resample(signal: np.ndarray, sampling_rate_hz: float, new_sampling_rate_hz: 
         return signal.copy()
     n_samples = signal.shape[-1]
     first, last = signal[..., :1], signal[..., -1:]
-    # Without its line, so that the slightly different gains of the phases do not turn an offset into a tone.
+    # The line is subtracted, so that the slightly different gains of the phases do not turn an offset into a tone.
     slope = (last - first) / max(n_samples - 1, 1)
     return _filtered(signal, ratio, first, slope)
 
 
 class ResampledSignal:
-    """What `resample` gives of a signal that is too long to be read at once, piece by piece.
+    """Piecewise `resample` of a signal that is too long to be read at once.
 
-    A piece is computed from the samples that the filter reaches, and the first and the last of the signal, which decide
-    the straight line (see `resample`): it is what `resample` gives of the whole, to rounding.
+    A piece is computed from the samples within the reach of the filter, and the first and the last sample of the
+    signal, which determine the straight line (see `resample`): it equals that part of the resampled whole, up to
+    rounding.
 
     Args:
-        read: `read(start, stop)` gives `(..., stop - start)` samples of the signal.
+        read: function `read(start, stop)` that returns `(..., stop - start)` samples of the signal.
         n_samples: samples of the signal, 1 or more.
-        sampling_rate_hz: samples a second of it.
-        new_sampling_rate_hz: samples a second wanted.
+        sampling_rate_hz: samples per second of the signal.
+        new_sampling_rate_hz: target sampling rate.
 
     Attributes:
-        n_samples: samples after the change.
+        n_samples: number of samples after resampling.
 
     Raises:
         ValueError: a rate is not above 0.
@@ -118,7 +120,7 @@ class ResampledSignal:
         self._line: tuple[np.ndarray, np.ndarray] | None = None
 
     def read(self, start: int, stop: int) -> np.ndarray:
-        """`(..., stop - start)` samples of the resampled signal."""
+        """Return `(..., stop - start)` samples of the resampled signal."""
         if self._ratio == 1:
             return self._read(start, stop)
         if self._line is None:
@@ -126,7 +128,7 @@ class ResampledSignal:
             self._line = first, (last - first) / max(self._n_read - 1, 1)
         up, down = self._ratio.numerator, self._ratio.denominator
         reach = len(_taps(self._ratio)) // 2 // up + 1
-        # From a sample on that is one of both rates.
+        # Starts at a sample that is common to both rates.
         begin = max(start * down // up - reach, 0) // down * down
         end = min(-(-stop * down // up) + reach, self._n_read)
         first, slope = self._line
@@ -137,14 +139,14 @@ class ResampledSignal:
 
 @functools.lru_cache(maxsize=8)
 def _taps(ratio: Fraction) -> np.ndarray:
-    # Frequencies in units of the Nyquist frequency of the rate in between, `up` times the old one.
+    # Frequencies in units of the Nyquist frequency of the intermediate rate, `up` times the old one.
     lower = 1 / max(ratio.numerator, ratio.denominator)
     n_taps, beta = scipy.signal.kaiserord(ATTENUATION_DB, (1 - PASSED_SHARE) * lower)
     return scipy.signal.firwin(n_taps | 1, (1 + PASSED_SHARE) / 2 * lower, window=("kaiser", beta))
 
 
 def _filtered(signal: np.ndarray, ratio: Fraction, first: np.ndarray, slope: np.ndarray) -> np.ndarray:
-    """The signal at the new rate, its line left out meanwhile; zeros beyond its ends."""
+    """Filter the signal at the new rate, with its line subtracted; zeros beyond its ends."""
     up, down = ratio.numerator, ratio.denominator
     centred = signal - (first + slope * np.arange(signal.shape[-1], dtype=signal.dtype))
     resampled = scipy.signal.resample_poly(centred, up, down, axis=-1, window=_taps(ratio).astype(signal.dtype))

@@ -10,7 +10,7 @@ from keras_emotion.signals.filters import BLOCK_SAMPLES, as_floating
 from keras_emotion.signals.windows import sample_count, windows
 
 MAX_PRODUCT = 512
-"""Samples of the longest segment for which a product with a matrix takes less time than a fast Fourier transform."""
+"""Samples of the longest segment for which a matrix product is faster than a fast Fourier transform."""
 
 
 def band_power(
@@ -23,34 +23,34 @@ def band_power(
     segment_seconds: float | None = None,
     taper: str = "hann",
 ) -> np.ndarray:
-    """Power of each window, channel and band: the integral of Welch's one-sided power spectral density over the band.
+    """Compute the power of each window, channel and band: the integral of Welch's one-sided density over the band.
 
-    With the density `S_k` at the frequencies `f_k = k * d`, `d = 1 / segment_seconds`, taken as constant over its cell
-    `[f_k - d/2, f_k + d/2]`: `P = sum_k S_k * |cell_k intersected with [low_hz, high_hz]|`. Bands side by side share
-    power without gap or overlap, a band narrower than `d` still has a value, and a sine of amplitude `A` well inside
-    the band gives `A^2 / 2`.
+    With the density `S_k` at the frequencies `f_k = k * d`, `d = 1 / segment_seconds`, assumed constant over its cell
+    `[f_k - d/2, f_k + d/2]`: `P = sum_k S_k * |cell_k intersected with [low_hz, high_hz]|`. Adjacent bands share power
+    without gap or overlap, a band narrower than `d` still has a value, and a sine of amplitude `A` well inside the band
+    gives `A^2 / 2`.
 
     Args:
         signal: `(channels, samples)` or `(..., channels, samples)`, any real dtype.
-        sampling_rate_hz: samples a second.
+        sampling_rate_hz: samples per second.
         bands: `{name: (low_hz, high_hz)}`; its order is the order of the bands axis.
-        window_seconds: length of a window, a whole number of samples.
+        window_seconds: duration of a window, a whole number of samples.
         hop_seconds: seconds from window to window; `None`, the default, is `window_seconds`.
-        segment_seconds: length of Welch's segments, which overlap by half, at most `window_seconds`; `None`, the
-            default, is 1 s or the window where that is shorter.
+        segment_seconds: duration of Welch's segments, which overlap by half, at most `window_seconds`; `None`, the
+            default, is 1 s, or the window if that is shorter.
         taper: name of a window of `scipy.signal.get_window`, default `"hann"`.
 
     Returns:
         `(windows, channels, bands)` or `(..., windows, channels, bands)` in squared units of the signal; float32 for
         float32, else float64.
 
-    Numerics: computed in float64; the mean of each segment is removed. A constant channel gives 0 (to rounding).
-    Segments of up to `MAX_PRODUCT` samples are transformed by a product with a matrix of the frequencies in the bands
-    alone, longer ones by `scipy.signal.welch`.
+    Numerics: computed in float64; the mean of each segment is removed. A constant channel gives 0 (up to rounding).
+    Segments of up to `MAX_PRODUCT` samples are transformed by a product with a matrix of only the frequencies in the
+    bands, longer ones by `scipy.signal.welch`.
 
     Raises:
-        ValueError: bands that do not fit the rate, a segment longer than the window, a length of no whole number of
-            samples, or a signal without a channels axis or shorter than a window.
+        ValueError: bands that are invalid at this rate, a segment longer than the window, a duration that is not a
+            whole number of samples, or a signal without a channels axis or shorter than a window.
 
     Example:
         >>> time = np.arange(512) / 128
@@ -105,25 +105,25 @@ def band_power(
 
 
 def _transform(segment: int, sampling_rate_hz: float, taper: str, inside: np.ndarray) -> np.ndarray:
-    """`(samples, 2 * frequencies)`: from a segment to real and imaginary parts whose squares add up to the density."""
+    """Return the `(samples, 2 * frequencies)` matrix from a segment to parts whose squares add up to the density."""
     tapering = scipy.signal.get_window(taper, segment)
     transform = np.exp(-2j * np.pi / segment * (np.outer(np.arange(segment), inside) % segment))
     transform *= tapering[:, np.newaxis]
-    transform -= transform.mean(axis=0)  # takes off the mean of the segment
+    transform -= transform.mean(axis=0)  # subtracts the mean of the segment
     one_sided = np.where((inside == 0) | (2 * inside == segment), 1, 2)
     return (transform * np.sqrt(one_sided / (sampling_rate_hz * (tapering**2).sum()))).view(np.float64)
 
 
 def band_shares(bands: Bands, sampling_rate_hz: float, segment: int) -> np.ndarray:
-    """How much of the cell of each frequency of a Fourier transform lies in each band.
+    """Return the overlap of each Fourier frequency cell with each band.
 
     Args:
         bands: `{name: (low_hz, high_hz)}`.
-        sampling_rate_hz: samples a second.
+        sampling_rate_hz: samples per second.
         segment: samples that are transformed.
 
     Returns:
-        `(frequencies, bands)` in Hz; a cell reaches half way to the next frequency on both sides.
+        `(frequencies, bands)` in Hz; a cell extends half way to the next frequency on both sides.
 
     Example:
         >>> band_shares({"alpha": (2, 3.25)}, sampling_rate_hz=8, segment=8).T

@@ -1,4 +1,4 @@
-"""Images of the scalp: azimuthal equidistant projection and cubic interpolation, as one matrix for all images."""
+"""Topographic images of the scalp: azimuthal equidistant projection and cubic interpolation, as one matrix."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from keras_emotion.schema import InputError
 from keras_emotion.signals.topography import electrode_directions
 
 _SAME_PLACE = 1e-6
-"""Distance in radians at which two electrodes are at the same place."""
+"""Distance in radians below which two electrodes are at the same position."""
 
 
 def azimuthal_equidistant(directions: np.ndarray) -> np.ndarray:
-    """Project electrodes onto the plane that touches the head at its vertex: angles from the vertex become lengths.
+    """Project electrodes onto the plane tangent to the head at its vertex: angles from the vertex become lengths.
 
     Args:
         directions: `(channels, 3)` vectors from the centre of the head (right, front, up), of any length above 0.
 
     Returns:
-        `(channels, 2)` float64 in radians, right and front; NaN where a direction is not finite, 0, or straight down,
+        `(channels, 2)` float64 in radians, right and front; NaN if a direction is not finite, 0, or straight down,
         which has no azimuth.
 
     Example:
@@ -34,13 +34,13 @@ def azimuthal_equidistant(directions: np.ndarray) -> np.ndarray:
         raise ValueError(f"`directions` has shape {directions.shape}; expected `(channels, 3)`")
     across, up = np.hypot(directions[:, 0], directions[:, 1]), directions[:, 2]
     has_place = np.isfinite(directions).all(axis=1) & ((across > 0) | (up > 0))
-    # At the vertex both are 0.
+    # Both are 0 at the vertex.
     per_length = np.divide(np.arctan2(across, up), across, out=np.zeros_like(across), where=across > 0)
     return np.where(has_place[:, np.newaxis], directions[:, :2] * per_length[:, np.newaxis], np.nan)
 
 
 def electrode_places(channel_names: Sequence[str], directions: np.ndarray | None = None) -> np.ndarray:
-    """Project the electrodes of a montage (`azimuthal_equidistant`), if images can be made of them.
+    """Project the electrodes of a montage (`azimuthal_equidistant`), if images can be made from them.
 
     Args:
         channel_names: names of the channels.
@@ -65,16 +65,17 @@ def electrode_places(channel_names: Sequence[str], directions: np.ndarray | None
     places = azimuthal_equidistant(np.where(is_given, directions, by_name))
     if unknown := [name for name, place in zip(names, places, strict=True) if not np.isfinite(place).all()]:
         raise InputError(
-            f"electrodes without a place on the head: {', '.join(unknown)}; expected names of the 10-5 system or "
+            f"electrodes without a position on the head: {', '.join(unknown)}; expected names of the 10-5 system or "
             "positions; give their positions, or leave them out"
         )
     pairs = scipy.spatial.KDTree(places).query_pairs(_SAME_PLACE) if names else set()
     if pairs:
         same = "; ".join(f"{names[one]} and {names[other]}" for one, other in sorted(pairs))
-        raise InputError(f"electrodes at the same place on the head: {same}; expected one each; leave one out")
+        raise InputError(f"electrodes at the same position on the head: {same}; expected one each; leave one out")
     if len(names) < 3 or np.linalg.matrix_rank(places - places.mean(axis=0), tol=_SAME_PLACE) < 2:
         raise InputError(
-            f"electrodes for images: {', '.join(names) or 'none'}; expected three or more that are not on a line"
+            f"electrodes for images: {', '.join(names) or 'none'}; expected three or more that are not on a line; add "
+            "electrodes"
         )
     return places
 
@@ -84,30 +85,30 @@ def image_matrix(
 ) -> np.ndarray:
     """Compute the weights of the electrodes in each pixel of a topographic image.
 
-    Electrodes are projected as in [1] (`azimuthal_equidistant`); the image reaches from the outermost electrodes on
-    one side to those on the other. Between electrodes, the Clough-Tocher interpolant is cubic and has continuous slopes
-    (`scipy.interpolate.CloughTocher2DInterpolator`, what `griddata(method="cubic")` uses); outside of their convex hull
-    pixels are 0. The interpolant is linear in the values, so that its values for the unit vectors are a matrix that
-    gives the images of any values (`to_images`).
+    Electrodes are projected as in [1] (`azimuthal_equidistant`); the image extends from the outermost electrodes on one
+    side to those on the other. Between electrodes, the Clough-Tocher interpolant is cubic and has continuous slopes
+    (`scipy.interpolate.CloughTocher2DInterpolator`, as used by `griddata(method="cubic")`); pixels outside their convex
+    hull are 0. The interpolant is linear in the values, so its values for the unit vectors are a matrix that gives the
+    images of any values (`to_images`).
 
     Args:
         channel_names: names of the channels.
         directions: `(channels, 3)` vectors from the centre of the head to each electrode (right, front, up), as
-            `Recording.electrode_directions`. Where one is NaN, or `None` is given, the name decides
+            `Recording.electrode_directions`. If one is NaN, or `None` is given, the name is used
             (`electrode_directions`).
         image_size: rows and columns of an image.
 
     Returns:
         `(channels, image_size, image_size)` float64. Row 0 is at the forehead, column 0 at the left ear. In each pixel
-        within the hull the weights add up to 1.
+        within the hull the weights sum to 1.
 
     Numerics: the slopes at the electrodes solve a linear system, here iteratively to a tolerance of 1e-12. SciPy's
     default tolerance is 1e-6, so that its image of a single set of values may differ by some 1e-7.
 
     Raises:
-        InputError: channels have no place on the head, two are at the same place, or fewer than three are not on a
-            line; one line with their names.
-        ValueError: `image_size` below 2 or `directions` of another shape.
+        InputError: channels have no position on the head, two are at the same position, or fewer than three are not on
+            a line; one line with their names.
+        ValueError: `image_size` is below 2 or `directions` has another shape.
 
     Example:
         >>> matrix = image_matrix(["Fz", "C3", "Cz", "C4", "Pz"], image_size=8)
@@ -131,7 +132,7 @@ def image_matrix(
 
 
 def to_images(values: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Interpolate values of electrodes to images.
+    """Interpolate values of electrodes into images.
 
     Args:
         values: `(..., channels)`, any real dtype.
@@ -141,13 +142,13 @@ def to_images(values: np.ndarray, matrix: np.ndarray) -> np.ndarray:
         `(..., rows, columns)`; float32 for float32, else float64.
 
     Raises:
-        ValueError: another number of channels than the matrix has.
+        ValueError: the number of channels differs from that of the matrix.
     """
     values = np.asarray(values)
     if values.ndim < 1 or values.shape[-1] != len(matrix):
         raise ValueError(f"`values` has shape {values.shape}; expected `(..., {len(matrix)})`, the number of channels")
     dtype: type = np.float32 if values.dtype == np.float32 else np.float64
-    # One product of matrices, whatever axes the values have.
+    # One matrix product, whatever axes the values have.
     flat = values.reshape(-1, len(matrix)).astype(dtype, copy=False)
     images = flat @ np.asarray(matrix, dtype).reshape(len(matrix), -1)
     return images.reshape(*values.shape[:-1], *matrix.shape[1:])

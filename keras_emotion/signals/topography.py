@@ -1,8 +1,8 @@
-"""Electrodes on a two-dimensional grid: features of channels to maps of rows and columns and back.
+"""Electrodes on a two-dimensional grid: convert channel features into maps of rows and columns, and back.
 
-The cells stand in `grids/<layout>.csv`, one row a channel, indices from 0, row 0 at the forehead, column 0 at the
-left ear. Both layouts have 9 columns; each serves DEAP's 32 and SEED's 62 channels, which agree, and more channels of
-the 10-10 system by these rules:
+The cells are defined in `grids/<layout>.csv`, one row per channel, indices from 0, row 0 at the forehead, column 0 at
+the left ear. Both layouts have 9 columns; each covers DEAP's 32 and SEED's 62 channels, which agree, and more channels
+of the 10-10 system by these rules:
 
 - `"9x9"`: a line of electrodes across the head is a row (Fp, AF, F, FC, C, CP, P, PO, O). In the five full lines the
   numbers 7 5 3 1 z 2 4 6 8 take the columns 0 to 8, in AF and PO 7 5 3 z 4 6 8 the columns 1 to 7, in Fp and O 1 z 2
@@ -11,10 +11,10 @@ the 10-10 system by these rules:
 - `"8x9"` (4D-CRNN): the same with Fp and AF in one row. AF moves outwards by one column where it fits (AF3 in 2, AF7
   in 1), AFz falls on Fpz, and AF5 and AF6 have no cell.
 
-Channels with no evident cell (Iz, mastoids, AF1, PO1) are in neither: leave them out, give positions of your own, or
-say where on the head they are (`directions` of `grid_positions`): they then take the cell of the nearest electrode that
-has one, or a free one near it. `grids/directions.csv` holds the directions of the 10-5 system: MNE's montage
-`standard_1005`, seen from the centre of the sphere that fits all of its electrodes best (least squares), four digits.
+Channels without an evident cell (Iz, mastoids, AF1, PO1) are in neither: leave them out, give custom positions, or give
+their position on the head (`directions` of `grid_positions`): they then get the cell of the nearest electrode that has
+one, or a free one near it. `grids/directions.csv` has the directions of the 10-5 system: MNE's montage `standard_1005`,
+relative to the centre of the best-fitting sphere of all of its electrodes (least squares), four digits.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ GRID_SHAPES: Mapping[str, tuple[int, int]] = {"9x9": (9, 9), "8x9": (8, 9)}
 """Rows and columns of each layout."""
 
 FARTHEST_DEGREES = 25.0
-"""Angle from the nearest electrode of a grid beyond which a channel has no cell in it; four centimetres on a head."""
+"""Angle from the nearest electrode of a grid beyond which a channel has no cell; four centimetres on a head."""
 
 _OLD_NAMES = {"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"}
 
@@ -54,10 +54,10 @@ def _cells(layout: str) -> Mapping[str, tuple[int, int]]:
 
 @functools.cache
 def _standard_directions() -> Mapping[str, tuple[str, np.ndarray]]:
-    """Spelling and direction of each electrode of the 10-5 system, by its name as it is compared."""
+    """Return spelling and direction of each electrode of the 10-5 system, by its normalised name."""
     table = importlib.resources.files("keras_emotion.signals").joinpath("grids", "directions.csv")
     rows = list(csv.reader(table.read_text(encoding="utf-8").splitlines()))[1:]
-    # Old names are given the spelling of the new: they come last in the table, and are there already.
+    # Old names follow the new ones in the table, and get their spelling.
     found: dict[str, tuple[str, np.ndarray]] = {}
     for name, *direction in rows:
         found.setdefault(_comparable(name), (name, np.array(direction, dtype=float)))
@@ -65,7 +65,7 @@ def _standard_directions() -> Mapping[str, tuple[str, np.ndarray]]:
 
 
 def standard_name(channel_name: str) -> str | None:
-    """Name of an electrode as the 10-5 system or the grids spell it; `None` where it is in neither.
+    """Return the spelling of an electrode in the 10-5 system or the grids; `None` if it is in neither.
 
     Args:
         channel_name: name of a channel; case, spaces, trailing dots and old names as in `grid_positions`.
@@ -81,13 +81,14 @@ def standard_name(channel_name: str) -> str | None:
 
 
 def electrode_directions(channel_names: Sequence[str]) -> np.ndarray:
-    """Where electrodes of the 10-5 system lie on a standard head.
+    """Return the directions of 10-5 electrodes on a standard head.
 
     Args:
         channel_names: names, compared as in `grid_positions`.
 
     Returns:
-        `(channels, 3)` unit vectors from the centre of the head (right, front, up); NaN for names of no electrode.
+        `(channels, 3)` unit vectors from the centre of the head (right, front, up); NaN for names that are not
+        electrodes.
 
     Example:
         >>> electrode_directions(["T8", "GSR"]).round(1)
@@ -102,22 +103,22 @@ def electrode_directions(channel_names: Sequence[str]) -> np.ndarray:
 
 @functools.cache
 def _placed_electrodes(layout: str) -> tuple[np.ndarray, np.ndarray]:
-    """Directions and cells of the electrodes that have both."""
+    """Return directions and cells of the electrodes that have both."""
     cells = _cells(layout)
     names = [name for name in cells if name in _standard_directions()]
     return electrode_directions(names), np.array([cells[name] for name in names])
 
 
 def nearest_cell(direction: np.ndarray, layout: str = "9x9") -> tuple[tuple[int, int], float] | None:
-    """Cell of the electrode of a layout that is nearest to a place on the head.
+    """Return the cell of the electrode of a layout that is nearest to a position on the head.
 
     Args:
         direction: `(3,)` from the centre of the head (right, front, up), of any length.
         layout: as in `grid_positions`.
 
     Returns:
-        Row and column, and the angle to that electrode in degrees; `None` where it is more than `FARTHEST_DEGREES`, or
-        the direction is zero or NaN.
+        Row and column, and the angle to that electrode in degrees; `None` if it exceeds `FARTHEST_DEGREES`, or the
+        direction is zero or NaN.
 
     Example:
         >>> nearest_cell(electrode_directions(["Cz"])[0])
@@ -125,9 +126,9 @@ def nearest_cell(direction: np.ndarray, layout: str = "9x9") -> tuple[tuple[int,
     """
     directions, cells = _placed_electrodes(layout)
     length = np.linalg.norm(direction)
-    if not length > 0:  # so for NaN too
+    if not length > 0:  # also true for NaN
         return None
-    # Their four digits are no exact unit vectors.
+    # With four digits, they are not exact unit vectors.
     cosines = directions @ (direction / length) / np.linalg.norm(directions, axis=1)
     nearest = cosines.argmax()
     degrees = round(float(np.degrees(np.arccos(min(cosines[nearest], 1.0)))), 3)
@@ -137,23 +138,23 @@ def nearest_cell(direction: np.ndarray, layout: str = "9x9") -> tuple[tuple[int,
 def grid_positions(
     channel_names: Sequence[str], layout: str = "9x9", directions: np.ndarray | None = None
 ) -> np.ndarray:
-    """Cell of each channel.
+    """Return the cell of each channel.
 
     Args:
-        channel_names: names in the order of the channels axis. Case, spaces and trailing dots do not count (`"Fc5."`),
+        channel_names: names in the order of the channels axis. Case, spaces and trailing dots are ignored (`"Fc5."`),
             and T3, T4, T5, T6 are the old names of T7, T8, P7, P8.
         layout: `"9x9"` (default, 3FACRNN) or `"8x9"` (4D-CRNN).
         directions: `(channels, 3)` vectors from the centre of the head to each electrode (right, front, up), of any
-            length, as `Recording.electrode_directions`. A channel that is not in the layout by name takes the cell of
-            the electrode of the layout that is nearest by angle, if one is within `FARTHEST_DEGREES`. Where that gives
-            two channels one cell, those without a name of the 10-5 system (nets, equidistant caps) share out the free
-            cells so that the sum of their angles is smallest. By default names alone count.
+            length, as `Recording.electrode_directions`. A channel that is not in the layout by name gets the cell of
+            the layout's nearest electrode by angle, if one is within `FARTHEST_DEGREES`. If two channels would share a
+            cell, those without a 10-5 name (nets, equidistant caps) are assigned to the free cells so that the sum of
+            their angles is smallest. By default only names are used.
 
     Returns:
         `(channels, 2)` integers: row and column, from 0.
 
     Raises:
-        InputError: a channel has no cell in the layout, or there is no way to give each one of its own.
+        InputError: a channel has no cell in the layout, or there is no assignment with one channel per cell.
         ValueError: an unknown layout, or `directions` of another shape.
 
     Example:
@@ -181,13 +182,14 @@ def grid_positions(
             positions[place] = None if nearest is None else nearest[0]
         found = [cell for cell in positions if cell is not None]
         if len(set(found)) < len(found):
-            # An electrode of the 10-5 system is not moved away from its place.
+            # An electrode of the 10-5 system keeps its cell.
             movable = [place for place in by_place if positions[place] and not standard_name(channel_names[place])]
             positions = _shared_out(positions, movable, directions, layout)
     unknown = [name for name, cell in zip(channel_names, positions, strict=True) if cell is None]
     if unknown:
         raise InputError(
-            f"no cell in the {layout} grid for {', '.join(unknown)}; leave them out, or give positions of your own"
+            f"no cell in the {layout} grid for {', '.join(unknown)}; expected channels with a cell; leave them out, or "
+            "give custom positions"
         )
     taken: dict[tuple[int, int], str] = {}
     for name, cell in zip(channel_names, positions, strict=True):
@@ -203,7 +205,7 @@ def grid_positions(
 def _shared_out(
     positions: list[tuple[int, int] | None], places: list[int], directions: np.ndarray, layout: str
 ) -> list[tuple[int, int] | None]:
-    """Cells with those at some places shared out anew; as they are where not all of them get one."""
+    """Reassign the cells of some channels; return the cells unchanged if there is no complete assignment."""
     electrodes, cells = _placed_electrodes(layout)
     taken = {cell for place, cell in enumerate(positions) if place not in places}
     free = [row for row, cell in enumerate(map(tuple, cells.tolist())) if cell not in taken]
@@ -212,7 +214,7 @@ def _shared_out(
     wanted = np.asarray(directions, dtype=float)[places]
     cosines = (wanted / np.linalg.norm(wanted, axis=1, keepdims=True)) @ electrodes[free].T
     degrees = np.degrees(np.arccos(np.clip(cosines, -1, 1)))
-    # Two electrodes of a layout may have one cell (T3 and T7): the nearer of them stands for it.
+    # Two electrodes of a layout may have one cell (T3 and T7): the nearer one is used.
     by_cell: dict[tuple[int, int], np.ndarray] = {}
     for column, row in enumerate(free):
         cell = tuple(cells[row].tolist())
@@ -238,18 +240,20 @@ def _rows_and_columns(channels: Sequence[str] | np.ndarray, layout: str) -> tupl
     if positions.ndim != 2 or positions.shape[1] != 2:
         raise ValueError(f"positions have shape {positions.shape}; expected `(channels, 2)`")
     if (positions < 0).any() or (positions >= GRID_SHAPES[layout]).any():
-        raise ValueError(f"positions reach from {positions.min()} to {positions.max()}; they leave the {layout} grid")
+        raise ValueError(
+            f"positions extend from {positions.min()} to {positions.max()}; expected them within the {layout} grid"
+        )
     if len(np.unique(positions, axis=0)) < len(positions):
-        raise ValueError("two positions are the same cell; expected one channel a cell")
+        raise ValueError("two positions are the same cell; expected one channel per cell")
     return tuple(positions.T)
 
 
 def to_grid(features: np.ndarray, channels: Sequence[str] | np.ndarray, layout: str = "9x9") -> np.ndarray:
-    """Features of channels on the grid; empty cells are zero.
+    """Map channel features onto the grid; empty cells are zero.
 
     Args:
-        features: `(..., channels)` of any dtype. Differential entropies `(windows, channels, bands)` need their last
-            two axes swapped first.
+        features: `(..., channels)` of any dtype. For differential entropies `(windows, channels, bands)`, swap the last
+            two axes first.
         channels: channel names as in `grid_positions`, or its `(channels, 2)` integers.
         layout: `"9x9"` (default) or `"8x9"`.
 
@@ -258,8 +262,8 @@ def to_grid(features: np.ndarray, channels: Sequence[str] | np.ndarray, layout: 
 
     Raises:
         InputError: as `grid_positions`.
-        ValueError: an unknown layout, positions that repeat or leave the grid, or another number of channels than
-            `features` has.
+        ValueError: an unknown layout, positions that repeat or leave the grid, or a number of channels that differs
+            from that of `features`.
 
     Example:
         >>> entropies = np.ones((120, 3, 4))  # windows, channels, bands
@@ -278,7 +282,7 @@ def to_grid(features: np.ndarray, channels: Sequence[str] | np.ndarray, layout: 
 
 
 def from_grid(grid: np.ndarray, channels: Sequence[str] | np.ndarray, layout: str = "9x9") -> np.ndarray:
-    """Features of channels from the grid, the inverse of `to_grid`.
+    """Extract channel features from the grid, the inverse of `to_grid`.
 
     Args:
         grid: `(..., rows, columns)` of any dtype.
@@ -290,7 +294,7 @@ def from_grid(grid: np.ndarray, channels: Sequence[str] | np.ndarray, layout: st
 
     Raises:
         InputError: as `grid_positions`.
-        ValueError: as `to_grid`, or a grid of another shape than the layout's.
+        ValueError: as `to_grid`, or the grid has another shape than the layout.
 
     Example:
         >>> from_grid(to_grid(np.array([1.0, 2.0]), ["O1", "O2"]), ["O2", "O1"])

@@ -1,4 +1,4 @@
-"""Windows of a signal as views, and the seconds at which they start."""
+"""Split signals into windows as views, and compute their start times."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import numpy as np
 
 
 def sample_count(seconds: float, sampling_rate_hz: float, name: str) -> int:
-    """Number of samples in a duration that must be a whole number of samples.
+    """Return the number of samples in a duration, which must be a whole number.
 
     Args:
         seconds: duration in seconds.
-        sampling_rate_hz: samples a second, above 0.
-        name: what the duration is called in the message of the error.
+        sampling_rate_hz: samples per second, above 0.
+        name: name of the duration in the error message.
 
     Returns:
-        `seconds * sampling_rate_hz`, where it lies within 1e-9 of an integer.
+        `seconds * sampling_rate_hz`, if it is within 1e-9 of an integer.
 
     Raises:
         ValueError: the rate is not positive, or the duration is not a whole number of samples.
@@ -46,11 +46,11 @@ def _window_and_hop(
     hop = sample_count(hop_seconds, sampling_rate_hz, "hop_seconds")
     if window < 1 or hop < 1:
         raise ValueError(
-            f"`window_seconds` is {window_seconds:g} and `hop_seconds` is {hop_seconds:g}; expected a sample or more"
+            f"`window_seconds` is {window_seconds:g} and `hop_seconds` is {hop_seconds:g}; expected one sample or more"
         )
     if n_samples < window:
         raise ValueError(
-            f"the signal has {n_samples} samples, fewer than one window of {window} "
+            f"the signal has {n_samples} samples; expected at least one window of {window} "
             f"({window_seconds:g} s at {sampling_rate_hz:g} Hz)"
         )
     return window, hop
@@ -59,23 +59,23 @@ def _window_and_hop(
 def windows(
     signal: np.ndarray, sampling_rate_hz: float, window_seconds: float, hop_seconds: float | None = None
 ) -> np.ndarray:
-    """Cut a signal into windows of equal length, without a copy.
+    """Split a signal into windows of equal length, without a copy.
 
-    Window `w` holds the samples `w * hop ... w * hop + window - 1`. Samples after the last whole window are dropped.
+    Window `w` has the samples `w * hop ... w * hop + window - 1`. Samples after the last complete window are dropped.
 
     Args:
-        signal: `(..., samples)` of any dtype and any memory layout; `(channels, samples)` as a rule.
-        sampling_rate_hz: samples a second.
-        window_seconds: length of a window, a whole number of samples (within 1e-9).
-        hop_seconds: seconds from the start of one window to the next, a whole number of samples; `None`, the default,
-            is `window_seconds`: windows side by side, none overlapping.
+        signal: `(..., samples)` of any dtype and any memory layout; usually `(channels, samples)`.
+        sampling_rate_hz: samples per second.
+        window_seconds: duration of a window, a whole number of samples (within 1e-9).
+        hop_seconds: time between the starts of consecutive windows, a whole number of samples; `None`, the default, is
+            `window_seconds`: contiguous, non-overlapping windows.
 
     Returns:
-        Read-only view `(..., windows, samples)`, so `(channels, windows, samples)` for a trial.
+        Read-only view `(..., windows, samples)`: `(channels, windows, samples)` for a trial.
 
     Raises:
-        ValueError: a length is not a whole number of samples or below one sample, or the signal is shorter than one
-            window (a trial that gives no window would vanish in silence).
+        ValueError: a duration is not a whole number of samples or below one sample, or the signal is shorter than one
+            window (a trial without windows would otherwise be dropped silently).
 
     Example:
         >>> windows(np.arange(7), sampling_rate_hz=2, window_seconds=1.5, hop_seconds=1)
@@ -93,11 +93,11 @@ def windows(
 def window_starts(
     n_samples: int, sampling_rate_hz: float, window_seconds: float, hop_seconds: float | None = None
 ) -> np.ndarray:
-    """Seconds from the first sample at which the windows of `windows` start.
+    """Return the start times of the windows of `windows`, in seconds from the first sample.
 
     Args:
-        n_samples: length of the signal in samples; without the baseline, the seconds count from the stimulus onset.
-        sampling_rate_hz: samples a second.
+        n_samples: length of the signal in samples; without the baseline, the times are relative to stimulus onset.
+        sampling_rate_hz: samples per second.
         window_seconds: as in `windows`.
         hop_seconds: as in `windows`.
 

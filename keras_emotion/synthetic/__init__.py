@@ -1,7 +1,7 @@
-"""Writers of each data set's own on-disk format, with a planted effect and a planted leak, both adjustable.
+"""Synthetic data in each dataset's own file format, with adjustable planted effects and leaks.
 
-What they write stands in for data that cannot be distributed: it has the format, the scales and the rough statistics,
-and nothing of any person. No number measured on it says anything about emotion.
+The files stand in for data that cannot be distributed: they have the format, the scales and the rough statistics, and
+no data of any person. No result on them is evidence about emotion.
 """
 
 from collections.abc import Callable
@@ -45,7 +45,7 @@ WRITERS: dict[str, Callable[..., Path]] = {
     "crema_d": write_crema_d,
     "recordings": write_recordings,
 }
-"""The writers by the name of the dataset, as `keras-emotion synthesize` takes it: its options are their parameters."""
+"""Writers by dataset name, as for `keras-emotion synthesize`, whose options are their parameters."""
 
 __all__ = [
     "WRITERS",

@@ -1,4 +1,4 @@
-"""Synthetic utterances of actors: a face and a voice, both of which follow an emotion."""
+"""Synthetic utterances of actors: a face and a voice that depend on an emotion."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ EXPRESSIONS: Mapping[str, tuple[float, float]] = {
     "disgust": (-0.6, 0.1),
     "surprised": (0.3, 0.8),
 }
-"""Valence and arousal that face and voice show for an emotion, -1 to 1."""
+"""Valence and arousal of face and voice for each emotion, -1 to 1."""
 
 SYNONYMS = {"angry": "anger", "fearful": "fear"}
 
@@ -40,19 +40,19 @@ _LEVEL_DBFS = -26.0
 _NOISE_DBFS = -65.0
 _WANDER_SECONDS = 0.5
 
-# Last words of seeds `[seed, actor, utterance, ...]`; those of actors have no utterance.
+# Last elements of seeds `[seed, actor, utterance, ...]`; those of actors have no utterance.
 _FACE, _VOICE, _COURSE = 61, 62, 63
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Actor:
-    """A synthetic person with a face and a voice.
+    """Synthetic actor with a face and a voice.
 
     Args:
-        seed: seed of the data set.
+        seed: seed of the dataset.
         number: number of the actor.
         size: width and height of a frame.
-        is_female: the voice is higher.
+        is_female: whether the voice is higher.
     """
 
     seed: int
@@ -66,7 +66,7 @@ class Actor:
         object.__setattr__(self, "_face", AnimatedFace(height, width, identity))
 
     def expression(self, emotion: str, effect_size: float, strength: float) -> tuple[float, float]:
-        """Valence and arousal of an utterance, in (-1, 1)."""
+        """Return valence and arousal of an utterance, in (-1, 1)."""
         valence, arousal = EXPRESSIONS[SYNONYMS.get(emotion, emotion)]
         valence, arousal = (np.tanh(effect_size * strength * value) for value in (valence, arousal))
         return float(valence), float(arousal)
@@ -81,7 +81,7 @@ class Actor:
         return (face.frame(*moment) for moment in zip(*moments, strict=True))
 
     def voice(self, utterance: int, expression: tuple[float, float], seconds: float, rate_hz: int) -> np.ndarray:
-        """`(samples,)` float32 sound of an utterance, full scale -1 to 1: pitch, level and brightness follow it."""
+        """Return `(samples,)` float32 audio, -1 to 1, whose pitch, level and brightness follow the expression."""
         own = np.random.default_rng([self.seed, self.number, _VOICE])
         rng = np.random.default_rng([self.seed, self.number, utterance, _VOICE])
         valence, arousal = expression
@@ -104,7 +104,7 @@ class Actor:
 
 
 def write_wav(path: Path, sound: np.ndarray, rate_hz: int) -> None:
-    """Write `(samples,)` sound, full scale -1 to 1, as a mono file of 16 bits."""
+    """Write `(samples,)` audio, full scale -1 to 1, as a 16-bit mono file."""
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
@@ -113,7 +113,7 @@ def write_wav(path: Path, sound: np.ndarray, rate_hz: int) -> None:
 
 
 FLASH = ClipFormat("flv", "flv", {}, "libmp3lame", "fltp", 22050)
-"""A flash video, as CREMA-D has them."""
+"""Flash video, as in CREMA-D."""
 
 HIGH_RATE = ClipFormat(sampling_rate_hz=48000)
-"""H.264 and AAC at 48 kHz, as RAVDESS has them."""
+"""H.264 and AAC at 48 kHz, as in RAVDESS."""

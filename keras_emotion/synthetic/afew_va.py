@@ -24,15 +24,15 @@ Layout = Literal["grouped", "flat"]
 FACTS = read_facts("afew_va")
 
 CLIPS_PER_GROUP = 50
-"""Clips of a zip file, and of a folder of the grouped layout."""
+"""Clips per zip file, and per folder of the grouped layout."""
 
 TARGETS = ("valence", "arousal")
 
 CLIP_SD, WANDER_SD, WANDER_SECONDS = 0.6, 0.4, 2.0
-"""Deviations of a clip's mean and of the wandering around it, before they are squashed into [-1, 1]."""
+"""Standard deviations of a clip's mean and of the fluctuation around it, before they are squashed into [-1, 1]."""
 
-# Last words of seeds `[seed, clip, ...]`; those of actors are `[seed, 0, actor]`. None is 0: a seed that ends in zeros
-# is the seed without them.
+# Last elements of seeds `[seed, clip, ...]`; those of actors are `[seed, 0, actor]`. None is 0, because trailing zeros
+# do not change a seed.
 _SCORES, _OWN_EXPRESSION = (1, 2), (3, 4)
 _HEAD, _LIGHT, _BLINKS, _LENGTH = 5, 6, 7, 8
 
@@ -50,28 +50,28 @@ def write_afew_va(
 ) -> Path:
     """Write a synthetic AFEW-VA: clips of PNG frames, each with scores and landmarks.
 
-    A clip shows one actor. Its scores wander around a mean of its own, and at `effect_size` 1 they are ten times the
-    valence and arousal of the face (see `faces`), rounded; head and light wander whatever the scores. Landmarks are
-    those of the rendered frame, exact to a thousandth of a pixel. A clip's files are the same for any other number of
-    clips.
+    A clip shows one actor. Its scores fluctuate around the clip's mean; at `effect_size` 1 they are ten times the
+    valence and arousal of the face (see `faces`), rounded. Head and light vary independently of the scores. Landmarks
+    are those of the rendered frame, exact to a thousandth of a pixel. The files of a clip do not depend on the number
+    of clips.
 
     Args:
-        out: folder to write to; made where it is missing.
+        out: output folder; created if missing.
         n_clips: number of clips, 1 to 600: the first ones.
-        n_actors: number of actors; the clips go round among them.
-        frames_per_clip: frames of each clip, or the fewest and the most; there are 25 per second.
+        n_actors: number of actors, who take turns over the clips.
+        frames_per_clip: frames of each clip, or the smallest and largest number; there are 25 per second.
         seed: random seed; the same seed gives the same files.
-        effect_size: correlation of the face with the scores, 0 to 1; before both are squashed into their range. The
-            face moves as much whatever it is.
-        layout: layout of the folders; `"grouped"` (`01/001/00000.png`, 50 clips in a folder, as the zip files have
-            them) or `"flat"` (`001/00000.png`).
+        effect_size: correlation of the face with the scores, 0 to 1, before both are squashed into their range. The
+            amount of facial movement does not depend on it.
+        layout: layout of the folders; `"grouped"` (`01/001/00000.png`, 50 clips per folder, as in the zip files) or
+            `"flat"` (`001/00000.png`).
         frame_size: width and height of a frame; at the default size a frame takes half a megabyte.
 
     Returns:
         `out`.
 
     Raises:
-        ValueError: a number outside of its range, or an unknown layout.
+        ValueError: a number is out of range, or the layout is unknown.
     """
     if not 1 <= n_clips <= FACTS["n_clips"]:
         raise ValueError(f"`n_clips` is {n_clips}; expected 1 to {FACTS['n_clips']}")
@@ -79,7 +79,9 @@ def write_afew_va(
         raise ValueError(f"`n_actors` is {n_actors}; expected 1 or more")
     fewest, most = (frames_per_clip,) * 2 if isinstance(frames_per_clip, int) else frames_per_clip
     if not 1 <= fewest <= most:
-        raise ValueError(f"`frames_per_clip` is {frames_per_clip}; expected 1 or more, or the fewest and the most")
+        raise ValueError(
+            f"`frames_per_clip` is {frames_per_clip}; expected 1 or more, or the smallest and largest number"
+        )
     if not 0 <= effect_size <= 1:
         raise ValueError(f"`effect_size` is {effect_size}; expected 0 to 1")
     if layout not in get_args(Layout):
@@ -88,7 +90,7 @@ def write_afew_va(
         raise ValueError(f"`frame_size` is {tuple(frame_size)}; expected 32 or more")
     out = Path(out)
     width, height = frame_size
-    # An actor's clips come one after another, so that only one face is in memory.
+    # The clips of an actor are written consecutively, so that only one face is in memory.
     for actor in range(1, min(n_actors, n_clips) + 1):
         face = AnimatedFace(height, width, FaceIdentity.draw(np.random.default_rng([seed, 0, actor])))
         for clip in range(actor, n_clips + 1, n_actors):
@@ -116,7 +118,7 @@ def write_afew_va(
 def _write_frames(
     folder: Path, face: AnimatedFace, seed: int, clip: int, n_frames: int, effect_size: float
 ) -> dict[str, dict]:
-    """Writes the frames of a clip and returns what its JSON file says of each."""
+    """Write the frames of a clip, and return their annotations in its JSON file."""
 
     def source(tag: int) -> np.random.Generator:
         return np.random.default_rng([seed, clip, tag])

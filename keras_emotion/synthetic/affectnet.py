@@ -34,22 +34,22 @@ CLASSES: Mapping[int, tuple[float, float]] = {
     6: (-0.45, 0.55),
     7: (-0.5, -0.05),
 }
-"""Valence and arousal around which the images of a class lie: neutral, happy, sad, surprise, fear, disgust, anger and
-contempt. Rough places of our own."""
+"""Mean valence and arousal of the images of a class (neutral, happy, sad, surprise, fear, disgust, anger, contempt);
+rough guesses."""
 
 CLASS_SD = 0.15
 NO_CLASS, UNCERTAIN, NON_FACE = 8, 9, 10
 NOT_RATED = -2.0
-"""Valence and arousal of images that were not rated: uncertain ones and those without a face."""
+"""Valence and arousal of images without ratings: uncertain ones and those without a face."""
 
 SHARE_WITHOUT_CLASS = 0.1
-"""Share of the images of the old generation that are of no class, uncertain or without a face."""
+"""Share of the images of the old generation without a class, uncertain or without a face."""
 
 BROKEN = {
-    "lists": ("image missing", "valence no number", "landmarks short", "image cut short"),
-    "arrays": ("annotation missing", "valence no number", "landmarks short", "image cut short"),
+    "lists": ("image missing", "valence not a number", "landmarks short", "image truncated"),
+    "arrays": ("annotation missing", "valence not a number", "landmarks short", "image truncated"),
 }
-"""What is wrong with the broken rows, in turn."""
+"""Faults of the broken rows, in turn."""
 
 _COLUMNS = ("face_x", "face_y", "face_width", "face_height", "facial_landmarks", "expression", "valence", "arousal")
 _CROP_SIZE = 224
@@ -68,28 +68,28 @@ def write_affectnet(
     """Write a synthetic AffectNet: images of faces, each of another person, with class and ratings.
 
     Old generation, `"lists"`: `Manually_Annotated_Images/<folder>/<name>.jpg` of 160 to 400 rows and
-    `Manually_Annotated_file_lists/{training,validation}.csv`; a tenth of the images are of no class, uncertain or
-    without a face. New generation, `"arrays"`: `{train_set,val_set}/images/0.jpg` of 224 pixels and
-    `annotations/0_{exp,val,aro,lnd}.npy`; class and ratings are text in an array without axes, and all images have one
-    of the eight classes (that the values are text, and the names of the two folders, is not verified).
+    `Manually_Annotated_file_lists/{training,validation}.csv`; a tenth of the images have no class, are uncertain or
+    show no face. New generation, `"arrays"`: `{train_set,val_set}/images/0.jpg` of 224 pixels and
+    `annotations/0_{exp,val,aro,lnd}.npy`; class and ratings are text in zero-dimensional arrays, and all images have
+    one of the eight classes (it is not verified that the values are text, nor are the names of the two folders).
 
-    An image is the same for any other number of images.
+    An image does not depend on the number of images.
 
     Args:
-        out: folder to write to; made where it is missing.
+        out: output folder; created if missing.
         n_training: number of training images.
         n_validation: number of validation images.
         seed: random seed; the same seed gives the same files.
         effect_size: share of the ratings that the face shows, 0 to 1; it shows `effect_size` times their valence and
-            arousal, plus `sqrt(1 - effect_size^2)` times those of an image drawn independently.
-        generation: format; `"lists"` are csv files (old), `"arrays"` an annotation file for each value (new).
-        n_broken: number of broken rows added to each partition; what is wrong with them is in `BROKEN`, in turn.
+            arousal, plus `sqrt(1 - effect_size^2)` times those of an independently drawn image.
+        generation: format; `"lists"` are csv files (old), `"arrays"` one annotation file per value (new).
+        n_broken: number of broken rows added to each partition, with the faults of `BROKEN` in turn.
 
     Returns:
         `out`.
 
     Raises:
-        ValueError: a number outside of its range, or an unknown generation.
+        ValueError: a number is out of range, or the generation is unknown.
     """
     for name, value in (("n_training", n_training), ("n_validation", n_validation), ("n_broken", n_broken)):
         if value < 0:
@@ -130,14 +130,14 @@ def _write_list(out: Path, partition: str, seed: list[int], effect_size: float, 
         box, points = [-1] * 4, np.full(2 * FACTS["n_landmarks"], -1.0)
         if landmarks is not None:
             low, high = landmarks.min(axis=0), landmarks.max(axis=0)
-            # The points end at the brows, the box at the hair.
+            # The landmarks end at the brows, the box at the hair.
             low[1] -= 0.25 * (high[1] - low[1])
             low, high = np.clip([np.floor(low), np.ceil(high)], 0, [size]).astype(int)
             box, points = [*low.tolist(), *(high - low).tolist()], landmarks.ravel()
         if fault == "landmarks short":
             points = points[:50]
         text = ";".join(f"{value:.2f}" for value in points)
-        value = "happy" if fault == "valence no number" else f"{valence:.6g}"
+        value = "happy" if fault == "valence not a number" else f"{valence:.6g}"
         rows.append([path, *box, text, expression, value, f"{arousal:.6g}"])
         file = out / FACTS["image_folder"] / path
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -160,7 +160,7 @@ def _write_arrays(out: Path, partition: str, seed: list[int], effect_size: float
         _write_image(root / "images" / f"{name}.jpg", image, fault)
         contents = {
             "exp": np.array(str(expression)),
-            "val": np.array("happy" if fault == "valence no number" else f"{valence:.6g}"),
+            "val": np.array("happy" if fault == "valence not a number" else f"{valence:.6g}"),
             "aro": np.array(f"{arousal:.6g}"),
             "lnd": landmarks.ravel()[: 50 if fault == "landmarks short" else None].round(2),
         }
@@ -173,7 +173,7 @@ def _write_arrays(out: Path, partition: str, seed: list[int], effect_size: float
 def _image(
     rng: np.random.Generator, size: tuple[int, int], effect_size: float, kind: int | None
 ) -> tuple[np.ndarray, np.ndarray | None, int, float, float]:
-    """An image with its landmarks, class, valence and arousal; drawn in this order whatever the effect."""
+    """Draw an image with its landmarks, class, valence and arousal, in this order, whatever the effect."""
     width, height = size
     identity = FaceIdentity.draw(rng)
     pose, light = pose_course(rng, np.zeros(1), size=1.3)[0], light_course(rng, np.zeros(1), size=1.3)[0]
@@ -192,12 +192,12 @@ def _image(
 
 
 def _rated(rng: np.random.Generator) -> tuple[int, np.ndarray]:
-    """A class, with valence and arousal of an image of it."""
+    """Draw a class, and valence and arousal of an image of it."""
     expression = int(rng.integers(len(CLASSES)))
     return expression, np.clip(rng.normal(CLASSES[expression], CLASS_SD), -1, 1)
 
 
 def _write_image(path: Path, image: np.ndarray, fault: str | None) -> None:
     write_image(path, image)
-    if fault == "image cut short":
+    if fault == "image truncated":
         path.write_bytes(path.read_bytes()[:200])

@@ -20,13 +20,13 @@ RATING_EFFECTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "valence": ("gamma", ("T7", "T8")),
     "arousal": ("beta", ("F3", "F4")),
 }
-"""The band whose power follows a rating, and the electrodes where most of it does."""
+"""Band whose power follows each rating, and its main electrodes."""
 
 ANNOTATION_EFFECTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "valence": ("alpha", ("O1", "O2")),
     "arousal": ("theta", ("AF3", "AF4")),
 }
-"""The same for the external annotation, segment by segment."""
+"""The same for the external annotation, per segment."""
 
 RATING_SD, GROUP_RATING_SD = 1.8, 0.5
 ANNOTATION_SD = 0.4
@@ -35,12 +35,12 @@ SKIN_LEVEL, SKIN_SD = 2e5, 2e3
 
 Layout = Literal["flat", "folders", "matlab"]
 
-# Last words of the seeds `[seed, number, ...]`.
+# Last elements of the seeds `[seed, number, ...]`.
 _RATING_SEED, _ANNOTATION_SEED, _ORDER_SEED = 51, 52, 53
 
 _SHUFFLED_PERSON, _UNBOUNDED_PERSON = 2, 3
 _BROKEN_COLUMNS = {9: "GSR", 12: "T7"}
-"""Persons with NaN in a column of one video."""
+"""Subjects with NaN in a column of one video."""
 
 
 def write_amigos(
@@ -55,38 +55,38 @@ def write_amigos(
     clip_seconds: int = 24,
     layout: Layout = "flat",
 ) -> Path:
-    """Write synthetic files `Data_Preprocessed_P01.mat` and so on: 16 short and 4 long videos for each person.
+    """Write synthetic files `Data_Preprocessed_P01.mat` and so on: 16 short and 4 long videos per subject.
 
-    EEG of 14 channels, two of ECG and the skin response at 128 Hz, 5 s of baseline first; self-assessments, and the
-    external annotation of segments of 20 s. Each of the videos has a length of its own, the long ones twice that of the
-    short ones. The short videos have the mean valence and arousal of the dataset over all 40 persons; of those who
-    watched a long video together, ratings differ little. A person's file is the same for any other number of persons.
-    See `write_deap` for what the signals are.
+    The files have 14 EEG channels, two ECG channels and the skin response at 128 Hz, starting with 5 s of baseline;
+    self-assessments, and the external annotation of segments of 20 s. Each video has its own duration; long ones last
+    twice as long as short ones. The short videos have the dataset's mean valence and arousal over all 40 subjects;
+    ratings of subjects who watched a long video together differ little. A subject's file does not depend on the number
+    of subjects. See `write_deap` for the signals.
 
-    Gaps lie where the dataset has them: 8, 24 and 28 have no long videos, 32 has no ratings of them, 9 and 12 have a
-    column of NaN, 21, 22, 23 and 33 lack the signal of a video. The ids of the videos of person 2 are in another order,
-    and a rating of person 3 is above 9.
+    Gaps are those of the dataset: 8, 24 and 28 have no long videos, 32 has no ratings of them, 9 and 12 have a column
+    of NaN, 21, 22, 23 and 33 lack the signal of a video. The video ids of subject 2 are in another order, and a rating
+    of subject 3 is above 9.
 
     Args:
-        out: folder to write to; made where it is missing.
-        n_subjects: number of persons, 1 to 40: the first ones.
+        out: output folder; created if missing.
+        n_subjects: number of subjects, 1 to 40: the first ones.
         seed: random seed; the same seed gives the same files.
-        effect_size: natural log-power that a rating adds in its band (`RATING_EFFECTS`) for each `RATING_SD` above 5,
-            and an annotation in its own (`ANNOTATION_EFFECTS`) for each `ANNOTATION_SD`; 0 is no effect.
-        fingerprint_size: standard deviation of the natural log-power that each trial, channel and band has of its own,
-            whatever is rated; it wanders over some 20 s.
-        subjects: numbers of the persons, in place of the first ones.
-        stimulus_fingerprint_size: standard deviation of the natural log-power that each video, channel and band has in
-            a person, whatever is rated.
-        clip_seconds: length of the shortest video in seconds, 16 or more.
-        layout: all files in one folder (`flat`), each in a folder of its own name (`folders`), or all in `Physiological
+        effect_size: natural log-power that a rating adds in its band (`RATING_EFFECTS`) per `RATING_SD` above 5, and an
+            annotation in its own band (`ANNOTATION_EFFECTS`) per `ANNOTATION_SD`; 0 is no effect.
+        fingerprint_size: standard deviation of the trial-specific natural log-power of each channel and band,
+            independent of the ratings; it fluctuates over some 20 s.
+        subjects: numbers of the subjects, instead of the first ones.
+        stimulus_fingerprint_size: standard deviation of the natural log-power specific to a subject, video, channel and
+            band, independent of the ratings.
+        clip_seconds: duration of the shortest video in seconds, 16 or more.
+        layout: all files in one folder (`flat`), each in a folder of its name (`folders`), or all in `Physiological
             Recordings/Matlab Preprocessed Data` (`matlab`).
 
     Returns:
         `out`.
 
     Raises:
-        ValueError: a number outside of its range, or an unknown layout.
+        ValueError: a number is out of range, or the layout is unknown.
     """
     import scipy.io
 
@@ -119,7 +119,7 @@ def write_amigos(
 
 
 def _assessments(video: str, seed: int) -> np.ndarray:
-    """`(40, 12)` self-assessments of all persons; NaN where they were not asked."""
+    """Draw `(40, 12)` self-assessments of all subjects; NaN for missing ones."""
     place = VIDEOS.index(video)
     is_long = video in FACTS["long_videos"]
     rng = np.random.default_rng([seed, place, _RATING_SEED])
@@ -136,7 +136,7 @@ def _assessments(video: str, seed: int) -> np.ndarray:
                 shared = rng.normal(5.0, RATING_SD)
                 rated[rows] = np.clip(shared + rng.normal(0, GROUP_RATING_SD, len(rows)), low, high)
         else:
-            # Clipped again after each shift, until the mean is the one known.
+            # Clipped again after each shift, until the mean is the known one.
             while abs(mean - rated.mean()) > 1e-6:
                 rated = np.clip(rated + mean - rated.mean(), low, high)
         values[:, column] = rated
@@ -155,7 +155,7 @@ def _file(
     fingerprint_size: float,
     stimulus_fingerprint_size: float,
 ) -> dict[str, np.ndarray]:
-    """The variables of a person's file."""
+    """Return the variables of a subject's file."""
     rate, baseline = FACTS["sampling_rate_hz"], FACTS["baseline_seconds"]
     subject_log_power = None
     cells: dict[str, list[Any]] = {name: [] for name in FACTS["variables"].values()}
@@ -166,7 +166,7 @@ def _file(
         if subject_log_power is None:
             subject_log_power = noise.subject_log_power(np.random.default_rng([seed, person, 0]))
         rng = np.random.default_rng([seed, person, place + 1])
-        # The same for all persons: others annotate the video as much as the face.
+        # The same for all subjects: the external annotation depends on the video as much as on the face.
         annotation, courses = _annotation(np.random.default_rng([seed, place, _ANNOTATION_SEED]), seconds)
         effects, factors = [], []
         for name, effect in RATING_EFFECTS.items():
@@ -206,7 +206,7 @@ def _file(
 
 
 def _with_gaps(person: int, signal: np.ndarray, rating: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The signal and the ratings of one video of a person, with what is wrong with them in the dataset."""
+    """Add the dataset's known faults to the signal and the ratings of one video of a subject."""
     if person in _BROKEN_COLUMNS:
         signal[:, [*CHANNEL_NAMES, *FACTS["other_channels"]].index(_BROKEN_COLUMNS[person])] = np.nan
     elif person in FACTS["with_gaps"] and person not in FACTS["without_long_videos"]:
@@ -217,7 +217,7 @@ def _with_gaps(person: int, signal: np.ndarray, rating: np.ndarray) -> tuple[np.
 
 
 def _annotation(rng: np.random.Generator, seconds: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """`(segments, 3)` of a video; and the course of each column over the samples of the signal."""
+    """Draw the `(segments, 3)` annotation of a video, and the course of each column over the samples."""
     rate, baseline, length = FACTS["sampling_rate_hz"], FACTS["baseline_seconds"], FACTS["segment_seconds"]
     n_segments = 1 + -(-seconds // length)
     middles = [length / 2, *(baseline + length * (one + 0.5) for one in range(n_segments - 2))]

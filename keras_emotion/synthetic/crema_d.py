@@ -16,10 +16,10 @@ from keras_emotion.synthetic.stimuli import write_clip
 FACTS = read_facts("crema_d")
 
 STRENGTHS = {"LO": 0.6, "MD": 1.0, "HI": 1.5, "XX": 1.2}
-"""By how much an emotion of a level shows."""
+"""Strength of the expression by emotion level."""
 
 VOTE_ERRORS = 0.3
-"""Share of the utterances of which most listeners name another emotion, or two emotions equally often."""
+"""Share of the utterances whose perceived emotion differs, or is tied."""
 
 Files = Literal["audio", "video"]
 
@@ -41,28 +41,28 @@ def write_crema_d(
 ) -> Path:
     """Write synthetic utterances with the names of CREMA-D: a face and a voice that follow the emotion.
 
-    `AudioWAV/1001_DFA_ANG_XX.wav` (16 bits, 16 kHz), `VideoFlash/1001_DFA_ANG_XX.flv` (Flash video with sound),
-    `VideoDemographics.csv` and `processedResults/summaryTable.csv`, in which three in ten utterances are named
-    otherwise, or tied. See `write_ravdess` for what they show. An actor's files are the same for any other number of
-    actors.
+    The files are `AudioWAV/1001_DFA_ANG_XX.wav` (16 bits, 16 kHz), `VideoFlash/1001_DFA_ANG_XX.flv` (Flash video with
+    audio), `VideoDemographics.csv` and `processedResults/summaryTable.csv`, in which three in ten utterances have
+    another perceived emotion or a tie. See `write_ravdess` for their content. The files of an actor do not depend on
+    the number of actors.
 
     Args:
-        out: folder to write to; made where it is missing.
+        out: output folder; created if missing.
         n_subjects: number of actors, 1 to 91: 1001 and so on.
-        seed: random seed; the same seed gives the same sound, and the same pictures on one machine.
-        effect_size: by how much face and voice follow the emotion; 0 not at all.
-        files: which files to write, sound or video or both.
+        seed: random seed; the same seed gives the same audio, and the same video on one machine.
+        effect_size: strength of the effect on face and voice; 0 is no effect.
+        files: files to write, audio or video or both.
         n_sentences: number of sentences, 1 to 12: the first ones; the first has three levels of each emotion.
         n_emotions: number of emotions, 2 to 6: the first ones.
-        clip_seconds: length of an utterance in seconds, up to a tenth longer.
-        video_frame_rate_hz: frames a second.
+        clip_seconds: duration of an utterance in seconds, up to a tenth longer.
+        video_frame_rate_hz: frames per second.
         video_size: width and height of a frame.
 
     Returns:
         `out`.
 
     Raises:
-        ValueError: a number outside of its range, or an unknown name.
+        ValueError: a number is out of range, or a name is unknown.
     """
     ranges = {
         "n_subjects": (n_subjects, 1, FACTS["n_actors"]),
@@ -111,7 +111,7 @@ def write_crema_d(
 
 
 def _codes(n_sentences: int, n_emotions: int) -> list[tuple[str, str, str]]:
-    """Sentence, emotion and level of the utterances of an actor."""
+    """Return sentence, emotion and level of the utterances of an actor."""
     codes = []
     for sentence in FACTS["sentences"][:n_sentences]:
         for emotion in list(FACTS["emotions"])[:n_emotions]:
@@ -122,7 +122,7 @@ def _codes(n_sentences: int, n_emotions: int) -> list[tuple[str, str, str]]:
 
 
 def _vote(rng: np.random.Generator, emotion: str) -> str:
-    """First letter of the emotion that most named; two where as many named another."""
+    """Draw the first letter of the majority emotion; two letters for a tie."""
     other = str(rng.choice([one for one in FACTS["emotions"] if one != emotion]))
     chance = rng.random()
     if chance < VOTE_ERRORS / 2:

@@ -35,21 +35,21 @@ RATING_BIAS = 0.4
 """Largest shift of all ratings of a subject."""
 
 STIMULUS_SHARE = 0.5
-"""Share of the variance of ratings that is the stimulus's, the same for all subjects."""
+"""Share of the variance of ratings that is due to the stimulus, the same for all subjects."""
 
 EFFECTS = {"valence": ("gamma", ("F7", "F8", "T7", "T8")), "arousal": ("alpha", ("P3", "Pz", "P4", "Oz"))}
-"""The band whose power follows a rating, and the electrodes where most of it does."""
+"""Band whose power follows each rating, and its main electrodes."""
 
 COUPLINGS = {"valence": (("F7", "T7"), ("F8", "T8")), "arousal": (("P3", "O1"), ("P4", "O2"))}
-"""Electrodes that a source drives, and those that it drives the other way round, as strongly as a rating says: left and
-right, so that the average reference has none of it."""
+"""Electrodes that a common source drives, and those that it drives with the opposite sign, in proportion to a rating:
+left and right, so that the average reference contains none of it."""
 
 _STRONGEST_COUPLING = 0.65
-"""Two of them leave each channel something of its own."""
+"""Coupling strength at which two sources leave each channel some noise of its own."""
 
 SKIN_RESISTANCE_OHM = 3e5
 
-# The eight channels behind the EEG, in their order.
+# The eight channels after the EEG, in order.
 _GSR, _TEMPERATURE = 4, 7
 _PERIPHERAL_RMS = np.array([30.0, 30.0, 5.0, 5.0, 0.02 * SKIN_RESISTANCE_OHM, 1000.0, 1000.0, 0.5])
 
@@ -81,73 +81,75 @@ def write_deap(
     stimulus_emotion_size: float = 1.0,
     stimulus_silent_share: float = 0.2,
 ) -> Path:
-    """Write a synthetic DEAP: ratings, any of the three formats of the recordings, and face videos.
+    """Write a synthetic DEAP: ratings, recordings in any of the three formats, and face videos.
 
-    Signals: 32 channels of correlated pink noise, 4-45 Hz, some 10 microvolt, average-referenced; eye, muscle, skin,
-    breath, pulse and temperature channels of plausible scales. Gamma power over temporal electrodes follows the
+    Signals: 32 channels of correlated pink noise, 4-45 Hz, some 10 microvolts, average-referenced; EOG, EMG, GSR,
+    respiration, pulse and temperature channels of plausible scales. Gamma power over temporal electrodes follows the
     subject's valence rating, alpha power over parietal ones the arousal rating.
 
-    The original recordings hold the same trials at 512 Hz, in the order in which they were presented, with electrode
-    offsets, drift and the noise of the reference, and with the waits between trials shortened. `.dat` files are laid
-    out as Python 2 wrote them.
+    The original recordings contain the same trials at 512 Hz, in the order of presentation, with electrode offsets,
+    drift and noise of the reference, and with shortened intervals between trials. `.dat` files have the byte layout of
+    Python 2.
 
-    Videos show one photographed face, made to look like another person for each subject, whose mouth follows valence
-    and whose brows, lids and jaw follow arousal (see `faces`); head and light wander whatever the ratings.
+    Videos show one photographed face, altered to look like a different person for each subject, whose mouth follows
+    valence and whose brows, lids and jaw follow arousal (see `faces`); head and light vary independently of the
+    ratings.
 
-    A subject's files are the same for any other number of subjects and for any choice of `files`, and recordings are
-    the same with videos and without; the same seed gives the same files, bit for bit, on one machine.
+    A subject's files do not depend on the number of subjects or the choice of `files`, and recordings do not depend on
+    whether videos are written; the same seed gives the same files, bit for bit, on one machine.
 
     Args:
-        out: folder to write to; made where it is missing.
+        out: output folder; created if missing.
         n_subjects: number of subjects, 1 to 32: the first ones.
         n_trials: trials of each subject, 1 to 40 (DEAP has 40).
         seed: random seed; the same seed gives the same files.
         effect_size: size of the planted effect; natural log-power at the electrodes of the effect (`EFFECTS`) for a
             rating one standard deviation (`RATING_SD`) above the middle of the scale; 0 is no effect. The average
             reference, which mixes in the other electrodes, leaves some eight tenths of it.
-        fingerprint_size: size of the pattern that each trial has of its own; standard deviation of the natural
-            log-power that is drawn for each trial, channel and band, whatever the rating, before the average reference;
-            it wanders over some 20 s. 0 leaves trials with nothing of their own. With the defaults, a linear model on
-            differential entropies tells high from low in about 0.8 of the windows of trials that it has not seen, and
-            in nearly all where windows of the same trial were in training; with `effect_size` 0 in half of the former
-            and still in nearly all of the latter.
+        fingerprint_size: size of the trial-specific pattern; standard deviation of the natural log-power that is drawn
+            for each trial, channel and band, independent of the rating, before the average reference; it fluctuates
+            over some 20 s. 0 is no pattern. With the defaults, a linear model on differential entropies classifies high
+            against low correctly in about 0.8 of the windows of unseen trials, and in nearly all if windows of the same
+            trial were in the training set; with `effect_size` 0 in half of the former and still in nearly all of the
+            latter.
         files: formats to write; `"python"`, `"matlab"`, `"original"`.
-        subjects: these subjects in place of the first `n_subjects`.
-        stimulus_fingerprint_size: size of the pattern that each stimulus has in a person; standard deviation of the
-            natural log-power of each stimulus, channel and band, whatever the ratings, constant from the onset on;
-            independent between persons and stimuli.
-        fingerprint_in_baseline: put the pattern of a trial into its baseline too.
-        face_videos: write face videos too; `face_video/sNN/sNN_trialMM.avi`, H.264, of the subjects of whom DEAP has
-            any. A subject with all 40 trials lacks as many as in DEAP, the last presented (which ones is not verified).
-            At the default rate and size a video takes several megabytes and about a minute.
-        face_effect_size: size of the effect on the face; during a trial valence and arousal of the face, in [-1, 1],
-            wander around `tanh(face_effect_size / 2 * d)` for a rating `d` standard deviations (`RATING_SD`) above the
-            middle of the scale, over some 10 s; at 0 they wander as much around 0.
+        subjects: these subjects instead of the first `n_subjects`.
+        stimulus_fingerprint_size: size of the stimulus-specific pattern of a subject; standard deviation of the natural
+            log-power of each stimulus, channel and band, independent of the ratings, constant from stimulus onset on;
+            independent between subjects and stimuli.
+        fingerprint_in_baseline: extend the pattern of a trial to its baseline.
+        face_videos: also write face videos; `face_video/sNN/sNN_trialMM.avi`, H.264, for the subjects with videos in
+            DEAP. A subject with all 40 trials lacks as many as in DEAP, the last presented (which ones is not
+            verified). At the default rate and size a video takes several megabytes and about a minute.
+        face_effect_size: size of the effect on the face; during a trial, valence and arousal of the face, in [-1, 1],
+            fluctuate around `tanh(face_effect_size / 2 * d)` for a rating `d` standard deviations (`RATING_SD`) above
+            the middle of the scale, over some 10 s; at 0 they fluctuate equally around 0.
         video_frame_rate_hz: frames per second of a video, 1 to 120 (DEAP has 50).
         video_size: width and height of a video; even numbers from 32 on (DEAP: 720 x 576, not verified).
-        effect_follows: what the effect on the signals is proportional to; from the onset of the stimulus on, the
-            `"rating"`, the same during a whole trial, or the `"expression"` of the face at that moment, scaled so that
-            a standard deviation is worth as much. In the latter case the signals follow the ratings only through the
-            face, by `face_effect_size`; also without videos, and for subjects who have none.
-        effect_in: what of the signals carries the effect; the `"power"` of bands at some electrodes (`EFFECTS`), or the
-            `"connectivity"`: channels of both sides of the head have a source in common (`COUPLINGS`), whose share of
-            their noise rises with the rating and with `effect_size`, while their power stays as it is. The latter
-            follows the rating alone.
-        openface: write the files of OpenFace for the face videos too; `openface/sNN_trialMM.csv`, ten frames per
-            second: action units follow the expression of the face, place, rotation and gaze wander.
-        rating_agreement: share of the variance of ratings that is the stimulus's, 0 to 1; at 1 all subjects rate alike.
-        stimuli: write the clips too; `stimuli/<experiment id>.mp4`, and the column `Highlight_start` of
-            `video_list.csv`. Picture and sound of a clip depend on the side of the median on which its mean valence and
-            arousal lie among the clips.
-        stimulus_identity_size: what each clip has of its own, unrelated to emotion, as a factor; see `write_stimuli`.
-        stimulus_emotion_size: what clips of one emotion have in common, as a factor.
+        effect_follows: what the effect on the signals is proportional to, from stimulus onset on; the `"rating"`,
+            constant during a trial, or the instantaneous `"expression"` of the face, with an equal effect per standard
+            deviation. In the latter case the signals follow the ratings only through the face, by `face_effect_size`;
+            also without videos, and for subjects who have none.
+        effect_in: property of the signals that carries the effect; the `"power"` of bands at some electrodes
+            (`EFFECTS`), or the `"connectivity"`: channels of both hemispheres share a source (`COUPLINGS`), whose share
+            of their noise rises with the rating and with `effect_size`, while their power is unchanged. The latter
+            follows the rating only.
+        openface: also write OpenFace output for the face videos; `openface/sNN_trialMM.csv`, ten frames per second:
+            action units follow the expression of the face; place, rotation and gaze vary randomly.
+        rating_agreement: share of the variance of ratings that is due to the stimulus, 0 to 1; at 1 all subjects agree.
+        stimuli: also write the clips; `stimuli/<experiment id>.mp4`, and the column `Highlight_start` of
+            `video_list.csv`. Video and audio of a clip depend on whether its mean valence and arousal are above or
+            below the median of the clips.
+        stimulus_identity_size: factor of the properties specific to each clip, unrelated to emotion; see
+            `write_stimuli`.
+        stimulus_emotion_size: factor of the properties common to clips of one emotion.
         stimulus_silent_share: share of the clips that are silent in their middle third.
 
     Returns:
         `out`.
 
     Raises:
-        ValueError: a number outside of its range, or an unknown form.
+        ValueError: a number is out of range, or a name is unknown.
     """
     chosen = tuple(range(1, n_subjects + 1)) if subjects is None else tuple(subjects)
     if not chosen or len(set(chosen)) < len(chosen) or not set(chosen) <= set(range(1, FACTS["n_subjects"] + 1)):
@@ -221,7 +223,7 @@ def write_deap(
             silent_share=stimulus_silent_share,
         )
     _video_list(n_trials, stimuli).to_csv(out / "metadata_csv" / "video_list.csv", index=False, encoding="utf-8")
-    # What is not there is not spoken of, so that what was written without remains as it was.
+    # Options that are not used are omitted, so that files written without them remain unchanged.
     more: dict[str, Any] = {}
     if stimulus_fingerprint_size:
         more["stimulus_fingerprint_size"] = stimulus_fingerprint_size
@@ -252,29 +254,29 @@ def write_deap(
 
 
 def _stimulus_ratings(seed: int, n_trials: int) -> np.ndarray:
-    """`(n_trials, ratings)` what is the stimulus's in the ratings, the same for all subjects."""
-    # Drawn for all 40 stimuli, so that a stimulus is rated alike however many are written.
+    """Draw the `(n_trials, ratings)` stimulus component of the ratings, equal for all subjects."""
+    # Drawn for all 40 stimuli, so that the ratings of a stimulus do not depend on how many are written.
     return np.random.default_rng([seed, 0]).standard_normal((FACTS["n_trials"], len(FACTS["ratings"])))[:n_trials]
 
 
 def _emotions(seed: int, n_trials: int) -> dict[str, dict[str, float]]:
-    """Valence and arousal of each stimulus: 1 in the upper half of all stimuli, -1 in the lower."""
+    """Return valence and arousal of each stimulus: 1 in the upper half of all stimuli, -1 in the lower."""
     common = pd.DataFrame(_stimulus_ratings(seed, n_trials), columns=FACTS["ratings"])[list(EFFECTS)]
     sides = np.where(common.rank() > (n_trials + 1) / 2, 1.0, -1.0)
     return {str(number): dict(zip(EFFECTS, map(float, row), strict=True)) for number, row in enumerate(sides, start=1)}
 
 
 def _ratings(seed: int, subject: int, n_trials: int, agreement: float = STIMULUS_SHARE) -> pd.DataFrame:
-    """Rows of `participant_ratings.csv` of one subject, by experiment id."""
+    """Draw the rows of `participant_ratings.csv` of one subject, by experiment id."""
     shape = (n_trials, len(FACTS["ratings"]))
     stimulus = _stimulus_ratings(seed, n_trials)
     rng = np.random.default_rng([seed, subject])
     latent = np.sqrt(agreement) * stimulus + np.sqrt(1 - agreement) * rng.standard_normal(shape)
     valence = latent[:, [0]]
-    # Dominance and liking go with valence, as they do in the data set.
+    # Dominance and liking correlate with valence, as in the dataset.
     latent[:, 2:] = 0.6 * valence + 0.8 * latent[:, 2:]
-    # Ranks as normal scores: half of the trials of each subject lie on either side of the subject's own middle, and
-    # however few there are, the outermost lie further from it than it lies from the middle of the scale.
+    # Ranks as normal scores: half of each subject's trials are on either side of the subject's median, and even with
+    # few trials, the extremes are further from the median than the median is from the middle of the scale.
     ranks = latent.argsort(axis=0).argsort(axis=0)
     scores = scipy.special.ndtri((ranks + 0.5) / n_trials)
     bias = RATING_BIAS * np.sqrt((1 - agreement) / (1 - STIMULUS_SHARE))
@@ -298,7 +300,7 @@ def _ratings(seed: int, subject: int, n_trials: int, agreement: float = STIMULUS
 
 
 def _deviation(rating: float | np.ndarray) -> float | np.ndarray:
-    """Ratings in standard deviations above the middle of the scale."""
+    """Convert ratings into standard deviations above the middle of the scale."""
     return (rating - RATING_MIDDLE) / RATING_SD
 
 
@@ -312,10 +314,10 @@ def _signals(
     face_effect_size: float | None,
     effect_in: EffectIn,
 ) -> np.ndarray:
-    """`(trials, 40, samples)` float64 of one subject, by experiment id.
+    """Generate the `(trials, 40, samples)` float64 signals of one subject, by experiment id.
 
-    The effect follows the expression of the face where `face_effect_size` is given, else the ratings. The two
-    fingerprints are the trial's and the stimulus's.
+    The effect follows the expression of the face if `face_effect_size` is given, else the ratings. The two fingerprints
+    are those of the trial and the stimulus.
     """
     rng = np.random.default_rng([seed, subject, 0])
     subject_log_power = noise.subject_log_power(rng)
@@ -353,7 +355,7 @@ def _signals(
 
 
 def _peripheral(rng: np.random.Generator, frequencies_hz: np.ndarray, n_samples: int, levels: np.ndarray) -> np.ndarray:
-    """`(8, samples)`: eyes, muscles, skin, breath, pulse and temperature, each noise of its own spectrum."""
+    """Generate `(8, samples)`: EOG, EMG, GSR, respiration, pulse and temperature, each noise with its own spectrum."""
     f = np.maximum(frequencies_hz, frequencies_hz[1])
     eye = np.where(f < 10, 1 / f, 0)
     muscle = np.where((f > 20) & (f < 60), 1, 0)
@@ -368,7 +370,7 @@ def _peripheral(rng: np.random.Generator, frequencies_hz: np.ndarray, n_samples:
 
 
 def _video_list(n_trials: int, has_starts: bool) -> pd.DataFrame:
-    """`video_list.csv`: 120 videos rated online, the first of which were shown."""
+    """Return `video_list.csv`: 120 videos rated online, the first of which were shown."""
     online = np.arange(1, _N_VIDEOS_RATED_ONLINE + 1)
     return pd.DataFrame(
         {

@@ -15,8 +15,8 @@ CHANNELS = read_channels("deap")
 _ORIGINAL = FACTS["original"]
 
 PHYSICAL_RANGE = (-262144, 262143)
-"""Range of every channel, of 2**24 steps, as BioSemi's: 31.25 nV a step. Skin conductance in nS (Twente) is written
-with the same steps, which are 3 ohm at 300 kilohm; skin resistance (Geneva) with steps of 1 ohm."""
+"""Range of every channel, with 2**24 steps as in BioSemi files: 31.25 nV per step. Skin conductance in nS (Twente) is
+written with the same steps, which are 3 ohm at 300 kilohm; skin resistance (Geneva) with steps of 1 ohm."""
 
 FIXATION_SECONDS, AFTER_VIDEO_SECONDS, RATING_SECONDS = 5, 3, 2
 PULSE_SECONDS = 0.1
@@ -26,20 +26,20 @@ _BIOSEMI_FORMAT = (192, b"24BIT")
 
 
 def write_original(path: Path, subject: int, trials: np.ndarray, rng: np.random.Generator) -> None:
-    """Writes one subject's recording.
+    """Write one subject's recording.
 
-    The channels lie in the order of the subject's site, with the status channel named as in that subject's file; the
-    status words carry the amplifier's own bits above the code. Waits are shortened: 2 s of the 120 s of rest, and of
-    each rating. Between trials the signal of a trial goes on periodically.
+    The channels are in the order of the subject's site, with the status channel named as in that subject's file; the
+    status words have the amplifier's own bits above the code. Intervals are shortened: 2 s of the 120 s of rest, and of
+    each rating. Between trials the signal of a trial continues periodically.
 
-    Added to the trials, as in a recording: an offset and a drift of each electrode, and the noise of the common
+    Added to the trials, as in a real recording: an offset and a drift of each electrode, and noise of the common
     reference, the same on every scalp channel.
 
     Args:
-        path: file to write.
-        subject: id of the subject: its site decides channel order, the unit of the skin response and the status label.
+        path: output file.
+        subject: id of the subject, which determines channel order, unit of the skin response and status label.
         trials: `(trials, 40, samples)` at 128 Hz with 3 s of baseline, in the order of presentation.
-        rng: source of what is added.
+        rng: generator of the added noise.
     """
     import edfio
 
@@ -61,12 +61,12 @@ def write_original(path: Path, subject: int, trials: np.ndarray, rng: np.random.
     mark(2, 3 * rate_hz)
     for index, trial in enumerate(trials):
         onset = start + index * length
-        # Interpolated by padding the spectrum: every fourth sample is a sample of the trial.
+        # Interpolated by zero-padding the spectrum: every fourth sample is a sample of the trial.
         signal[:, onset : onset + length] = scipy.signal.resample(trial, n_samples, axis=-1)[:, periodic]
         video = onset + FIXATION_SECONDS * rate_hz
         for code, seconds in ((3, -FIXATION_SECONDS), (4, 0), (5, 60), (1, 60 + AFTER_VIDEO_SECONDS)):
             mark(code, video + seconds * rate_hz)
-    # Before the first and after the last trial, what they begin and end with.
+    # Before the first and after the last trial, their own signals continue.
     signal[:, :start] = signal[:, start : 2 * start]
     signal[:, -end:] = signal[:, -2 * end : -end]
     mark(2, len(status) - end)
@@ -98,7 +98,7 @@ def write_original(path: Path, subject: int, trials: np.ndarray, rng: np.random.
     labels = next(
         row["labels"] for row in _ORIGINAL["status_labels"] if row["first_subject"] <= subject <= row["last_subject"]
     )
-    # The amplifier's bits: electrodes in range, speed mode, and from the later subjects on a low battery.
+    # The amplifier's bits: electrodes in range, speed mode, and for later subjects a low battery.
     words = status | (0x58FF00 if subject >= _ORIGINAL["status_labels"][1]["first_subject"] else 0x18FF00)
     words[: rate_hz // 8] |= 0x010000
     for label, content in zip(labels, [words, np.zeros_like(words)], strict=False):
@@ -107,13 +107,13 @@ def write_original(path: Path, subject: int, trials: np.ndarray, rng: np.random.
         signals, recording=edfio.Recording(startdate=datetime.date(2010, 1, 1), equipment_code="synthetic")
     ).write(path)
     with path.open("r+b") as file:
-        # BioSemi's own mark of the sample format, which the library leaves blank.
+        # BioSemi's identifier of the sample format, which the library leaves blank.
         file.seek(_BIOSEMI_FORMAT[0])
         file.write(_BIOSEMI_FORMAT[1])
 
 
 def _electrodes(signal: np.ndarray, subject: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """What each electrode records of `(40, samples)`, by name; the array is used up."""
+    """Return the signal of each electrode from `(40, samples)`, by name; the array is modified."""
     n_samples = signal.shape[1]
     is_eeg = (CHANNELS["kind"] == "eeg").to_numpy()
     minutes = np.linspace(0, 1, n_samples)

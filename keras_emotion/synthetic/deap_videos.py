@@ -25,13 +25,13 @@ from keras_emotion.synthetic.facts import read_facts
 FACTS = read_facts("deap")
 
 EXPRESSION_PER_DEVIATION = 0.5
-"""Expression for one standard deviation of a rating, before it is squashed into [-1, 1]."""
+"""Expression per standard deviation of a rating, before it is squashed into [-1, 1]."""
 
 EXPRESSION_WANDER = 0.35
-"""Standard deviation of the wandering of the expression during a trial, before it is squashed."""
+"""Standard deviation of the fluctuation of the expression during a trial, before it is squashed."""
 
-# Last words of seeds `[seed, subject, experiment id, ...]`, experiment id 0 for what is the subject's. None is 0: a
-# seed that ends in zeros is the seed without them.
+# Last elements of seeds `[seed, subject, experiment id, ...]`, experiment id 0 for subject-level values. None is 0,
+# because trailing zeros do not change a seed.
 _VALENCE, _AROUSAL, _HEAD, _LIGHT, _BLINKS, IDENTITY_SEED, _OPENFACE = 1, 2, 3, 4, 5, 6, 7
 
 _OPENFACE_MIDDLE = np.array([0.0, 0.0, 600.0, 0.1, 0.0, 0.0, 0.1, 0.3, -0.95, -0.1, 0.3, -0.95, *[0.8] * 17])
@@ -41,14 +41,14 @@ _OPENFACE_EXPRESSION = {
     **dict.fromkeys(("04", "15"), ("valence", -0.7)),
     **dict.fromkeys(("01", "02", "05", "26"), ("arousal", 0.8)),
 }
-"""What an action unit follows, and by how much."""
+"""Dependence of action units on the expression, with factors."""
 
 
 def check_video(frame_rate_hz: float, size: tuple[int, int]) -> None:
-    """Refuses a rate and a size that no video is written with.
+    """Check a frame rate and a frame size.
 
     Raises:
-        ValueError: with the names that the writers of data sets have for them.
+        ValueError: a value is out of range; the message uses the parameter names of the dataset writers.
     """
     if not 1 <= frame_rate_hz <= 120:
         raise ValueError(f"`video_frame_rate_hz` is {frame_rate_hz}; expected 1 to 120")
@@ -64,15 +64,15 @@ def trial_expression(
     times_seconds: np.ndarray,
     face_effect_size: float = 1.0,
 ) -> dict[str, np.ndarray]:
-    """Valence and arousal that a subject's face shows during a trial, as a function of time.
+    """Return valence and arousal of a subject's face during a trial, as a function of time.
 
     Args:
-        seed: seed of the data set.
+        seed: seed of the dataset.
         subject: id of the subject.
         trial: experiment id.
         deviations: ratings of valence and arousal in standard deviations above the middle of the scale.
-        times_seconds: when, from the onset of the stimulus.
-        face_effect_size: what ties the expression to the ratings: it wanders around
+        times_seconds: times from stimulus onset.
+        face_effect_size: strength of the dependence on the ratings: the expression fluctuates around
             `tanh(face_effect_size * EXPRESSION_PER_DEVIATION * deviation)`.
 
     Returns:
@@ -95,7 +95,7 @@ def trial_frames(
     times_seconds: np.ndarray,
     face_effect_size: float,
 ) -> Iterator[np.ndarray]:
-    """The frames of a trial, `(height, width, 3)` uint8 each, RGB; arguments as `trial_expression`."""
+    """Yield the frames of a trial, `(height, width, 3)` uint8 each, RGB; arguments as `trial_expression`."""
     expression = trial_expression(seed, subject, trial, deviations, times_seconds, face_effect_size)
     head, light, blinks = (np.random.default_rng([seed, subject, trial, tag]) for tag in (_HEAD, _LIGHT, _BLINKS))
     moments = zip(
@@ -119,19 +119,19 @@ def write_face_videos(
     frame_rate_hz: float,
     size: tuple[int, int],
 ) -> None:
-    """Writes `sNN/sNN_trialMM.avi` of one subject, MM the place of the trial in the order of presentation.
+    """Write `sNN/sNN_trialMM.avi` of one subject, where MM is the trial's position in the order of presentation.
 
-    Each is 60 s from the onset of the stimulus. Where the data set lacks videos of a subject, the last ones are not
-    written (which ones are missing is not verified), provided that all trials are.
+    Each lasts 60 s from stimulus onset. If the dataset lacks videos of a subject, the last ones are not written (which
+    ones are missing is not verified), provided that all trials are written.
 
     Args:
-        folder: `face_video` of the data set.
-        seed: seed of the data set.
-        subject: id of the subject; nothing is written for those whom the data set has no videos of.
+        folder: `face_video` of the dataset.
+        seed: seed of the dataset.
+        subject: id of the subject; nothing is written if the dataset has no videos of this subject.
         ratings: rows of `participant_ratings.csv` of the subject.
         deviations: `valence` and `arousal` of each row, see `trial_expression`.
         face_effect_size: see `trial_expression`.
-        frame_rate_hz: frames a second.
+        frame_rate_hz: frames per second.
         size: width and height of a frame, even numbers.
     """
     facts = FACTS["face_video"]
@@ -147,14 +147,14 @@ def write_face_videos(
     times = np.arange(round(FACTS["trial_seconds"] * frame_rate_hz)) / frame_rate_hz
 
     def write(row: int, trial: int, presentation: int) -> None:
-        # A face has buffers of its own: each thread needs one.
+        # A face has its own buffers, so each thread needs one.
         face = AnimatedFace(height, width, identity)
         own = {name: values[row] for name, values in deviations.items()}
         frames = trial_frames(face, seed, subject, trial, own, times, face_effect_size)
         write_video(folder / f"s{subject:02d}_trial{presentation:02d}.avi", frames, frame_rate_hz, size)
 
     shown = enumerate(zip(ratings["Experiment_id"], ratings["Trial"], strict=True))
-    # Threads: warping and coding release the interpreter.
+    # Threads, because warping and encoding release the interpreter lock.
     joblib.Parallel(n_jobs=-1, prefer="threads")(
         joblib.delayed(write)(row, trial, presentation)
         for row, (trial, presentation) in shown
@@ -171,19 +171,19 @@ def write_openface_files(
     face_effect_size: float,
     frame_rate_hz: float = 10.0,
 ) -> None:
-    """Writes `sNN_trialMM.csv` as OpenFace 2's FeatureExtraction does, for the videos of `write_face_videos`.
+    """Write `sNN_trialMM.csv` in the format of OpenFace 2's FeatureExtraction, for the videos of `write_face_videos`.
 
     The expression is that of the videos: action units 6 and 12 rise with valence, 4 and 15 fall with it, 1, 2, 5 and 26
-    rise with arousal; the others, place, rotation and gaze wander by themselves. Now and then no face is found.
+    rise with arousal; the others, place, rotation and gaze vary randomly. In some frames no face is found.
 
     Args:
-        folder: where OpenFace would have written to.
-        seed: as for `write_face_videos`, and so on.
+        folder: output folder.
+        seed: seed of the dataset.
         subject: id of the subject.
         ratings: rows of `participant_ratings.csv` of the subject.
         deviations: `valence` and `arousal` of each row.
         face_effect_size: see `trial_expression`.
-        frame_rate_hz: frames a second.
+        frame_rate_hz: frames per second.
     """
     if subject > FACTS["face_video"]["last_subject"]:
         return
@@ -214,12 +214,12 @@ def write_openface_files(
 
 
 def write_video(path: Path, frames: Iterable[np.ndarray], frame_rate_hz: float, size: tuple[int, int]) -> None:
-    """Writes an AVI file of H.264, the same bytes for the same frames whatever the number of cores.
+    """Write an H.264 AVI file, with the same bytes for the same frames whatever the number of cores.
 
     Args:
-        path: file to write.
+        path: output file.
         frames: `(height, width, 3)` uint8 each, RGB.
-        frame_rate_hz: frames a second, to the nearest fraction with a denominator of at most 10000. FFmpeg gives the
+        frame_rate_hz: frames per second, to the nearest fraction with a denominator of at most 10000. FFmpeg gives the
             first frame of H.264 in AVI a time of one frame, not 0: times count from the first frame.
         size: width and height, even numbers.
     """
@@ -230,8 +230,8 @@ def write_video(path: Path, frames: Iterable[np.ndarray], frame_rate_hz: float, 
     with av.open(str(path), "w", format="avi") as container:
         stream = container.add_stream("libx264", rate=Fraction(frame_rate_hz).limit_denominator(10_000))
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        # AVI has no place for times of presentation: without B-frames the order of coding is that of showing.
-        # The macroblock tree of x264 (core 165) gives other bytes now and then, and more threads always do.
+        # AVI stores no presentation times: without B-frames, the coding order is the presentation order.
+        # The macroblock tree of x264 (core 165) occasionally gives other bytes, and more threads always do.
         stream.options = {"preset": "veryfast", "bf": "0", "x264-params": "mbtree=0:weightp=0"}
         stream.codec_context.thread_count = 1
         for frame in frames:

@@ -22,7 +22,7 @@ RATING_EFFECTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "arousal": ("beta", ("F3", "F4")),
     "dominance": ("alpha", ("O1", "O2")),
 }
-"""The band whose power follows a rating, and the electrodes where most of it does."""
+"""Band whose power follows each rating, and its main electrodes."""
 
 RATING_SD = 1.2
 OFFSET_UV = 4200.0
@@ -32,7 +32,7 @@ PASS_BAND_HZ = (0.5, 45.0)
 
 Version = Literal["5", "7.3"]
 
-# Last words of the seeds `[seed, subject or 0, video, ...]`; those of signals have none.
+# Last elements of the seeds `[seed, subject or 0, video, ...]`; those of signals have none.
 _RATING_SEED, _PERSON_SEED = 41, 42
 
 
@@ -48,23 +48,23 @@ def write_dreamer(
     version: Version = "5",
     compressed: bool = True,
 ) -> Path:
-    """Write a synthetic `DREAMER.mat`: 18 clips for each subject, each after 61 s of rest.
+    """Write a synthetic `DREAMER.mat`: 18 clips per subject, each after 61 s of rest.
 
-    EEG of 14 channels at 128 Hz around an offset of 4200, ECG of two channels at 256 Hz. Each of the clips has a length
-    of its own. The ratings of all 23 subjects have the mean ratings of the dataset, video by video; a subject's part is
-    the same for any other number of subjects. See `write_deap` for what the signals are.
+    The file has 14 EEG channels at 128 Hz around an offset of 4200, and two ECG channels at 256 Hz. Each clip has its
+    own duration. Over all 23 subjects, the ratings have the dataset's mean for each video; a subject's data do not
+    depend on the number of subjects. See `write_deap` for the signals.
 
     Args:
-        out: folder to write to; made where it is missing.
+        out: output folder; created if missing.
         n_subjects: number of subjects, 1 to 23: the first ones.
         seed: random seed; the same seed gives the same file.
-        effect_size: natural log-power that a rating adds in its band (`RATING_EFFECTS`) for each `RATING_SD` above 3; 0
-            is no effect.
-        fingerprint_size: standard deviation of the natural log-power that each trial, channel and band has of its own,
-            whatever is rated; it wanders over some 20 s.
-        stimulus_fingerprint_size: standard deviation of the natural log-power that each clip, channel and band has in a
-            person, whatever is rated.
-        clip_seconds: length of the shortest clip in seconds, 2 or more; others are up to 3 s longer.
+        effect_size: natural log-power that a rating adds in its band (`RATING_EFFECTS`) per `RATING_SD` above 3; 0 is
+            no effect.
+        fingerprint_size: standard deviation of the trial-specific natural log-power of each channel and band,
+            independent of the ratings; it fluctuates over some 20 s.
+        stimulus_fingerprint_size: standard deviation of the natural log-power specific to a subject, clip, channel and
+            band, independent of the ratings.
+        clip_seconds: duration of the shortest clip in seconds, 2 or more; others are up to 3 s longer.
         version: version of the MATLAB file, 5 or 7.3 (HDF5).
         compressed: compress a file of version 5.
 
@@ -72,7 +72,7 @@ def write_dreamer(
         `out`.
 
     Raises:
-        ValueError: a number outside of its range, or an unknown version.
+        ValueError: a number is out of range, or the version is unknown.
     """
     import scipy.io
 
@@ -122,7 +122,7 @@ def _cell(values: Any, shape: tuple[int, int]) -> np.ndarray:
 
 
 def _ratings(name: str, seed: int) -> np.ndarray:
-    """`(23, 18)` whole numbers from 1 to 5 of all subjects, with the known means; around 3 where none are known."""
+    """Draw `(23, 18)` integers from 1 to 5 of all subjects, with the known means, or around 3 if unknown."""
     low, high = FACTS["rating_range"]
     n_subjects = FACTS["n_subjects"]
     means = VIDEOS[f"mean_{name}"].to_numpy() if f"mean_{name}" in VIDEOS else np.full(len(VIDEOS), 3.0)

@@ -1,4 +1,4 @@
-"""Synthetic data in the format of EAV: EEG, sound and face videos of conversations."""
+"""Synthetic data in the format of EAV: EEG, audio and face videos of conversations."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CLASS_EFFECTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "happiness": ("gamma", ("T7", "T8")),
     "calmness": ("alpha", ("F3", "F4")),
 }
-"""The band whose power is higher during trials of a class, and the electrodes where most of it is."""
+"""Band whose power is higher during trials of each class, and its main electrodes."""
 
 AFFECT: Mapping[str, Mapping[str, float]] = {
     "neutral": {"valence": 0.0, "arousal": 0.0},
@@ -38,14 +38,14 @@ AFFECT: Mapping[str, Mapping[str, float]] = {
     "happiness": {"valence": 1.0, "arousal": 0.8},
     "calmness": {"valence": 0.7, "arousal": -0.9},
 }
-"""Valence and arousal that face and voice show, -1 to 1."""
+"""Valence and arousal of face and voice, -1 to 1."""
 
 FACE_DEVIATIONS = 2.0
 """Standard deviations of a rating that a face shows for an affect of 1."""
 
 PASS_BAND_HZ = (0.5, 100.0)
 
-# Last words of the seeds `[seed, subject, ...]`; trials have `[seed, subject, trial]`.
+# Last elements of the seeds `[seed, subject, ...]`; trials have `[seed, subject, trial]`.
 _VOICE, _SOUND, _FACE = 61, 62, 63
 
 Variable = Literal["seg1", "seg"]
@@ -69,44 +69,43 @@ def write_eav(
     variable: Variable = "seg1",
     zero_padded: bool = False,
 ) -> Path:
-    """Write a folder that reads as EAV: for each subject `EEG`, `Audio` and `Video`.
+    """Write a synthetic EAV: `EEG`, `Audio` and `Video` of each subject.
 
     A conversation has ten trials, a neutral exchange of listening and speaking and four exchanges of its emotion. The
-    EEG is `(500 s, 30, trials)` float64, correlated pink noise, 0.5 to 100 Hz, some 10 microvolt, in average reference;
+    EEG is `(500 s, 30, trials)` float64, correlated pink noise, 0.5 to 100 Hz, some 10 microvolts, average-referenced;
     see `EEGNoise`. Labels are one-hot, row `2 e` for listening and `2 e + 1` for speaking with emotion `e`. Faces show
-    the affect of the emotion (`AFFECT`) while the person speaks and half of it while listening; the sound of those who
-    speak is a tone of four partials, of which each person has its own, and of which pitch, timbre and level follow the
-    emotion.
+    the affect of the emotion (`AFFECT`) while the subject speaks and half of it while listening; the speech is a
+    subject-specific tone of four partials, whose pitch, timbre and level follow the emotion.
 
-    A subject's files are the same for any other number of subjects.
+    A subject's files do not depend on the number of subjects.
 
     Args:
-        out: folder to write to; made where it is missing.
+        out: output folder; created if missing.
         n_subjects: number of subjects, 1 to 42.
-        n_conversations: conversations of each subject, 1 to 20; below 20 their emotions take turns, and with 20 they
-            are in the order of EAV.
-        seed: seed of everything.
-        effect_size: natural log-power that a trial of a class adds in the band of the class (`CLASS_EFFECTS`); 0 ties
-            nothing to the classes.
-        fingerprint_size: standard deviation of the natural log-power that each trial, channel and band has of its own,
-            whatever the class; it wanders over some 20 s.
-        stimulus_fingerprint_size: standard deviation of the natural log-power that each block of trials of one
-            emotion, channel and band has in a person, whatever the class.
-        trial_seconds: length of a trial in seconds, 2 or more; 20 in EAV, of which a subject with 200 trials takes
+        n_conversations: conversations of each subject, 1 to 20; with fewer than 20 their emotions alternate, with 20
+            they are in the order of EAV.
+        seed: random seed.
+        effect_size: natural log-power that a trial of a class adds in the band of the class (`CLASS_EFFECTS`); 0 is no
+            effect.
+        fingerprint_size: standard deviation of the trial-specific natural log-power of each channel and band,
+            independent of the class; it fluctuates over some 20 s.
+        stimulus_fingerprint_size: standard deviation of the natural log-power specific to a subject, block of trials of
+            one emotion, channel and band, independent of the class.
+        trial_seconds: duration of a trial in seconds, 2 or more; 20 in EAV, with which a subject with 200 trials takes
             480 MB.
         face_effect_size: size of the effect on the face; see `trial_expression`.
-        voice_effect_size: what emotion changes in the sound, as a factor; 0 is nothing.
-        media: write sound and videos.
+        voice_effect_size: factor of the effect of emotion on the speech; 0 is no effect.
+        media: write audio and video.
         video_frame_rate_hz: frames per second of a video, 1 to 120; 30 in EAV.
         video_size: width and height of a video; even numbers from 32 on.
-        variable: name of the variable of the EEG.
-        zero_padded: call the folders and files `subject01` in place of `subject1`.
+        variable: name of the EEG variable.
+        zero_padded: name the folders and files `subject01` instead of `subject1`.
 
     Returns:
         `out`.
 
     Raises:
-        ValueError: a number outside of its range, or an unknown name.
+        ValueError: a number is out of range, or a name is unknown.
     """
     for name, value, lowest, highest in (
         ("n_subjects", n_subjects, 1, FACTS["n_subjects"]),
@@ -176,7 +175,7 @@ def write_eav(
 
 
 def conversations_of(n_conversations: int) -> list[str]:
-    """The emotions of the conversations, in their order."""
+    """Return the emotions of the conversations, in order."""
     order = FACTS["conversations"]
     if n_conversations == len(order):
         return list(order)
@@ -185,7 +184,7 @@ def conversations_of(n_conversations: int) -> list[str]:
 
 
 def _exchanges(emotion: str) -> list[str]:
-    """The emotions of the exchanges of a conversation: a neutral one first."""
+    """Return the emotions of the exchanges of a conversation: a neutral one first."""
     n_neutral = FACTS["n_neutral_exchanges_of_conversation"]
     return ["neutral"] * n_neutral + [emotion] * (FACTS["n_exchanges_of_conversation"] - n_neutral)
 
@@ -202,11 +201,11 @@ def _write_eeg(
     fingerprint_size: float,
     stimulus_fingerprint_size: float,
 ) -> None:
-    """The EEG and its labels."""
+    """Write the EEG and its labels."""
     import scipy.io
 
     n_trials = len(TASKS) * len(emotions)
-    # In the order in which MATLAB stores it, so that it is not copied.
+    # In MATLAB's memory order, to avoid a copy.
     signals = np.empty((noise.n_samples, len(CHANNEL_NAMES), n_trials), order="F")
     labels = np.zeros((len(EMOTIONS) * len(TASKS), n_trials))
     subject_log_power = noise.subject_log_power(np.random.default_rng([seed, subject, 0]))
@@ -240,34 +239,34 @@ def _write_media(
     frame_rate_hz: float,
     size: tuple[int, int],
 ) -> None:
-    """Videos of all trials, and the sound of those in which the person speaks."""
+    """Write videos of all trials, and the audio of speaking trials."""
     identity = FaceIdentity.draw(np.random.default_rng([seed, subject, 0, _FACE]))
     times = np.arange(round(seconds * frame_rate_hz)) / frame_rate_hz
 
     def write(place: int) -> None:
         emotion, task = emotions[place // len(TASKS)], TASKS[place % len(TASKS)]
-        # The number after `Trial` counts the trials of two conversations.
+        # The number after `Trial` restarts after two conversations.
         name = f"{place + 1:03d}_Trial_{place % 20 + 1:02d}_{task.capitalize()}_{emotion.capitalize()}"
         share = 1.0 if task == "speaking" else 0.5
         deviations = {name: share * FACE_DEVIATIONS * value for name, value in AFFECT[emotion].items()}
-        # A face has buffers of its own: each thread needs one.
+        # A face has its own buffers, so each thread needs one.
         face = AnimatedFace(size[1], size[0], identity)
         frames = trial_frames(face, seed, subject, place + 1, deviations, times, face_effect_size)
         write_clip(folder / FACTS["folders"]["video"] / f"{name}.mp4", frames, None, frame_rate_hz, size)
         if task == "speaking":
-            # A voice of its own for each person, and a course for each trial.
+            # The timbre depends on the subject, the course on the trial.
             voice, course = (np.random.default_rng([seed, subject, own]) for own in (_VOICE, place + 1 + 1000 * _SOUND))
             sound = Look.draw(voice, 0.5, voice_effect_size, AFFECT[emotion]).sound(course, seconds, False)
             _write_wave(folder / FACTS["folders"]["voice"] / f"{name}_Aud.wav", sound)
 
-    # Threads: warping and coding release the interpreter.
+    # Threads, because warping and encoding release the interpreter lock.
     joblib.Parallel(n_jobs=-1, prefer="threads")(
         joblib.delayed(write)(place) for place in range(len(TASKS) * len(emotions))
     )
 
 
 def _write_wave(path: Path, sound: np.ndarray) -> None:
-    """16-bit mono."""
+    """Write a 16-bit mono file."""
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)

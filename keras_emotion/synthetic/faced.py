@@ -35,11 +35,11 @@ CLASS_EFFECTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "joy": ("beta", ("P3", "P4")),
     "tenderness": ("beta", ("F3", "Fz", "F4")),
 }
-"""The band whose power is higher during videos of a class, and the electrodes where most of it is."""
+"""Band whose power is higher during videos of each class, and its main electrodes."""
 
 PASS_BAND_HZ = (0.5, 47.0)
 SCORE_BIAS, SCORE_SD = 0.5, 0.8
-"""Deviations of a person's self-ratings from the mean of all people: of the person, and of each score."""
+"""Standard deviations of self-ratings from the population mean: of the subject, and of each score."""
 
 LEAD_SECONDS, GAP_SECONDS, ANNOUNCED_SECONDS = 2, 2, 0.1
 """Seconds before the first clip, between clips, and from the index of a video to its start."""
@@ -48,7 +48,7 @@ EAR_UV, EYE_UV, OFFSET_UV = 8.0, 60.0, 100.0
 VOLT_RANGE_UV = 30_000.0
 _DIGITAL_RANGE = (-(2**23), 2**23 - 1)
 
-# Last words of the seeds `[seed, subject, ...]`; trials have `[seed, subject, video]`.
+# Last elements of the seeds `[seed, subject, ...]`; trials have `[seed, subject, video]`.
 _SCORES, _ORDER, _AMPLIFIER, _EARS = 51, 52, 53, 54
 
 Files = Literal["processed", "raw", "features"]
@@ -70,44 +70,44 @@ def write_faced(
     channel_order: ChannelOrder = "second_batch",
     codes: Codes = "faced",
 ) -> Path:
-    """Write a folder that reads as FACED: `Processed_data`, `Data`, `EEG_Features` and the tables beside them.
+    """Write a synthetic FACED: `Processed_data`, `Data`, `EEG_Features` and tables.
 
-    Signals are correlated pink noise, 0.5 to 47 Hz, some 10 microvolt, in average reference of the scalp channels; see
-    `EEGNoise`. The pickles of `Processed_data` hold `(28, 32, 7500)` float64: 30 s of each video at 250 Hz, in the
-    order of the videos. `Data/subNNN` holds `data.bdf`, `evt.bdf` and `After_remarks.mat`: recordings at 250 or 1000 Hz
-    with the names of channels and the unit that the person has in FACED, in which each clip is the end of its 30 s.
-    Recordings without a unit are in volts for people with odd numbers and in microvolts for the others. `EEG_Features`
-    are our own computation: `PSD` is the power in a band in microvolt squared, `DE` half of the natural logarithm of
-    2 pi e times it. Self-ratings follow the means of the people of FACED.
+    Signals are correlated pink noise, 0.5 to 47 Hz, some 10 microvolts, average-referenced over the scalp channels; see
+    `EEGNoise`. The pickles of `Processed_data` contain `(28, 32, 7500)` float64: 30 s of each video at 250 Hz, in the
+    order of the videos. `Data/subNNN` contains `data.bdf`, `evt.bdf` and `After_remarks.mat`: recordings at 250 or 1000
+    Hz with the channel names and the unit of this subject in FACED, in which each clip is the end of its 30 s.
+    Recordings without a unit are in volts for odd subject numbers and in microvolts for even ones. `EEG_Features` are
+    computed by this package: `PSD` is the band power in microvolts squared, `DE` half of the natural logarithm of 2 pi
+    e times it. Self-ratings follow the mean ratings of FACED.
 
-    A subject's files are the same for any other number of subjects and for any choice of `files`.
+    A subject's files do not depend on the number of subjects or the choice of `files`.
 
     Args:
-        out: folder to write to; made where it is missing.
+        out: output folder; created if missing.
         n_subjects: number of subjects, 1 to 123: the first ones.
-        seed: seed of everything.
-        effect_size: natural log-power that a video of a class adds in the band of the class (`CLASS_EFFECTS`); 0 ties
-            nothing to the classes.
-        fingerprint_size: standard deviation of the natural log-power that each trial, channel and band has of its own,
-            whatever the class; it wanders over some 20 s.
-        files: which files to write; self-ratings and tables are always there.
-        subjects: numbers of the subjects, in place of `n_subjects`.
-        stimulus_fingerprint_size: standard deviation of the natural log-power that each video, channel and band has in
-            a person, whatever the class.
-        clip_seconds: length of every clip of the recordings in seconds, 2 to 30.
+        seed: random seed.
+        effect_size: natural log-power that a video of a class adds in the band of the class (`CLASS_EFFECTS`); 0 is no
+            effect.
+        fingerprint_size: standard deviation of the trial-specific natural log-power of each channel and band,
+            independent of the class; it fluctuates over some 20 s.
+        files: files to write; self-ratings and tables are always written.
+        subjects: numbers of the subjects, instead of `n_subjects`.
+        stimulus_fingerprint_size: standard deviation of the natural log-power specific to a subject, video, channel and
+            band, independent of the class.
+        clip_seconds: duration of every clip of the recordings in seconds, 2 to 30.
         channel_order: order of the channels of the pickles.
-        codes: marks of the recordings; `"faced"` (101 and 102) or `"bci2022"` (240 and 241).
+        codes: start and stop events of the recordings; `"faced"` (101 and 102) or `"bci2022"` (240 and 241).
 
     Returns:
         `out`.
 
     Raises:
-        ValueError: a number outside of its range, or an unknown name.
+        ValueError: a number is out of range, or a name is unknown.
     """
     chosen = tuple(range(n_subjects)) if subjects is None else tuple(subjects)
     if not chosen or not set(chosen) <= set(range(FACTS["n_subjects"])):
         name, value = ("n_subjects", n_subjects) if subjects is None else ("subjects", chosen)
-        raise ValueError(f"`{name}` is {value}; expected 1 to {FACTS['n_subjects']} people, 0 to 122")
+        raise ValueError(f"`{name}` is {value}; expected 1 to {FACTS['n_subjects']} subjects, 0 to 122")
     sizes = {"fingerprint_size": fingerprint_size, "stimulus_fingerprint_size": stimulus_fingerprint_size}
     for name, value in sizes.items():
         if value < 0:
@@ -162,7 +162,7 @@ def _signals(
     fingerprint_size: float,
     stimulus_fingerprint_size: float,
 ) -> np.ndarray:
-    """`(videos, 30 + 2 channels, samples)` float64 in microvolt: the scalp, and beside it A1 and A2 or the eyes."""
+    """Generate `(videos, 30 + 2 channels, samples)` float64 in microvolts: scalp channels, then A1 and A2 or EOG."""
     subject_log_power = noise.subject_log_power(np.random.default_rng([seed, subject, 0]))
     ears = np.random.default_rng([seed, subject, _EARS])
     beside_uv = EAR_UV if subject <= FACTS["raw"]["first_batch_last_subject"] else EYE_UV
@@ -178,7 +178,7 @@ def _signals(
             fingerprint_size,
             stimulus_log_power=noise.stimulus_log_power(seed, subject, video, stimulus_fingerprint_size),
         )
-        # A slow wave each: nothing of an ear or an eye follows the videos.
+        # A slow wave each: ear and EOG channels do not depend on the videos.
         slow = np.cumsum(ears.standard_normal((2, noise.n_samples)), axis=1)
         slow -= slow.mean(axis=1, keepdims=True)
         signals[video - 1, len(SCALP) :] = beside_uv * slow / slow.std(axis=1, keepdims=True)
@@ -186,17 +186,17 @@ def _signals(
 
 
 def _in_order(signals: np.ndarray, channel_order: ChannelOrder) -> np.ndarray:
-    """The signals with the channels in the order of the pickles."""
+    """Return the signals with the channels in the order of the pickles."""
     names = [*SCALP, "A1", "A2"]
     return np.ascontiguousarray(signals[:, [names.index(name) for name in FACTS["channel_orders"][channel_order]]])
 
 
 def _band_powers(signals: np.ndarray) -> np.ndarray:
-    """`(videos, channels, windows, bands)` power in each band and second, in microvolt squared."""
+    """Compute `(videos, channels, windows, bands)` power in each band and second, in microvolts squared."""
     windows = signals.reshape(*signals.shape[:2], -1, RATE_HZ)
     powers = np.empty((*windows.shape[:3], len(FACTS["features"]["bands"])))
     for own, power in zip(windows, powers, strict=True):
-        # Windows of a second: a bin is 1 Hz wide, and its density the power in it.
+        # With windows of 1 s, a bin is 1 Hz wide, so its density equals its power.
         frequencies, density = scipy.signal.periodogram(own.astype(np.float32), RATE_HZ, "hann", detrend=False)
         for place, (low, high) in enumerate(FACTS["features"]["bands"].values()):
             power[..., place] = density[..., (low <= frequencies) & (frequencies < high)].sum(axis=-1)
@@ -212,14 +212,14 @@ def _write_pickle(path: Path, array: np.ndarray) -> None:
 
 
 def _order(seed: int, subject: int) -> list[int]:
-    """The videos in the order in which they are shown: those of a valence one after the other."""
+    """Return the videos in the order of presentation, grouped by valence."""
     rng = np.random.default_rng([seed, subject, _ORDER])
     blocks = [rng.permutation(own.index).tolist() for _, own in VIDEOS.groupby("targeted_valence")]
     return [video for place in rng.permutation(len(blocks)) for video in blocks[place]]
 
 
 def _scores(seed: int, subject: int) -> np.ndarray:
-    """`(videos, items)` self-ratings, in the order of the videos."""
+    """Draw `(videos, items)` self-ratings, in the order of the videos."""
     rng = np.random.default_rng([seed, subject, _SCORES])
     means = VIDEOS[list(ITEMS)].to_numpy()
     scores = means + rng.normal(0, SCORE_BIAS, len(ITEMS)) + rng.normal(0, SCORE_SD, means.shape)
@@ -227,7 +227,7 @@ def _scores(seed: int, subject: int) -> np.ndarray:
 
 
 def _write_remarks(path: Path, shown: Sequence[int], scores: np.ndarray) -> None:
-    """`After_remarks.mat`: a row for each video in the order of presentation."""
+    """Write `After_remarks.mat`: one row per video in the order of presentation."""
     import scipy.io
 
     rows = np.empty(
@@ -243,12 +243,12 @@ def _write_remarks(path: Path, shown: Sequence[int], scores: np.ndarray) -> None
 
 
 def rate_hz(subject: int) -> int:
-    """Samples a second of a person's recording."""
+    """Return the sampling rate of a subject's recording."""
     return next(rate for first, last, rate in FACTS["raw"]["rates_hz"] if first <= subject <= last)
 
 
 def _unit(subject: int) -> tuple[str, float]:
-    """The unit in the header of a recording, and what microvolts are multiplied by."""
+    """Return the unit in the header of a recording, and the factor from microvolts."""
     if any(first <= subject <= last for first, last in FACTS["raw"]["subjects_without_unit"]):
         return "", 1e-6 if subject % 2 else 1.0
     return "uV", 1.0
@@ -263,14 +263,14 @@ def _write_raw(
     clip_seconds: int,
     codes: Codes,
 ) -> None:
-    """`data.bdf` and `evt.bdf`."""
+    """Write `data.bdf` and `evt.bdf`."""
     import edfio
 
     rate = rate_hz(subject)
     step = clip_seconds + GAP_SECONDS
     n_seconds = LEAD_SECONDS + step * len(shown)
     rng = np.random.default_rng([seed, subject, _AMPLIFIER])
-    # Between clips the amplifier goes on, with little in it.
+    # Between clips the amplifier continues, with a small signal.
     recorded = rng.normal(0, 5, (signals.shape[1], n_seconds * rate)).astype(np.float32)
     place = FACTS["raw"]["start_codes"], FACTS["raw"]["stop_codes"]
     start_code, stop_code = (of_kind[get_args(Codes).index(codes)] for of_kind in place)
@@ -311,11 +311,11 @@ def _write_raw(
     edfio.Bdf([], recording=header, annotations=marks).write(folder / FACTS["raw"]["events"])
 
 
-# --- what stands beside the files
+# --- tables
 
 
 def _write_tables(out: Path, subjects: Sequence[int]) -> None:
-    """`Stimuli_info.xlsx` and `Recording_info.csv`."""
+    """Write `Stimuli_info.xlsx` and `Recording_info.csv`."""
     rows: list[list[str | float]] = [list(FACTS["stimuli_columns"])]
     for video, known in VIDEOS.iterrows():
         emotion = "\\" if known["emotion"] == "neutral" else known["emotion"].capitalize()

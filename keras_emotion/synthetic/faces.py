@@ -1,22 +1,22 @@
-"""A face that shows any valence and arousal: one real photograph, warped smoothly.
+"""Synthetic faces with any valence and arousal: one real photograph, smoothly warped.
 
-The photograph is `skimage.data.astronaut()` (NASA, public domain), which lies inside the wheel of scikit-image, so that
-a real face detector has real work and nothing is downloaded. Expression, the shape of the face and turns of the head
-are displacements: sums of Gaussian bumps around landmarks, precomputed as fields `B[k]` on a grid. With `q` a place in
-the picture at rest, `c[k]` the amounts of the moment and `H` the motion of the head, pixel `p` of a frame shows
+The photograph is `skimage.data.astronaut()` (NASA, public domain), which is part of scikit-image's wheel, so that a
+real face detector can be tested and nothing is downloaded. Expression, face shape and head rotations are displacements:
+sums of Gaussian bumps around landmarks, precomputed as fields `B[k]` on a grid. With `q` a position in the picture at
+rest, `c[k]` the current amounts and `H` the motion of the head, pixel `p` of a frame shows
 
     picture[ q - sum_k c[k] B[k](q) ],    q = H^-1 p,
 
-which costs one small matrix product, one affine warp of the sum and one look-up a frame. No fold: the map from `q` is
-one to one for all expressions within [-1, 1] (tested).
+which costs one small matrix product, one affine warp of the sum and one look-up per frame. There are no folds: the map
+from `q` is one-to-one for all expressions within [-1, 1] (tested).
 
-`astronaut_landmarks.csv` holds the 68 points of iBUG 300-W in pixels of the photograph, the centre of the first pixel
-at 0. They were measured once with the Face Landmarker of MediaPipe 1.2 (`face_landmarker.task`, 478 points), as the
-mean over three crops enlarged 3 to 4 times (standard deviation at most 0.31 pixels), by the usual correspondence of
-mesh vertices to the 68 points, drawn over the picture and looked at.
+`astronaut_landmarks.csv` contains the 68 points of iBUG 300-W in pixels of the photograph, with the centre of the first
+pixel at 0. They were measured once with the Face Landmarker of MediaPipe 1.2 (`face_landmarker.task`, 478 points), as
+the mean over three crops enlarged 3 to 4 times (standard deviation at most 0.31 pixels), by the usual correspondence of
+mesh vertices to the 68 points, and checked visually on the picture.
 
-What such a face says of emotion is what is written here, and nothing of any person's: valence moves the corners of
-the mouth, arousal the brows, the lids and the jaw.
+The relation between such a face and emotion is defined here, and is not that of a real person: valence moves the
+corners of the mouth, arousal the brows, the lids and the jaw.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from pathlib import Path
 import numpy as np
 
 _MESH_HEIGHT = 108.0
-"""Pixels of the photograph from the forehead to the chin, as MediaPipe's mesh has them: what `face_height` counts."""
+"""Pixels of the photograph from the forehead to the chin in MediaPipe's mesh, the reference of `face_height`."""
 
 _FIRST_ROW_WITHOUT_FACE = 240
 
 _MIDDLE = (225.0, 125.0)
-"""What stays in place when the head turns, in pixels of the photograph: the tip of the nose."""
+"""Fixed point of head rotations, in pixels of the photograph: the tip of the nose."""
 
 _AREA = ((125.0, 325.0), (25.0, 240.0))
-"""Columns and rows of the photograph outside of which no displacement reaches."""
+"""Columns and rows of the photograph that bound all displacements."""
 
 _HEAD_OUTLINE = (
     *((234, 16), (256, 20), (276, 32), (289, 47), (298, 65), (301, 83), (298, 103), (289, 118), (279, 128), (274, 135)),
@@ -46,10 +46,10 @@ _HEAD_OUTLINE = (
     *((183, 147), (182, 133), (176, 131), (170, 119), (158, 103), (154, 83), (153, 67), (159, 50), (173, 41)),
     *((186, 36), (196, 27), (213, 19)),
 )
-"""Outline of hair, face and neck, traced by hand, in pixels of the photograph."""
+"""Outline of hair, face and neck, traced manually, in pixels of the photograph."""
 
 Bump = tuple[tuple[int, ...], tuple[float, float], tuple[float, float]]
-"""Points whose mean is the centre, displacement there `(x, y)`, and widths `(x, y)`: pixels of the photograph."""
+"""Landmarks whose mean is the centre, displacement there `(x, y)`, and widths `(x, y)`: pixels of the photograph."""
 
 _VALENCE: tuple[Bump, ...] = (
     ((48,), (-2.2, -6.2), (9, 9)),
@@ -100,19 +100,19 @@ _SHAPES: tuple[tuple[Bump, ...], ...] = (
 )
 
 _SMILE_OF_PHOTOGRAPH = 0.55
-"""The valence that the photograph shows: the face at rest smiles that much less."""
+"""Valence of the photograph, which is subtracted from the smile of the face at rest."""
 
 _OPENNESS_OF_PHOTOGRAPH = 0.25
 """The same for arousal."""
 
 _FIXED_POINT_STEPS, _NEWTON_STEPS = 4, 5
-"""Steps that find where a point is seen, to some thousandths of a pixel."""
+"""Iterations that locate a displaced point, to some thousandths of a pixel."""
 
 _INSIDE_OF_MOUTH = np.float32([55, 22, 22])
 _MOUTH_OPENS_AT = 0.1
-"""The arousal from which on one sees what is behind the teeth."""
+"""Arousal above which the area behind the teeth is visible."""
 
-# Left and right of the 68 points change places in a mirror.
+# Left and right of the 68 points are exchanged by mirroring.
 _MIRRORED_ORDER = np.array(
     [
         *range(16, -1, -1),
@@ -130,7 +130,7 @@ _MIRRORED_ORDER = np.array(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Bumps:
-    """All bumps of a person, one a row: its field, centre, displacement and widths, in pixels of the frame at rest."""
+    """All bumps of a face, one per row: field, centre, displacement and widths, in pixels of the frame at rest."""
 
     field: np.ndarray
     centres: np.ndarray
@@ -140,20 +140,20 @@ class _Bumps:
 
 @dataclasses.dataclass(frozen=True)
 class FaceIdentity:
-    """What makes one person look unlike another, and stays as it is.
+    """Constant appearance of one person.
 
     Args:
-        face_height: height of the face, from the forehead to the chin, as a share of the height of the frame.
-        centre: where the nose is at rest, as shares of the width and of the height of the frame.
+        face_height: height of the face, from the forehead to the chin, as a share of the frame height.
+        centre: position of the nose at rest, as shares of the width and the height of the frame.
         aspect: width of the face, 1 as photographed.
         shapes: amounts in [-1, 1] of: width of the jaw, distance of the eyes, width of the mouth, length of the nose,
             height of the brows, length of the chin.
-        expressiveness: how far the expression moves the face, 0 to 1.
-        mirrored: left and right change places.
+        expressiveness: amplitude of expressions, 0 to 1.
+        mirrored: whether left and right are exchanged.
         skin_gains: gains of red, green and blue of the face.
         hair_gain: gain of the hair.
-        hue_degrees: turn of the colours of all but the head.
-        surroundings_gain: gain of all but the head.
+        hue_degrees: hue rotation of everything except the head.
+        surroundings_gain: gain of everything except the head.
         blur_pixels: standard deviation of a blur, in pixels of the photograph (whose face is 90 wide).
     """
 
@@ -181,7 +181,7 @@ class FaceIdentity:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> FaceIdentity:
-        """A person drawn at random."""
+        """Draw a random person."""
         tone = rng.uniform(0.65, 1.1)
         return cls(
             face_height=rng.uniform(0.48, 0.62),
@@ -200,13 +200,13 @@ class FaceIdentity:
 
 @dataclasses.dataclass(frozen=True)
 class HeadPose:
-    """Where the head is, in front of a camera that sees it from the front.
+    """Pose of the head in front of a camera.
 
     Args:
-        roll_degrees: turn in the plane of the picture, clockwise.
-        yaw_degrees: turn to the right of the picture; up to some 25 looks like one.
-        pitch_degrees: nod down; up to some 20.
-        shift: move to the right and down, as shares of the height of the frame.
+        roll_degrees: rotation in the image plane, clockwise.
+        yaw_degrees: rotation to the right of the picture; realistic up to some 25.
+        pitch_degrees: downward nod; realistic up to some 20.
+        shift: shift to the right and down, as shares of the frame height.
         scale: size, 1 at rest.
     """
 
@@ -223,9 +223,9 @@ class Light:
 
     Args:
         gain: brightness, 1 as photographed.
-        gamma: exponent of brightness; above 1 the dark grows darker.
-        warmth: share of red that is added and of blue that is taken away.
-        gradient: share of brightness that is added at the right edge and taken away at the left one.
+        gamma: exponent of brightness; above 1, dark areas become darker.
+        warmth: share of red that is added and of blue that is subtracted.
+        gradient: share of brightness that is added at the right edge and subtracted at the left one.
     """
 
     gain: float = 1.0
@@ -239,12 +239,12 @@ class Light:
 
 
 class AnimatedFace:
-    """The photograph as one person, rendered in frames of one size.
+    """Photograph altered to one person, rendered in frames of one size.
 
     Args:
         height: rows of a frame, 32 or more.
         width: columns of a frame, 32 or more.
-        identity: how the person looks; the photograph as it is by default.
+        identity: appearance of the person; by default that of the photograph.
 
     Raises:
         ValueError: the frame is too small.
@@ -272,7 +272,7 @@ class AnimatedFace:
         self._points = _scaled(points, self._scale)
         self._middle = _scaled(middle, self._scale)
         self._bumps = self._all_bumps(points)
-        # A grid of the pixels of a frame, or of the photograph where those are larger: the fields are smooth.
+        # A grid of the pixels of a frame, or of the photograph if those are larger: the fields are smooth.
         self._step = np.maximum(self._scale, 1)
         area = np.array(_AREA)
         if self.identity.mirrored:
@@ -283,7 +283,7 @@ class AnimatedFace:
         self._fields = self._fields_on_grid(columns, rows)
         self._mouth, self._mouth_place = self._inner_mouth()
         self._closed_mouth = self._picture[self._mouth_place].astype(np.float32)
-        # Kept from frame to frame: to ask for memory costs more than what is done in it.
+        # Reused for all frames: allocating memory costs more than the computation in it.
         self._displacement, self._source = np.empty((2, height, width, 2), np.float32)
         self._product = np.empty((height, 3 * width), np.uint16)
         self._ramp = np.repeat(np.linspace(-1, 1, width), 3)
@@ -296,27 +296,27 @@ class AnimatedFace:
         light: Light | None = None,
         blink: float = 0.0,
     ) -> np.ndarray:
-        """One frame.
+        """Render one frame.
 
         Args:
             valence: -1 (frown) to 1 (smile).
             arousal: -1 (brows low, eyes narrow, mouth shut) to 1 (brows high, eyes and mouth open).
-            pose: where the head is; at rest by default.
+            pose: pose of the head; at rest by default.
             light: the light; as photographed by default.
-            blink: 0 (eyes as `arousal` has them) to 1 (lids as close as smooth fields bring them: about half shut).
+            blink: 0 (eyes as given by `arousal`) to 1 (lids as closed as smooth fields allow: about half shut).
 
         Returns:
             `(height, width, 3)` uint8, RGB.
 
         Raises:
-            ValueError: an amount outside of its range.
+            ValueError: an amount is out of range.
         """
         import cv2
 
         amounts = self._amounts(valence, arousal, pose, blink)
         matrix, offset = self._motion(pose)
         displacement = (amounts @ self._fields).reshape(self._grid_shape)
-        # From the grid to the frame; outside of the grid nothing is displaced.
+        # From the grid to the frame; there is no displacement outside the grid.
         to_frame = np.column_stack([matrix * self._step, matrix @ (self._corner - self._middle) + offset])
         displacement = cv2.warpAffine(displacement, to_frame, (self.width, self.height), dst=self._displacement)
         inverse = np.linalg.inv(matrix)
@@ -332,16 +332,16 @@ class AnimatedFace:
         return frame if light is None else self._lit(frame, light)
 
     def landmarks(self, valence: float, arousal: float, pose: HeadPose | None = None, blink: float = 0.0) -> np.ndarray:
-        """Where the 68 points of iBUG 300-W are in the frame of the same arguments.
+        """Return the 68 points of iBUG 300-W in the frame with the same arguments.
 
         Returns:
             `(68, 2)` float64, `(x, y)` in pixels of the frame, the centre of its first pixel at 0.
 
         Raises:
-            ValueError: an amount outside of its range.
+            ValueError: an amount is out of range.
         """
         amounts = self._amounts(valence, arousal, pose, blink)
-        # The place q that shows point s solves q - D(q) = s: a few steps of q = s + D(q), then Newton's.
+        # The position q that shows point s solves q - D(q) = s: a few iterations of q = s + D(q), then Newton's method.
         moved = self._points
         for step in range(_FIXED_POINT_STEPS + _NEWTON_STEPS):
             displacements, slopes = self._displacements(moved, amounts)
@@ -353,7 +353,7 @@ class AnimatedFace:
         return (moved - self._middle) @ matrix.T + offset
 
     def _all_bumps(self, points: np.ndarray) -> _Bumps:
-        """The bumps of all fields, in the order of `_amounts`."""
+        """Return the bumps of all fields, in the order of `_amounts`."""
         rest = [(_VALENCE, -_SMILE_OF_PHOTOGRAPH), (_BROWS + _LIDS + _JAW, -_OPENNESS_OF_PHOTOGRAPH)]
         rest += list(zip(_SHAPES, self.identity.shapes, strict=True))
         fields = [rest, *([(group, 1.0)] for group in (_VALENCE, _BROWS + _JAW, _LIDS, _BLINK, _TURN, _NOD))]
@@ -368,7 +368,7 @@ class AnimatedFace:
         return _Bumps(field_index, centres, displacements * self._scale, widths * self._scale)
 
     def _fields_on_grid(self, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """`(fields, rows * columns * 2)` float32 displacements."""
+        """Compute `(fields, rows * columns * 2)` float32 displacements."""
         bumps = self._bumps
         along_columns, along_rows = (
             np.exp(-0.5 * ((places - bumps.centres[:, [axis]]) / bumps.widths[:, [axis]]) ** 2)
@@ -377,13 +377,13 @@ class AnimatedFace:
         fields = np.zeros((bumps.field.max() + 1, *self._grid_shape), np.float32)
         for index, field in enumerate(fields):
             for axis in (0, 1):
-                # A Gaussian is the product of two, one along each axis.
+                # A 2-D Gaussian is the product of two 1-D Gaussians.
                 own = (bumps.field == index) & (bumps.displacements[:, axis] != 0)
                 field[:, :, axis] = (along_rows[own].T * bumps.displacements[own, axis]) @ along_columns[own]
         return fields.reshape(len(fields), -1)
 
     def _displacements(self, places: np.ndarray, amounts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """`(n, 2)` displacements at `(n, 2)` places of the resized picture, and their `(n, 2, 2)` derivatives."""
+        """Compute `(n, 2)` displacements at `(n, 2)` positions of the resized picture, and `(n, 2, 2)` derivatives."""
         bumps = self._bumps
         distances = (places[:, None, :] - bumps.centres) / bumps.widths
         heights = np.exp(-0.5 * (distances**2).sum(axis=-1))
@@ -392,9 +392,10 @@ class AnimatedFace:
         return heights @ displacements, slopes
 
     def _inner_mouth(self) -> tuple[np.ndarray, tuple[slice, slice]]:
-        """Share of each pixel that grows dark as the mouth opens, and where in the picture that piece is.
+        """Return the share of each pixel that becomes dark as the mouth opens, and the location of that area.
 
-        It is the lower part of what the lips of the photograph leave open: its teeth would grow with the opening.
+        It is the lower part of the area between the lips in the photograph: otherwise its teeth would grow with the
+        opening.
         """
         import cv2
 
@@ -411,14 +412,14 @@ class AnimatedFace:
         return piece[..., None], (slice(top, bottom), slice(left, right))
 
     def _with_open_mouth(self, openness: float) -> np.ndarray:
-        """The picture, with what is behind the teeth the darker the wider the mouth is open."""
-        # Written anew for each frame, in place: the rest of the picture is the same in all.
+        """Darken the area behind the teeth in proportion to the opening of the mouth."""
+        # Updated in place for each frame, because the rest of the picture is the same in all.
         shade = openness * self._mouth
         self._picture[self._mouth_place] = self._closed_mouth * (1 - shade) + shade * _INSIDE_OF_MOUTH + 0.5
         return self._picture
 
     def _amounts(self, valence: float, arousal: float, pose: HeadPose | None, blink: float) -> np.ndarray:
-        """Amounts of the fields: the person at rest, valence, brows and jaw, lids, blink, turn and nod."""
+        """Return amounts of the fields: the person at rest, valence, brows and jaw, lids, blink, yaw and pitch."""
         for name, value, low in (("valence", valence, -1), ("arousal", arousal, -1), ("blink", blink, 0)):
             if not low <= value <= 1:
                 raise ValueError(f"`{name}` is {value}; expected {low} to 1")
@@ -426,11 +427,11 @@ class AnimatedFace:
         expressiveness = self.identity.expressiveness
         turn, nod = np.sin(np.radians([pose.yaw_degrees, pose.pitch_degrees]))
         valence, arousal = expressiveness * valence, expressiveness * arousal
-        # In a blink the lids are where they are, however wide the eyes would be open.
+        # A blink overrides the opening of the eyes.
         return np.array([1, valence, arousal, (1 - blink) * arousal, blink, turn, nod], np.float32)
 
     def _motion(self, pose: HeadPose | None) -> tuple[np.ndarray, np.ndarray]:
-        """Matrix and offset from a place, counted from the middle of the face, to a pixel of the frame."""
+        """Return matrix and offset from a position relative to the middle of the face to a pixel of the frame."""
         pose = HeadPose() if pose is None else pose
         roll, yaw, pitch = np.radians([pose.roll_degrees, pose.yaw_degrees, pose.pitch_degrees])
         turned = np.array([[np.cos(yaw), 0], [0.15 * np.sin(yaw), np.cos(pitch)]])
@@ -446,7 +447,7 @@ class AnimatedFace:
         levels = levels * (1 + light.warmth * np.array([1, 0, -1]))
         cv2.LUT(frame, np.clip(255 * levels, 0, 255).round().astype(np.uint8)[None], dst=frame)
         if light.gradient:
-            # In steps of 1/128, along rows of colours: several times faster than floats, or colour by colour.
+            # In steps of 1/128, along rows of colours: several times faster than floats, or single colours.
             gains = (128 * (1 + light.gradient * self._ramp)).round().astype(np.uint16)
             product = np.multiply(frame.reshape(self.height, -1), gains, out=self._product)
             product >>= 7
@@ -455,15 +456,15 @@ class AnimatedFace:
 
 
 def wander(rng: np.random.Generator, times_seconds: np.ndarray, seconds: float) -> np.ndarray:
-    """Noise that wanders smoothly: mean 0, variance 1, autocorrelation `exp(-t^2 / (2 seconds^2))`.
+    """Generate smoothly fluctuating noise: mean 0, variance 1, autocorrelation `exp(-t^2 / (2 seconds^2))`.
 
-    It is a function of time that the generator alone fixes: however many times are asked for, and at whatever rate,
-    the generator is used alike and the course is the same.
+    The noise is a function of time that the generator alone determines: the number and spacing of the requested times
+    change neither the random numbers drawn nor the function.
 
     Args:
-        rng: source of the course.
-        times_seconds: when.
-        seconds: the time over which it stays alike.
+        rng: random generator.
+        times_seconds: evaluation times.
+        seconds: time constant.
 
     Returns:
         An array of the shape of `times_seconds`.
@@ -481,14 +482,14 @@ def expression_course(
     wander_size: float = 0.35,
     seconds: float = 10.0,
 ) -> np.ndarray:
-    """Valence or arousal that a face shows over time: `tanh(artanh(mean) + wander_size * wander)`.
+    """Return valence or arousal of a face over time: `tanh(artanh(mean) + wander_size * wander)`.
 
     Args:
-        rng: source of the course.
-        times_seconds: when; the course is a function of time, see `wander`.
-        mean: what it wanders around, between -1 and 1.
-        wander_size: standard deviation of the wandering, before it is squashed into [-1, 1].
-        seconds: the time over which it stays alike.
+        rng: random generator.
+        times_seconds: evaluation times; the result is a function of time, see `wander`.
+        mean: mean of the fluctuation, between -1 and 1.
+        wander_size: standard deviation of the fluctuation, before it is squashed into [-1, 1].
+        seconds: time constant.
 
     Returns:
         An array of the shape of `times_seconds`, in (-1, 1).
@@ -502,12 +503,12 @@ def expression_course(
 
 
 def pose_course(rng: np.random.Generator, times_seconds: np.ndarray, size: float = 1.0) -> list[HeadPose]:
-    """How the head of somebody who watches moves: a pose for each time, whatever the expression.
+    """Return natural head movements of a viewer: a pose for each time, independent of the expression.
 
     Args:
-        rng: source of the course.
-        times_seconds: `(frames,)` when.
-        size: how far it moves; 0 not at all.
+        rng: random generator.
+        times_seconds: `(frames,)` evaluation times.
+        size: amplitude of the movements; 0 is none.
     """
     roll, yaw, pitch, right, down, scale = (
         size * deviation * np.clip(wander(rng, times_seconds, 6.0), -2.2, 2.2)
@@ -527,7 +528,7 @@ def pose_course(rng: np.random.Generator, times_seconds: np.ndarray, size: float
 
 
 def light_course(rng: np.random.Generator, times_seconds: np.ndarray, size: float = 1.0) -> list[Light]:
-    """Light that changes slowly: one for each time, whatever the expression; arguments as `pose_course`."""
+    """Return slowly changing light, independent of the expression; arguments as `pose_course`."""
     gain, gamma, warmth, gradient = (
         size * deviation * wander(rng, times_seconds, 15.0) for deviation in (0.1, 0.1, 0.03, 0.12)
     )
@@ -541,14 +542,14 @@ def light_course(rng: np.random.Generator, times_seconds: np.ndarray, size: floa
 
 
 def blink_course(rng: np.random.Generator, times_seconds: np.ndarray) -> np.ndarray:
-    """Blinks of some 0.2 s, about every four seconds at random.
+    """Return random blinks of some 0.2 s, about every four seconds.
 
     Args:
-        rng: source of the course.
-        times_seconds: `(frames,)` when, none before -1; the course is a function of time.
+        rng: random generator.
+        times_seconds: `(frames,)` evaluation times, none before -1; the result is a function of time.
 
     Returns:
-        `(frames,)` 0 (open) to 1 (in the middle of a blink).
+        `(frames,)` 0 (open) to 1 (middle of a blink).
     """
     times = np.asarray(times_seconds, dtype=float)
     shut = np.zeros(len(times))
@@ -561,17 +562,17 @@ def blink_course(rng: np.random.Generator, times_seconds: np.ndarray) -> np.ndar
 
 
 def surroundings(height: int, width: int, identity: FaceIdentity) -> np.ndarray:
-    """`(height, width, 3)` uint8, RGB: a piece of the photograph without a face, suit and helmet."""
+    """Return `(height, width, 3)` uint8, RGB: a part of the photograph without a face, suit and helmet."""
     import cv2
 
     return cv2.resize(_person(identity)[0][_FIRST_ROW_WITHOUT_FACE:], (width, height), interpolation=cv2.INTER_AREA)
 
 
 def write_image(path: Path, frame: np.ndarray) -> None:
-    """Writes a frame in the format that the file's name says; in PNG and JPEG the same bytes for the same frame.
+    """Write a frame in the format of the file suffix; PNG and JPEG give the same bytes for the same frame.
 
     Args:
-        path: file to write.
+        path: output file.
         frame: `(height, width, 3)` uint8, RGB.
 
     Raises:
@@ -585,10 +586,10 @@ def write_image(path: Path, frame: np.ndarray) -> None:
 
 @functools.cache
 def _photograph() -> tuple[np.ndarray, np.ndarray]:
-    """The photograph, RGB, and its 68 points."""
+    """Load the photograph, RGB, and its 68 points."""
     import cv2
 
-    # Read from its file: `skimage.data` would bring along what downloads its other pictures.
+    # Read from its file, because `skimage.data` would import the downloader of its other pictures.
     folder = Path(next(iter(importlib.util.find_spec("skimage").submodule_search_locations))) / "data"
     picture = cv2.cvtColor(cv2.imread(str(folder / "astronaut.png")), cv2.COLOR_BGR2RGB)
     points = np.loadtxt(Path(__file__).with_name("astronaut_landmarks.csv"), delimiter=",", skiprows=1)
@@ -596,13 +597,13 @@ def _photograph() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _person(identity: FaceIdentity) -> tuple[np.ndarray, np.ndarray]:
-    """The photograph with the colours of a person, and its points, mirrored where the person is."""
+    """Return the photograph with a person's colours, and its points, mirrored if the person is."""
     import cv2
 
     picture, points = _photograph()
     if identity.hue_degrees:
         colours = cv2.cvtColor(picture, cv2.COLOR_RGB2HSV)
-        # OpenCV counts hues in steps of two degrees.
+        # OpenCV stores hues in steps of two degrees.
         colours[:, :, 0] = (colours[:, :, 0] + round(identity.hue_degrees / 2)) % 180
         surroundings = cv2.cvtColor(colours, cv2.COLOR_HSV2RGB)
     else:
@@ -623,14 +624,14 @@ def _person(identity: FaceIdentity) -> tuple[np.ndarray, np.ndarray]:
 
 @functools.cache
 def _masks() -> tuple[np.ndarray, np.ndarray]:
-    """`(rows, columns)` share of each pixel of the photograph that is head, and that is skin; both fade softly."""
+    """Return `(rows, columns)` shares of head and of skin for each pixel of the photograph, with soft edges."""
     import cv2
 
     picture, points = _photograph()
     head = np.zeros(picture.shape[:2], np.float32)
     cv2.fillPoly(head, [np.array(_HEAD_OUTLINE, np.int32)], 1)
     skin = np.zeros_like(head)
-    # The forehead above the brows belongs to it, up to the fringe, and so does the neck.
+    # Includes the forehead up to the fringe, and the neck.
     forehead = points[17:27] - [0, 9]
     outline = cv2.convexHull(np.concatenate([points[:17], forehead]).astype(np.float32)).round().astype(np.int32)
     cv2.fillPoly(skin, [outline], 1)
@@ -640,7 +641,7 @@ def _masks() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _resized(picture: np.ndarray, scale: Sequence[float] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The picture at another scale, and that scale after its sides were rounded to pixels."""
+    """Resize the picture, and return it with the scale after rounding its sides to pixels."""
     import cv2
 
     height, width = picture.shape[:2]
@@ -650,5 +651,5 @@ def _resized(picture: np.ndarray, scale: Sequence[float] | np.ndarray) -> tuple[
 
 
 def _scaled(places: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Places in pixels of a picture, after it was resized; the centre of the first pixel is at 0 in both."""
+    """Scale positions in pixels of a picture with it; the centre of the first pixel is at 0 in both."""
     return (places + 0.5) * scale - 0.5

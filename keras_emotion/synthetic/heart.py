@@ -1,23 +1,23 @@
-"""Synthetic electrocardiograms: peaks at the pace of a heart, and noise."""
+"""Synthetic electrocardiograms: regular beats and noise."""
 
 from __future__ import annotations
 
 import numpy as np
 
 BEAT_SECONDS, BEAT_SECONDS_SD = 0.85, 0.04
-"""Time from one beat to the next."""
+"""Interval between beats in seconds."""
 
 PEAK_WIDTH_SECONDS = 0.02
 AMPLITUDE, NOISE_SD = 400.0, 10.0
 
 
 def heart_beats(rng: np.random.Generator, sampling_rate_hz: float, n_samples: int, n_channels: int) -> np.ndarray:
-    """`(n_channels, n_samples)` float64: the same beats in each channel, of another height.
+    """Generate `(n_channels, n_samples)` float64: the same beats in each channel, with different amplitudes.
 
     Args:
-        rng: source of the times and the noise.
-        sampling_rate_hz: samples a second.
-        n_samples: samples of a channel.
+        rng: random generator.
+        sampling_rate_hz: samples per second.
+        n_samples: samples per channel.
         n_channels: number of channels.
     """
     seconds = n_samples / sampling_rate_hz

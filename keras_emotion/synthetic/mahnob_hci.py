@@ -47,7 +47,7 @@ RATE_HZ: int = FACTS["sampling_rate_hz"]
 PASS_BAND_HZ = (0.5, 100.0)
 MAINS_HZ, MAINS_UV = 50.0, 5.0
 REFERENCE_UV, OFFSET_UV, DRIFT_UV = 20.0, 5000.0, 500.0
-"""What an amplifier adds: deviations of the common reference's noise, and of each electrode's offset and drift."""
+"""Amplifier noise: standard deviations of the common reference, and of each electrode's offset and drift."""
 
 STATUS_CODE, STATUS_PULSE_SECONDS = 16, 0.1
 AMPLIFIER_BITS, START_BIT = 0x180000, 0x010000
@@ -59,25 +59,25 @@ NEUTRAL_SECONDS, NEUTRAL_LEAD_SECONDS = 2.0, 1.0
 AUDIO_RATE_HZ = 48000
 SHORTEST_LEAD_SECONDS, SHORTEST_STIMULUS_SECONDS = 3.0, 1.0
 TAIL_SECONDS = (47.0, 25.0)
-"""How long the videos of the first and the last trial go on after the clip."""
+"""Seconds by which the videos of the first and the last trial continue after the clip."""
 
 TAKE = datetime.datetime(2010, 1, 1, 10, 0, 0)
 
 PHYSICAL_RANGE = (-262144, 262143)
-"""Range of every channel but GSR, of 2**24 steps, as BioSemi's: 31.25 nV a step; GSR has steps of 1 ohm."""
+"""Range of every channel but GSR, with 2**24 steps as in BioSemi files: 31.25 nV per step; GSR has steps of 1 ohm."""
 
 _DIGITAL_RANGE = (-(2**23), 2**23 - 1)
 _DIMENSIONS = {"GSR1": "Ohm", "GSR2": "Ohm", "Temp": "C"}
 _BIOSEMI_FORMAT = (192, b"24BIT")
 
-# Last words of seeds `[seed, subject, stimulus, ...]`, stimulus 0 for what is the subject's; none is 0. Those of the
-# face, 1 to 6, are the videos' own.
+# Last elements of seeds `[seed, subject, stimulus, ...]`, stimulus 0 for subject-level values; none is 0. Those of the
+# face, 1 to 6, belong to the videos.
 _SIGNALS, _RATINGS, _ORDER, _NEUTRAL, _LEVELS = 11, 12, 13, 14, 15
 
 
 @dataclasses.dataclass(frozen=True)
 class _Clip:
-    """One clip that a subject was shown: name and number of the stimulus, place, ratings, its length and the tail's."""
+    """Clip shown to a subject: name and number of the stimulus, position, ratings, durations of clip and tail."""
 
     stimulus: int
     name: str
@@ -88,7 +88,7 @@ class _Clip:
 
 
 def session_id(subject: int, trial: int, is_neutral: bool = False) -> int:
-    """Id of the session of a clip, or of the neutral clip before it.
+    """Return the session id of a clip, or of the neutral clip before it.
 
     Example:
         >>> session_id(1, 1), session_id(1, 1, is_neutral=True), session_id(21, 9)
@@ -119,61 +119,61 @@ def write_mahnob_hci(
     effect_follows: EffectFollows = "rating",
     continuous_valence: bool = False,
 ) -> Path:
-    """Write synthetic sessions of MAHNOB-HCI: `session.xml`, BioSemi file and face video.
+    """Write a synthetic MAHNOB-HCI: `session.xml`, BioSemi file and face video of each session.
 
-    Signals at 256 Hz, as an amplifier gives them: 32 channels of correlated pink noise, some 10 microvolt, with
-    offsets, drift, mains hum and the noise of the common reference, none of which tells anything; heart, skin
-    resistance, breath and temperature; the other channels are empty. Two pulses of the status channel mark start and
-    end of the clip, below the amplifier's own bits. See `write_deap` for what ties signals and faces to ratings: it is
-    the same here, with ratings that are whole numbers.
+    Signals at 256 Hz, as from an amplifier: 32 channels of correlated pink noise, some 10 microvolts, with offsets,
+    drift, mains hum and noise of the common reference, all uninformative; ECG, skin resistance, respiration and
+    temperature; the other channels are empty. Two pulses of the status channel, below the amplifier's own bits, are the
+    start and the end of the clip. See `write_deap` for the dependence of signals and faces on ratings: it is the same
+    here, with integer ratings.
 
     A session is a folder `Sessions/<id>/`; ids follow the formula of the published paths (`session_id`). All subjects
-    are shown the first `n_trials` of the 20 clips, each in an order of their own; the trial number is the place in it.
+    see the first `n_trials` of the 20 clips, each in an individual order; the trial number is the position in it.
 
-    **Deviations** from the data set: without videos, the length of a section in `session.xml` is that of the clip; no
-    audio, gaze files or grey-scale videos; neutral clips are short; every subject
-    has as many trials as asked for, where the data set has fewer of some and none of 12 and 15. What is not known of it
-    (the code in the status channel, the form of date and time) is chosen.
+    **Deviations** from the dataset: without videos, the duration of a section in `session.xml` is that of the clip; no
+    audio, gaze files or grey-scale videos; neutral clips are short; every subject has the requested number of trials,
+    whereas some subjects of the dataset have fewer and 12 and 15 have none. Unknown properties (the code in the status
+    channel, the format of date and time) are arbitrary.
 
-    A subject's files are the same for any other number of subjects and with videos or without; the same seed gives the
+    A subject's files do not depend on the number of subjects or on whether videos are written; the same seed gives the
     same files, bit for bit, on one machine.
 
     Args:
-        out: folder to write to; made where it is missing.
+        out: output folder; created if missing.
         n_subjects: number of subjects, 1 to 30: the first ones.
         n_trials: trials of each subject, 1 to 20.
         seed: random seed; the same seed gives the same files.
         effect_size: size of the planted effect; natural log-power at the electrodes of the effect
             (`synthetic.deap.EFFECTS`) for a rating 1.8 above the middle of the scale; 0 is no effect.
-        fingerprint_size: size of the pattern that each trial has of its own; standard deviation of the natural
-            log-power that is drawn for each trial, channel and band, whatever the rating, and wanders over some 20 s.
-        subjects: these subjects in place of the first `n_subjects`.
-        stimulus_fingerprint_size: size of the pattern that each stimulus has in a person; standard deviation of the
-            natural log-power of each stimulus, channel and band, whatever the ratings, constant from the onset on;
-            independent between persons and stimuli.
-        fingerprint_in_baseline: put the pattern of a trial into what precedes the clip too.
+        fingerprint_size: size of the trial-specific pattern; standard deviation of the natural log-power that is drawn
+            for each trial, channel and band, independent of the rating; it fluctuates over some 20 s.
+        subjects: these subjects instead of the first `n_subjects`.
+        stimulus_fingerprint_size: size of the stimulus-specific pattern of a subject; standard deviation of the natural
+            log-power of each stimulus, channel and band, independent of the ratings, constant from stimulus onset on;
+            independent between subjects and stimuli.
+        fingerprint_in_baseline: extend the pattern of a trial to the signal before the clip.
         lead_seconds: seconds recorded before and after each clip; 3 or more (the dataset has 30). A recording lasts
-            whole seconds: what is missing is added at its end.
-        stimulus_seconds: length of all clips in seconds, 1 or more; by default each has its own as in the dataset, 34
-            to 146 s.
+            whole seconds and is padded at its end.
+        stimulus_seconds: duration of all clips in seconds, 1 or more; by default individual durations as in the
+            dataset, 34 to 146 s.
         neutral_clips: write a session of a neutral clip before each trial.
-        face_videos: write the videos of the colour camera too; H.264, from the first moment of the clip to the end of
-            the rating that follows it. At the default rate and size a video takes minutes.
+        face_videos: also write the videos of the colour camera; H.264, from stimulus onset to the end of the rating
+            that follows. At the default rate and size a video takes minutes.
         face_effect_size: size of the effect on the face; see `write_deap`.
         video_frame_rate_hz: frames per second of a video, 1 to 120 (the dataset has about 61).
         video_size: width and height of a video; even numbers from 32 on (780 x 580 is not verified).
-        video_tail_seconds: length of a video after the clip in seconds; 0 or more; by default as in the dataset, less
-            from trial to trial, 47 s to 25 s.
-        effect_follows: what the effect on the signals is proportional to; the `"rating"`, or the `"expression"` of the
-            face at that moment, see `write_deap`.
-        continuous_valence: write the file of valence over time too: what the face shows, 4 times a second, with or
-            without videos; the signals say something of it where `effect_follows` is `"expression"`.
+        video_tail_seconds: duration of a video after the clip in seconds; 0 or more; by default as in the dataset,
+            decreasing over trials, 47 s to 25 s.
+        effect_follows: what the effect on the signals is proportional to; the `"rating"`, or the instantaneous
+            `"expression"` of the face, see `write_deap`.
+        continuous_valence: also write the file of continuous valence: the valence of the face, 4 times per second, with
+            or without videos; the signals depend on it if `effect_follows` is `"expression"`.
 
     Returns:
         `out`.
 
     Raises:
-        ValueError: a number outside of its range, or an unknown word.
+        ValueError: a number is out of range, or a name is unknown.
     """
     chosen = tuple(range(1, n_subjects + 1)) if subjects is None else tuple(subjects)
     if not chosen or len(set(chosen)) < len(chosen) or not set(chosen) <= set(range(1, FACTS["n_subjects"] + 1)):
@@ -281,13 +281,13 @@ def write_mahnob_hci(
 def _clips(
     seed: int, subject: int, n_trials: int, stimulus_seconds: float | None, tail_seconds: float | None
 ) -> list[_Clip]:
-    """The clips of a subject in the order in which they are shown.
+    """Return the clips of a subject in the order of presentation.
 
-    Ratings as `write_deap`'s, rounded to whole numbers: half of their variance is the stimulus's.
+    Ratings are as in `write_deap`, rounded to integers: half of their variance is due to the stimulus.
     """
     targets = tuple(FACTS["ratings"].values())
     shape = (n_trials, len(targets))
-    # Drawn for all stimuli, so that one is rated alike however many there are.
+    # Drawn for all stimuli, so that the ratings of one do not depend on their number.
     stimulus = np.random.default_rng([seed, _RATINGS]).standard_normal((len(STIMULI), len(targets)))[:n_trials]
     rng = np.random.default_rng([seed, subject, 0, _RATINGS])
     latent = math.sqrt(STIMULUS_SHARE) * stimulus + math.sqrt(1 - STIMULUS_SHARE) * rng.standard_normal(shape)
@@ -310,7 +310,7 @@ def _clips(
 
 
 def _deviations(clip: _Clip) -> dict[str, float]:
-    """Ratings in standard deviations above the middle of the scale."""
+    """Convert ratings into standard deviations above the middle of the scale."""
     return {rating: (clip.ratings[rating] - RATING_MIDDLE) / RATING_SD for rating in EFFECTS}
 
 
@@ -338,7 +338,7 @@ def _signals(
     lead_seconds: float,
     stimulus_fingerprint_size: float = 0.0,
 ) -> tuple[np.ndarray, int, int]:
-    """`(38, samples)` of one recording, in the units written, and the samples at which the clip starts and ends."""
+    """Generate `(38, samples)` of one recording, in the units of the file, and start and end of the clip."""
     onset, end = round(lead_seconds * RATE_HZ), round((lead_seconds + clip.seconds) * RATE_HZ)
     n_samples = math.ceil(2 * lead_seconds + clip.seconds) * RATE_HZ
     noise = _noise(n_samples, onset, fingerprint_in_baseline)
@@ -367,12 +367,12 @@ def _signals(
 
 
 def _peripheral(rng: np.random.Generator, frequencies_hz: np.ndarray, n_samples: int, gsr_ohm: float) -> np.ndarray:
-    """`(6, samples)`: three leads of one heart, skin resistance, breath and temperature, by their spectra."""
+    """Generate `(6, samples)`: three ECG leads, skin resistance, respiration and temperature, by their spectra."""
     f = np.maximum(frequencies_hz, frequencies_hz[1])
     heart = sum(np.exp(-(((f - 1.2 * k) / (0.06 * k)) ** 2)) / k for k in range(1, 9))
     skin = np.where(f < 0.3, f**-1.5, 0)
     breath = np.exp(-(((f - 0.25) / 0.05) ** 2))
-    # Of a short recording, the slowest that there is.
+    # In a short recording, the lowest available frequency.
     temperature = np.where(f < max(0.1, 1.5 * f[1]), f**-1.5, 0)
     rms = np.array([ECG_UV, 0.02 * gsr_ohm, 1000.0, 0.3])[:, None]
     amplitude = spectrum_of_rms(np.array([heart, skin, breath, temperature]), n_samples, rms)
@@ -383,7 +383,7 @@ def _peripheral(rng: np.random.Generator, frequencies_hz: np.ndarray, n_samples:
 
 
 def _write_bdf(path: Path, signal: np.ndarray, marks: Sequence[int]) -> None:
-    """Writes the 47 channels of a recording: the 38 that are given, empty ones, and the status channel."""
+    """Write the 47 channels of a recording: the given 38, empty ones, and the status channel."""
     import edfio
 
     recorded = dict(zip(CHANNELS["original"], signal, strict=True))
@@ -413,7 +413,7 @@ def _write_bdf(path: Path, signal: np.ndarray, marks: Sequence[int]) -> None:
     header = edfio.Recording(startdate=TAKE.date(), equipment_code="synthetic")
     edfio.Bdf(signals, recording=header, data_record_duration=1).write(path)
     with path.open("r+b") as file:
-        # BioSemi's own mark of the sample format, which the library leaves blank.
+        # BioSemi's identifier of the sample format, which the library leaves blank.
         file.seek(_BIOSEMI_FORMAT[0])
         file.write(_BIOSEMI_FORMAT[1])
 
@@ -421,7 +421,7 @@ def _write_bdf(path: Path, signal: np.ndarray, marks: Sequence[int]) -> None:
 def _write_neutral(
     out: Path, seed: int, subject: int, clip: _Clip, begin_seconds: float, video_frame_rate_hz: float
 ) -> None:
-    """The session of the neutral clip before a trial: short, without ratings and video."""
+    """Write the session of the neutral clip before a trial: short, without ratings and video."""
     number = session_id(subject, clip.place, is_neutral=True)
     folder = out / "Sessions" / str(number)
     folder.mkdir(parents=True, exist_ok=True)
@@ -446,14 +446,14 @@ def _write_xml(
     recording: str,
     video: str | None,
 ) -> None:
-    """Writes `session.xml`; the samples of video and audio count from the start of the take."""
+    """Write `session.xml`; the samples of video and audio count from the start of the take."""
     begin, length = span_seconds
     time = TAKE + datetime.timedelta(seconds=begin)
     of_streams = {}
     for stream, rate_hz, middle in (("vid", video_frame_rate_hz, 0.5 if video else 0), ("aud", AUDIO_RATE_HZ, 0)):
         of_streams |= {
             f"{stream}Rate": f"{rate_hz:g}",
-            # As in the data set: samples of a video are counted from their middles.
+            # As in the dataset: samples of a video are counted from their middles.
             f"{stream}BeginSmp": round(begin * rate_hz) + middle,
             f"{stream}EndSmp": round((begin + length) * rate_hz) + middle,
         }

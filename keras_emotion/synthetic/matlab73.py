@@ -1,4 +1,4 @@
-"""Structs, cells, texts and numbers in the format of MATLAB 7.3: HDF5, with references from cells to their elements."""
+"""Write structs, cells, texts and numbers in MATLAB 7.3 format: HDF5, with references from cells to their elements."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _USER_BLOCK_BYTES = 512
 
 
 def write_matlab73(path: Path, variables: Mapping[str, Any]) -> None:
-    """Write a file of MATLAB 7.3.
+    """Write a MATLAB 7.3 file.
 
     Args:
         path: the file.
-        variables: by name: dicts are 1 x 1 structs, arrays of objects are cells, texts and numeric arrays themselves.
+        variables: values by name: dicts become 1 x 1 structs, object arrays cells; texts and numeric arrays are kept.
     """
     import h5py
 
@@ -43,12 +43,12 @@ def _add(file: Any, references: Any, group: Any, name: str, value: Any) -> Any:
     else:
         array = np.asarray(value)
         kind = "cell" if array.dtype == object else array.dtype.name
-    # Axes are in the reverse order there.
+    # Axes are reversed in the file.
     array = array.T
     if kind == "cell":
         elements = [_add(file, references, references, f"r{len(references)}", one).ref for one in array.ravel()]
         array = np.array(elements, h5py.ref_dtype).reshape(array.shape)
     made = group.create_dataset(name, data=array)
-    # float64 is called double there.
+    # MATLAB's name of float64 is double.
     made.attrs["MATLAB_class"] = np.bytes_({"float64": "double", "float32": "single"}.get(kind, kind))
     return made

@@ -1,4 +1,4 @@
-"""Neuroscan `.cnt` files, as the recorders of SEED-V and SEED-VII write them: header, samples, table of events."""
+"""Write Neuroscan `.cnt` files, as the recorders of SEED-V and SEED-VII do: header, samples, event table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _EVENT_BYTES = 19
 _EVENTS_OF_TYPE_2 = 2
 
 RESOLUTION_UV = 0.05
-"""Microvolt of one step of the whole numbers in a file."""
+"""Microvolts per integer step in a file."""
 
 
 @contextlib.contextmanager
@@ -29,22 +29,22 @@ def open_cnt_writer(
     sample_bytes: int = 2,
     date: str = "01/01/20",
 ) -> Iterator[CntWriter]:
-    """Open a file to be written block by block.
+    """Context manager that opens a file for writing in blocks.
 
     Args:
         path: the file.
         channel_names: names of at most nine characters.
-        sampling_rate_hz: samples a second.
-        n_samples: samples that will be written.
+        sampling_rate_hz: samples per second.
+        n_samples: total number of samples to be written.
         events: sample and code of each event.
         sample_bytes: 2 or 4.
-        date: day of the recording, `mm/dd/yy`.
+        date: date of the recording, `mm/dd/yy`.
 
     Yields:
         The writer.
 
     Raises:
-        ValueError: other bytes than 2 or 4, or another number of samples was written.
+        ValueError: `sample_bytes` is not 2 or 4, or another number of samples was written.
     """
     if sample_bytes not in (2, 4):
         raise ValueError(f"`sample_bytes` is {sample_bytes}; expected 2 or 4")
@@ -66,10 +66,10 @@ def open_cnt_writer(
         for place, name in enumerate(channel_names):
             channel = bytearray(_CHANNEL_BYTES)
             channel[0:9] = name.encode().ljust(9, b"\0")
-            # A circle: readers scale positions by their extent.
+            # A circle, because readers scale positions by their extent.
             angle = 2 * np.pi * place / n_channels
             struct.pack_into("<2f", channel, 19, 1 + np.cos(angle), 1 + np.sin(angle))
-            # A step is sensitivity x calibration / 204.8 microvolt.
+            # A step is sensitivity x calibration / 204.8 microvolts.
             struct.pack_into("<f", channel, 59, 204.8 * RESOLUTION_UV)
             struct.pack_into("<f", channel, 71, 1.0)
             file.write(channel)
@@ -79,20 +79,20 @@ def open_cnt_writer(
             raise ValueError(f"{writer.n_samples} samples were written; expected {n_samples}")
         file.write(struct.pack("<Bii", _EVENTS_OF_TYPE_2, _EVENT_BYTES * len(events), 0))
         for sample, code in events:
-            # Places in the file: of the frame after the one that the event is in.
+            # File offsets of the frames after those of the events.
             offset = data_start + frame * (sample + 1)
             file.write(struct.pack("<HBbihhfbbb", code, 0, 0, offset, 0, 0, 0.0, 0, 0, 0))
 
 
 class CntWriter:
-    """Writes blocks of samples."""
+    """Writer of blocks of samples."""
 
     def __init__(self, file, sample_bytes: int):
         self._file, self._bytes = file, sample_bytes
         self.n_samples = 0
 
     def write(self, signal: np.ndarray) -> None:
-        """Write `(channels, samples)` in microvolt, clipped to the numbers that the file can hold."""
+        """Write `(channels, samples)` in microvolts, clipped to the range of the file."""
         limits = np.iinfo(np.int16 if self._bytes == 2 else np.int32)
         steps = np.clip(np.rint(signal / RESOLUTION_UV), limits.min, limits.max)
         self._file.write(np.ascontiguousarray(steps.T, dtype=f"<i{self._bytes}").tobytes())

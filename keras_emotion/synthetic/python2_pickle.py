@@ -1,4 +1,4 @@
-"""Pickles as Python 2 wrote them, which is what DEAP's preprocessed files are."""
+"""Write pickles as Python 2 did, the format of DEAP's preprocessed files."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import numpy as np
 
 
 def write_python2_pickle(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes a dict of float64 arrays, byte for byte as `cPickle` of Python 2.7 does with protocol 2.
+    """Write a dict of float64 arrays, byte for byte as `cPickle` of Python 2.7 does with protocol 2.
 
-    There, strings and the data of arrays are `BINSTRING`, which no Python 3 writes: a reader that has only met its own
-    pickles has not met these. The arrays are written from where they lie, without a copy of each.
+    There, strings and array data are `BINSTRING`, which Python 3 never writes, so a reader tested on Python 3 pickles
+    only is not tested for them. The arrays are written without being copied.
 
     Args:
-        path: file to write.
+        path: output file.
         arrays: float64 arrays by name; axes shorter than 65536.
 
     Raises:
-        ValueError: an array of another type, longer axes, or 2 GiB or more.
+        ValueError: an array has another type, longer axes, or 2 GiB or more.
     """
     numbers = itertools.count(1)
 
@@ -36,7 +36,7 @@ def write_python2_pickle(path: str | Path, arrays: Mapping[str, np.ndarray]) -> 
         return pickle.BININT1 + struct.pack("<B", value) if value < 256 else pickle.BININT2 + struct.pack("<H", value)
 
     def constructor(module: bytes, name: bytes) -> bytes:
-        """Names it the first time, and refers back to that from then on."""
+        """Write a constructor's name the first time, and refer to it afterwards."""
         if name in known:
             return pickle.BINGET + known[name]
         put = remember()

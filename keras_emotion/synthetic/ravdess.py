@@ -16,7 +16,7 @@ from keras_emotion.synthetic.stimuli import write_clip
 FACTS = read_facts("ravdess")
 
 STRENGTHS = (0.8, 1.4)
-"""By how much an emotion of normal and of strong intensity shows."""
+"""Strength of the expression of normal and of strong intensity."""
 
 Files = Literal["audio", "video", "audio_video"]
 Layout = Literal["actors", "archives", "flat"]
@@ -43,31 +43,31 @@ def write_ravdess(
 ) -> Path:
     """Write synthetic utterances with the names of RAVDESS: a face and a voice that follow the emotion.
 
-    `03-01-06-01-02-01-12.wav` (16 bits, 48 kHz), and `01-...mp4` (H.264, AAC at 48 kHz). Face, head and light wander as
-    in the synthetic AFEW-VA; pitch, level and brightness of the voice follow arousal and valence of the emotion. An
-    actor's files are the same for any other number of actors.
+    The files are `03-01-06-01-02-01-12.wav` (16 bits, 48 kHz), and `01-...mp4` (H.264, AAC at 48 kHz). Face, head and
+    light vary as in the synthetic AFEW-VA; pitch, level and brightness of the voice follow arousal and valence of the
+    emotion. The files of an actor do not depend on the number of actors.
 
     Args:
-        out: folder to write to; made where it is missing.
+        out: output folder; created if missing.
         n_subjects: number of actors, 1 to 24: the first ones.
-        seed: random seed; the same seed gives the same sound, and the same pictures on one machine.
-        effect_size: by how much face and voice follow the emotion; 0 not at all.
-        files: which files to write: sound alone, picture alone, both in one.
+        seed: random seed; the same seed gives the same audio, and the same video on one machine.
+        effect_size: strength of the effect on face and voice; 0 is no effect.
+        files: files to write: audio only, video only, audio-video.
         n_emotions: number of emotions, 2 to 8: the first ones.
         n_statements: sentences, 1 or 2.
         n_repetitions: repetitions of each, 1 or 2.
-        song: write songs, too; those of the first six emotions, and none of actor 18.
-        clip_seconds: length of an utterance in seconds, up to a tenth longer.
-        layout: files of an actor in `Actor_01` (`actors`), in the folders that the archives unpack to (`archives`), or
-            all in one folder (`flat`).
-        video_frame_rate_hz: frames a second; RAVDESS has 30.
+        song: also write songs; those of the first six emotions, and none of actor 18.
+        clip_seconds: duration of an utterance in seconds, up to a tenth longer.
+        layout: files of an actor in `Actor_01` (`actors`), in the folders of the archives (`archives`), or all in one
+            folder (`flat`).
+        video_frame_rate_hz: frames per second; RAVDESS has 30.
         video_size: width and height of a frame; RAVDESS has 1280 x 720.
 
     Returns:
         `out`.
 
     Raises:
-        ValueError: a number outside of its range, or an unknown name.
+        ValueError: a number is out of range, or a name is unknown.
     """
     ranges = {
         "n_subjects": (n_subjects, 1, FACTS["n_actors"]),
@@ -122,7 +122,7 @@ def _write_utterance(
     name = FACTS["emotions"][emotion - 1]
     expression = actor.expression(name, effect_size, STRENGTHS[intensity - 1])
     rng = np.random.default_rng([actor.seed, actor.number, utterance, _LENGTH_SEED])
-    # Whole frames, so that sound and picture are of one length.
+    # Whole frames, so that audio and video have the same duration.
     seconds = round(clip_seconds * rng.uniform(1, 1.1) * frame_rate_hz) / frame_rate_hz
     rate_hz = FACTS["sampling_rate_hz"]
     voice = actor.voice(utterance, expression, seconds, rate_hz)

@@ -1,4 +1,4 @@
-"""Synthetic recordings of one's own: EDF or FIF files and videos of whole sessions, and the table of their trials."""
+"""Synthetic own recordings: EDF or FIF files and videos of whole sessions, and the table of their trials."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from keras_emotion.tables import csv_bytes
 FileFormat = Literal["edf", "fif"]
 
 EMOTIV_CHANNEL_NAMES = ("AF3", "F7", "F3", "FC5", "T7", "P7", "O1", "O2", "P8", "T8", "FC6", "F4", "F8", "AF4")
-"""A headset of 14 electrodes."""
+"""Electrodes of a 14-channel headset."""
 
 EFFECTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "valence": ("gamma", ("F7", "F8", "T7", "T8")),
     "arousal": ("alpha", ("P7", "P8", "O1", "O2")),
 }
-"""The band whose power follows a rating, and the electrodes where most of it does."""
+"""Band whose power follows each rating, and its main electrodes."""
 
 RATING_MIDDLE, RATING_SD, STIMULUS_SHARE = 5.0, 1.8, 0.5
 
@@ -39,20 +39,20 @@ SESSION_LOG_POWER_SD = 0.2
 """Standard deviation of the natural log-power by which an electrode differs between a later session and the first."""
 
 LEAD_SECONDS, GAP_SECONDS = 2, 1
-"""Recorded before the first and after the last trial, and between two."""
+"""Seconds before the first and after the last trial, and between two trials."""
 
 VIDEO_LEAD_SECONDS = 1
-"""The camera runs so long when the amplifier starts."""
+"""Seconds by which the camera starts before the amplifier."""
 
 _PHYSICAL_RANGE_UV = (-1000.0, 1000.0)
 _EOG_RMS_UV, _GSR_KOHM = 30.0, 300.0
 
-# Last words of the seeds `[seed, subject, session, ...]` of later sessions; the face and the patterns of stimuli have
-# others.
+# Last elements of the seeds `[seed, subject, session, ...]` of later sessions; those of the face and the stimulus
+# patterns differ.
 _SESSION_TABLE, _SESSION_SIGNAL = 31, 32
 
 _NOT_WRITTEN = ["clip", "draw"]
-"""Columns that are left out of `trials.csv`: number of the stimulus, number of the trial over all sessions."""
+"""Columns omitted from `trials.csv`: number of the stimulus, number of the trial over all sessions."""
 
 
 def write_recordings(
@@ -78,42 +78,41 @@ def write_recordings(
 ) -> Path:
     """Write synthetic recordings of a laboratory: EDF or FIF files, `trials.csv`, face videos.
 
-    A file is a session: trials in the order in which they were shown, each after its baseline, marked by an annotation
-    with the name of the stimulus. EDF channels are labelled as EDF+ wants it (`EEG F7`, `EOG left`). Beside the EEG
-    there are an eye channel and one of skin resistance. See `write_deap` for what the EEG is: gamma power over temporal
-    electrodes follows valence, alpha power over posterior ones arousal.
+    A file is a session: trials in the order of presentation, each after its baseline, annotated with the name of the
+    stimulus. EDF channels are labelled as EDF+ requires (`EEG F7`, `EOG left`). In addition to the EEG there are an EOG
+    and a skin resistance channel. See `write_deap` for the EEG: gamma power over temporal electrodes follows valence,
+    alpha power over posterior ones arousal.
 
-    **Several sessions** (`s01_1.edf`, `s01_2.edf`, ..., a column `session`): a subject is shown the same stimuli in
-    each session, in a new order, and trials are numbered from 1 in each session. A rating in a later session is that of
-    the first plus normal noise (`RETEST_SD`), clipped to 1 to 9. The gain of each electrode differs between sessions:
-    in a later one its log-power is that of the first plus normal noise (`SESSION_LOG_POWER_SD`), the same in all bands
-    and during the whole file.
+    **Several sessions** (`s01_1.edf`, `s01_2.edf`, ..., a column `session`): a subject sees the same stimuli in each
+    session, in a new order, and trials are numbered from 1 in each session. A rating in a later session is that of the
+    first plus normal noise (`RETEST_SD`), clipped to 1 to 9. The gain of each electrode differs between sessions: in a
+    later one its log-power is that of the first plus normal noise (`SESSION_LOG_POWER_SD`), the same in all bands and
+    during the whole file.
 
-    A subject's file is the same for any other number of subjects and of sessions.
+    A subject's file does not depend on the number of subjects and of sessions.
 
     Args:
-        out: folder to write to; made where it is missing.
+        out: output folder; created if missing.
         n_subjects: number of subjects, 1 to 99.
-        n_trials: stimuli that each subject is shown, 2 or more; a trial for each, unless `n_sessions` or
-            `n_presentations` asks for more.
+        n_trials: stimuli of each subject, 2 or more; one trial each, or more with `n_sessions` or `n_presentations`.
         seed: random seed; the same seed gives the same files.
         effect_size: size of the planted effect; natural log-power at the electrodes of the effect (`EFFECTS`) for a
             rating one `RATING_SD` above the middle of the scale; 0 is no effect.
-        fingerprint_size: size of the pattern that each trial has of its own; standard deviation of the natural
-            log-power of each trial, channel and band, whatever the ratings; it wanders over some 20 s.
+        fingerprint_size: size of the trial-specific pattern; standard deviation of the natural log-power of each trial,
+            channel and band, independent of the ratings; it fluctuates over some 20 s.
         n_sessions: sessions of each subject, 1 or more; with the same stimuli. Above 1, there is one file for each and
             a column `session`.
         n_presentations: presentations of each stimulus in a session, 1 or more; trials `k`, `k + n_trials`, ... are the
-            same stimulus with the same ratings, at different places of the order.
-        stimulus_fingerprint_size: size of the pattern that each stimulus has in a person; standard deviation of the
-            natural log-power of each stimulus, channel and band, whatever the ratings: the same in all presentations
-            and sessions, constant from the onset on, independent between persons and stimuli.
+            same stimulus with the same ratings, at different positions of the order.
+        stimulus_fingerprint_size: size of the stimulus-specific pattern of a subject; standard deviation of the natural
+            log-power of each stimulus, channel and band, independent of the ratings: the same in all presentations and
+            sessions, constant from stimulus onset on, independent between subjects and stimuli.
         file_format: format of the files; `"edf"` is EDF+ with 16 bits.
-        sampling_rate_hz: sampling rate, a whole number, 100 or more.
-        trial_seconds: length of a trial in seconds; a whole number.
-        baseline_seconds: length of the baseline before each trial in seconds; a whole number, 0 is none.
+        sampling_rate_hz: sampling rate in Hz, an integer of 100 or more.
+        trial_seconds: duration of a trial in seconds; an integer.
+        baseline_seconds: duration of the baseline before each trial in seconds; an integer, 0 is none.
         channel_names: electrodes, of the 10-10 system.
-        face_videos: write a face video of each session too; `s01.avi`, or `s01_1.avi`, ..., about a minute each. It
+        face_videos: also write a face video of each session; `s01.avi`, or `s01_1.avi`, ..., about a minute each. It
             starts 1 s before the recording.
         face_effect_size: size of the effect on the face; see `trial_expression`.
         video_frame_rate_hz: frames per second of a video, 1 to 120.
@@ -123,7 +122,7 @@ def write_recordings(
         `out`.
 
     Raises:
-        ValueError: a number outside of its range, or an unknown form.
+        ValueError: a number is out of range, or a name is unknown.
     """
     for name, value, lowest in (
         ("n_subjects", n_subjects, 1),
@@ -135,7 +134,7 @@ def write_recordings(
         ("baseline_seconds", baseline_seconds, 0),
     ):
         if value < lowest or value % 1:
-            raise ValueError(f"`{name}` is {value}; expected a whole number from {lowest} on")
+            raise ValueError(f"`{name}` is {value}; expected an integer of {lowest} or more")
     if n_subjects > 99:
         raise ValueError(f"`n_subjects` is {n_subjects}; expected 1 to 99")
     for name, size in (
@@ -184,7 +183,7 @@ def write_recordings(
     if face_videos:
         of_faces = {"face_effect_size": face_effect_size, "video_frame_rate_hz": video_frame_rate_hz}
         of_faces["video_size"] = list(video_size)
-    # What is not asked for is left out, so that what was written without remains as it was.
+    # Options that are not used are omitted, so that files written without them remain unchanged.
     repeated = {
         name: value
         for name, value, default in (
@@ -217,12 +216,12 @@ def _table(
     trial_seconds: int,
     baseline_seconds: int,
 ) -> pd.DataFrame:
-    """Lines of `trials.csv` of one session, in the order in which the trials were shown, and `_NOT_WRITTEN`."""
+    """Return the rows of `trials.csv` of one session, in the order of presentation, with `_NOT_WRITTEN`."""
     shape, n_trials = (n_stimuli, len(EFFECTS)), n_stimuli * n_presentations
     of_stimulus = np.random.default_rng([seed, 0]).standard_normal(shape)
     rng = np.random.default_rng([seed, subject])
     latent = np.sqrt(STIMULUS_SHARE) * of_stimulus + np.sqrt(1 - STIMULUS_SHARE) * rng.standard_normal(shape)
-    # Ranks as normal scores: half of the trials of each subject lie on either side of the middle.
+    # Ranks as normal scores: half of the trials of each subject are on either side of the middle.
     scores = scipy.special.ndtri((latent.argsort(axis=0).argsort(axis=0) + 0.5) / n_stimuli)
     ratings = np.clip(RATING_MIDDLE + RATING_SD * scores, 1, 9)
     if session > 1:
@@ -260,7 +259,7 @@ def _session(
     fingerprint_size: float,
     stimulus_fingerprint_size: float,
 ) -> np.ndarray:
-    """`(channels + 2, samples)`: EEG and eye movements in microvolt, skin resistance in kiloohm."""
+    """Generate `(channels + 2, samples)`: EEG and EOG in microvolts, skin resistance in kiloohm."""
     rate, n_eeg = noise.sampling_rate_hz, len(noise.channel_names)
     rng = np.random.default_rng([seed, subject, 0])
     subject_log_power = noise.subject_log_power(rng)
@@ -268,7 +267,7 @@ def _session(
     if session > 1:
         rng = np.random.default_rng([seed, subject, session, _SESSION_SIGNAL])
         cap_log_power = rng.normal(0, SESSION_LOG_POWER_SD, (n_eeg, 1))
-    # Between trials the amplifier goes on, with little in it.
+    # Between trials the amplifier continues, with a small signal.
     signal = rng.normal(0, 5, (n_eeg + 2, n_seconds * rate))
     steps = rng.standard_normal((2, n_seconds * rate))
     signal[n_eeg] = steps[0] * _EOG_RMS_UV
@@ -297,7 +296,7 @@ def _session_frames(
     face_effect_size: float,
     frame_rate_hz: float,
 ) -> Iterator[np.ndarray]:
-    """Frames of a session; from the end of a trial to that of the next the face shows what it shows during this one."""
+    """Yield frames of a session; after a trial ends, the face has the expression of the next trial."""
     n_shown = 0
     for place, row in enumerate(table.to_dict("records")):
         is_last = place == len(table) - 1
@@ -338,11 +337,11 @@ def _write_fif(path: Path, signal: np.ndarray, noise: EEGNoise, table: pd.DataFr
     info = mne.create_info(
         [*noise.channel_names, "EOG left", "GSR"], noise.sampling_rate_hz, ["eeg"] * n_eeg + ["eog", "gsr"]
     )
-    # Volt, and what the format takes skin for: siemens.
+    # Volts, and siemens, which the format assumes for GSR.
     scaled = np.vstack([signal[:-1] * 1e-6, 1e-3 / signal[-1:]])
     raw = mne.io.RawArray(scaled, info, verbose="ERROR")
     raw.set_annotations(mne.Annotations(table["start_seconds"], trial_seconds, table["stimulus"]))
-    # One name for the file, whatever MNE recommends.
+    # The file name is kept, whatever MNE recommends.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         raw.save(path, overwrite=True, verbose="ERROR")

@@ -21,7 +21,7 @@ TASK_EFFECTS = {
     "Arithmetic": ("beta", ("F3", "F4")),
     "Mirror_image": ("gamma", ("O1", "Oz", "O2")),
 }
-"""The band whose power is higher during a task, and the electrodes where most of it is."""
+"""Band whose power is higher during each task, and its main electrodes."""
 
 STRESS_EFFECT = ("beta", ("T7", "T8"))
 """The same for the stress rating of a task."""
@@ -40,18 +40,18 @@ def write_sam40(
     fingerprint_size: float = 0.6,
     files: Sequence[Files] = ("filtered",),
 ) -> Path:
-    """Write a synthetic SAM40: twelve recordings of 25 s for each subject, and their stress ratings.
+    """Write a synthetic SAM40: twelve recordings of 25 s per subject, and their stress ratings.
 
-    A subject's files are the same for any other number of subjects. See `write_deap` for what the signals are.
+    A subject's files do not depend on the number of subjects. See `write_deap` for the signals.
 
     Args:
-        out: folder to write to; made where it is missing.
+        out: output folder; created if missing.
         n_subjects: number of subjects, 1 to 40: the first ones.
         seed: random seed; the same seed gives the same files.
         effect_size: size of the planted effect; natural log-power that a task adds in its band (`TASK_EFFECTS`), and
-            that stress adds in its own for a rating one `STRESS_SD` above the middle; 0 is no effect.
-        fingerprint_size: size of the pattern that each recording has of its own; standard deviation of the natural
-            log-power that is drawn for each recording, channel and band, whatever the task; it wanders over some 20 s.
+            stress in its own band for a rating one `STRESS_SD` above the middle; 0 is no effect.
+        fingerprint_size: size of the recording-specific pattern; standard deviation of the natural log-power that is
+            drawn for each recording, channel and band, independent of the task; it fluctuates over some 20 s.
         files: formats to write; `"filtered"` (in `filtered_data/`, variable `Clean_data`) and `"raw"` (in `raw_data/`,
             variable `Data`, with offsets and drift of the electrodes).
 
@@ -59,7 +59,7 @@ def write_sam40(
         `out`.
 
     Raises:
-        ValueError: a number outside of its range, or an unknown form.
+        ValueError: a number is out of range, or a name is unknown.
     """
     import scipy.io
 

@@ -27,7 +27,7 @@ CLASS_EFFECTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "neutral": ("alpha", ("P3", "Pz", "P4", "Oz")),
     "positive": ("gamma", ("FT7", "T7", "FT8", "T8")),
 }
-"""The band whose power is higher during clips of a class, and the electrodes where most of it is."""
+"""Band whose power is higher during clips of each class, and its main electrodes."""
 
 SESSION_LOG_POWER_SD = 0.2
 """Standard deviation of the natural log-power by which an electrode differs between a later session and the first."""
@@ -35,9 +35,9 @@ SESSION_LOG_POWER_SD = 0.2
 PASS_BAND_HZ = (0.5, 75.0)
 
 _INITIALS = ("ab", "bc", "cde", "df", "eg", "fhi", "gj", "hk", "il", "jmn", "ko", "lp", "mqr", "ns", "ot")
-"""Initials of the subjects, which nobody has; sorted as the numbers are."""
+"""Fictitious initials of the subjects, sorted like the numbers."""
 
-# Last word of the seeds `[seed, subject, session, ...]` of later sessions; trials have 1 to 15 there.
+# Last element of the seeds `[seed, subject, session, ...]` of later sessions; trials use 1 to 15.
 _SESSION_SIGNAL = 32
 
 Files = Literal["preprocessed", "features"]
@@ -63,51 +63,51 @@ def write_seed(
     stimulus_emotion_size: float = 1.0,
     stimulus_silent_share: float = 0.2,
 ) -> Path:
-    """Write a folder that reads as SEED: `Preprocessed_EEG`, `ExtractedFeatures` and the tables beside them.
+    """Write a synthetic SEED: `Preprocessed_EEG`, `ExtractedFeatures` and tables.
 
-    A file is a session: 15 signals of 62 channels, `{initials}_eeg1` and so on, float64 `(62, 200 s + 1)`; or 12
-    arrays of features for each of them. Signals are correlated pink noise, 0.5 to 75 Hz, some 10 microvolt, in average
-    reference; see `EEGNoise`. All sessions show the same 15 clips in the same order. `synthetic.json` states the length
-    of each clip.
+    A file is a session: 15 signals of 62 channels, `{initials}_eeg1` and so on, float64 `(62, 200 s + 1)`; or 12 arrays
+    of features for each of them. Signals are correlated pink noise, 0.5 to 75 Hz, some 10 microvolts,
+    average-referenced; see `EEGNoise`. All sessions show the same 15 clips in the same order. `synthetic.json` has the
+    duration of each clip.
 
-    **Features** are our own computation in the format of the published ones: the power spectrum of each second (Hann
-    window), in the bands of SEED without their upper edges. `psd` is the mean power density in a band, `de` half of
-    the natural logarithm of 2 pi e times its power. `dasm` and `rasm` are differences and ratios of `de` between left
-    electrodes and those on the right, `asm` is both, `dcau` differences between frontal and posterior electrodes.
-    `movingAve` is a mean of five windows; `LDS` is the smoothed level of a random walk in noise
-    (Rauch-Tung-Striebel smoother).
+    **Features** are computed by this package in the format of the published ones: the power spectrum of each second
+    (Hann window), in the bands of SEED without their upper edges. `psd` is the mean power density in a band, `de` half
+    of the natural logarithm of 2 pi e times its power. `dasm` and `rasm` are differences and ratios of `de` between
+    left and right electrodes, `asm` is both, `dcau` are differences between frontal and posterior electrodes.
+    `movingAve` is a mean of five windows; `LDS` is the smoothed level of a random walk in noise (Rauch-Tung-Striebel
+    smoother).
 
-    A subject's files are the same for any other number of subjects and sessions and for any choice of `files`.
+    A subject's files do not depend on the number of subjects and sessions or the choice of `files`.
 
     Args:
-        out: folder to write to; made where it is missing.
+        out: output folder; created if missing.
         n_subjects: number of subjects, 1 to 15.
         n_sessions: sessions of each subject, 1 to 3.
-        seed: seed of everything.
-        effect_size: natural log-power that a clip of a class adds in the band of the class (`CLASS_EFFECTS`); 0 ties
-            nothing to the classes.
-        fingerprint_size: standard deviation of the natural log-power that each trial, channel and band has of its own,
-            whatever the class; it wanders over some 20 s.
-        files: which files to write, preprocessed signals or features or both.
-        stimulus_fingerprint_size: standard deviation of the natural log-power that each clip, channel and band has in a
-            person, whatever the class, the same in all sessions; independent between persons and clips.
-        clip_seconds: length of every clip in seconds, 2 or more.
-        full_length: clips as long as those of SEED, 185 to 265 s, in place of `clip_seconds`: a session takes 340 MB.
-        names: names of the files: by the number of the subject, or as in older copies by letters.
+        seed: random seed.
+        effect_size: natural log-power that a clip of a class adds in the band of the class (`CLASS_EFFECTS`); 0 is no
+            effect.
+        fingerprint_size: standard deviation of the trial-specific natural log-power of each channel and band,
+            independent of the class; it fluctuates over some 20 s.
+        files: files to write, preprocessed signals or features or both.
+        stimulus_fingerprint_size: standard deviation of the natural log-power specific to a subject, clip, channel and
+            band, independent of the class, the same in all sessions; independent between subjects and clips.
+        clip_seconds: duration of every clip in seconds, 2 or more.
+        full_length: clips as long as those of SEED, 185 to 265 s, instead of `clip_seconds`: a session takes 340 MB.
+        names: file names: by the number of the subject, or by letters as in older copies.
         compressed: compress the signals as MATLAB does; it takes about half of the space, and 40 s for a session of
             full length.
-        stimuli: write the clips too; `stimuli/clip_01.mp4` and so on, with picture and sound (see `write_stimuli`)
-            that depend on the class of the clip: valence is its label, arousal is high for negative and positive clips
-            and low for neutral ones.
-        stimulus_identity_size: what each clip has of its own, unrelated to emotion, as a factor.
-        stimulus_emotion_size: what clips of one class have in common, as a factor.
+        stimuli: also write the clips; `stimuli/clip_01.mp4` and so on, with video and audio (see `write_stimuli`) that
+            depend on the class of the clip: valence is its label, arousal is high for negative and positive clips and
+            low for neutral ones.
+        stimulus_identity_size: factor of the properties specific to each clip, unrelated to emotion.
+        stimulus_emotion_size: factor of the properties common to clips of one class.
         stimulus_silent_share: share of the clips that are silent in their middle third.
 
     Returns:
         `out`.
 
     Raises:
-        ValueError: a number outside of its range, or an unknown name.
+        ValueError: a number is out of range, or a name is unknown.
     """
     for name, value, most in (("n_subjects", n_subjects, FACTS["n_subjects"]), ("n_sessions", n_sessions, 3)):
         if not 1 <= value <= most:
@@ -133,7 +133,7 @@ def write_seed(
         n_seconds: EEGNoise(
             CHANNEL_NAMES,
             FACTS["sampling_rate_hz"],
-            # Lengths of real clips have large prime factors, of which Fourier transforms are slow.
+            # Lengths of real clips have large prime factors, for which Fourier transforms are slow.
             scipy.fft.next_fast_len(_n_samples(n_seconds), real=True),
             0,
             PASS_BAND_HZ,
@@ -190,7 +190,7 @@ def _signals(
     fingerprint_size: float,
     stimulus_fingerprint_size: float,
 ) -> Iterator[np.ndarray]:
-    """`(62, samples)` float64 of each clip, in microvolt."""
+    """Generate `(62, samples)` float64 of each clip, in microvolts."""
     noise = noises[seconds[0]]
     subject_log_power = noise.subject_log_power(np.random.default_rng([seed, subject, 0]))
     cap_log_power = np.zeros((len(CHANNEL_NAMES), 1))
@@ -215,7 +215,7 @@ def _signals(
 def _write_session(
     paths: Sequence[Path], files: Sequence[Files], subject: int, signals: Iterator[np.ndarray], compressed: bool
 ) -> None:
-    """Write the files of a session, one trial after the other in memory."""
+    """Write the files of a session, with one trial in memory at a time."""
     kinds = [kind for kind in get_args(Files) if kind in files]
     with contextlib.ExitStack() as stack:
         opened = {kind: stack.enter_context(path.open("wb")) for kind, path in zip(kinds, paths, strict=True)}
@@ -228,7 +228,7 @@ def _write_session(
 
 
 def _append(file: BinaryIO, variables: Mapping[str, np.ndarray], compressed: bool) -> None:
-    """Append variables to a MATLAB file: SciPy writes the header at the start of the file alone."""
+    """Append variables to a MATLAB file: SciPy writes the header only at the start of the file."""
     import scipy.io
 
     scipy.io.savemat(file, variables, do_compression=compressed)
@@ -238,7 +238,7 @@ def _append(file: BinaryIO, variables: Mapping[str, np.ndarray], compressed: boo
 
 
 def _features(signal: np.ndarray) -> dict[str, np.ndarray]:
-    """The released features of a trial, `(rows, windows, bands)` by name, in the order of the files."""
+    """Compute the released features of a trial, `(rows, windows, bands)` by name, in file order."""
     powers = _band_powers(signal)
     de = np.log(2 * np.pi * np.e * powers) / 2
     widths = [high - low for low, high in FACTS["bands"].values()]
@@ -261,18 +261,18 @@ def _features(signal: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _band_powers(signal: np.ndarray) -> np.ndarray:
-    """`(channels, windows, bands)` power in each band and second, in microvolt squared."""
+    """Compute `(channels, windows, bands)` power in each band and second, in microvolts squared."""
     rate = FACTS["sampling_rate_hz"]
     n_windows = signal.shape[1] // rate
     windows = signal[:, : n_windows * rate].reshape(len(signal), n_windows, rate)
-    # Windows of a second: a bin is 1 Hz wide, and its density the power in it.
+    # With windows of 1 s, a bin is 1 Hz wide, so its density equals its power.
     frequencies, power = scipy.signal.periodogram(windows, rate, "hann", detrend=False)
     edges = FACTS["bands"].values()
     return np.stack([power[..., (low <= frequencies) & (frequencies < high)].sum(axis=-1) for low, high in edges], -1)
 
 
 def _pairs() -> tuple[tuple[list[int], list[int]], tuple[list[int], list[int]]]:
-    """Rows of left electrodes and of those on the right (27), of frontal electrodes and of posterior ones (23)."""
+    """Return rows of left and right electrodes (27), and of frontal and posterior electrodes (23)."""
     row = {name: index for index, name in enumerate(CHANNEL_NAMES)}
     left = [name for name in CHANNEL_NAMES if name[-1] in "13579"]
     right = [f"{name[:-1]}{int(name[-1]) + 1}" for name in left]
@@ -285,11 +285,11 @@ def _pairs() -> tuple[tuple[list[int], list[int]], tuple[list[int], list[int]]]:
     return (rows[0], rows[1]), (rows[2], rows[3])
 
 
-# --- what stands beside the files
+# --- tables
 
 
 def _write_tables(folder: Path) -> None:
-    """`label.mat` and `readme.txt` of a folder."""
+    """Write `label.mat` and `readme.txt` of a folder."""
     import scipy.io
 
     labels = np.array([FACTS["labels"]], dtype=np.int16)
@@ -299,7 +299,7 @@ def _write_tables(folder: Path) -> None:
 
 
 def _write_tables_of_root(out: Path, seconds: Sequence[int]) -> None:
-    """`Channel Order.xlsx` and `seed-stimulation.xlsx`."""
+    """Write `Channel Order.xlsx` and `seed-stimulation.xlsx`."""
     write_workbook(out / "Channel Order.xlsx", [[name] for name in _CHANNELS["original"]])
     code_of = dict(zip(FACTS["label_codes"], FACTS["stimulation_codes"], strict=True))
     rows: list[list[str | float]] = [FACTS["stimulation_columns"]]

@@ -1,4 +1,4 @@
-"""Synthetic data in the formats of SEED-IV: signals, features of EEG and eyes, and events of an eye tracker."""
+"""Synthetic data in the formats of SEED-IV: signals, EEG and eye features, and eye-tracker events."""
 
 from __future__ import annotations
 
@@ -40,36 +40,35 @@ def write_seed_iv(
     clip_seconds: int = 20,
     compressed: bool = False,
 ) -> Path:
-    """Write a folder that reads as SEED-IV: `eeg_raw_data`, `eeg_feature_smooth`, `eye_raw_data`, `eye_feature_smooth`.
+    """Write a synthetic SEED-IV: `eeg_raw_data`, `eeg_feature_smooth`, `eye_raw_data`, `eye_feature_smooth`.
 
     A session is a file with 24 signals of 62 channels, `{initials}_eeg1` and so on, float64 `(62, 200 s)`; one with 96
     arrays of features (see `seed_series.window_features`), one with 24 arrays of eye features `(31, windows)`, and five
-    with the events of 24 clips. The 72 clips of three sessions are different ones. Pupils and eye features follow the
-    class of the clip as the EEG does; their values are rough guesses.
+    with the events of 24 clips. The 72 clips of three sessions differ. Pupils and eye features follow the class of the
+    clip as the EEG does; their values are rough guesses.
 
-    A subject's files are the same for any other number of subjects and sessions and for any choice of `files`.
+    A subject's files do not depend on the number of subjects and sessions or the choice of `files`.
 
     Args:
-        out: folder to write to; made where it is missing.
+        out: output folder; created if missing.
         n_subjects: number of subjects, 1 to 15.
         n_sessions: sessions of each subject, 1 to 3.
-        seed: seed of everything.
+        seed: random seed.
         effect_size: natural log-power that a clip of a class adds in the band of the class
-            (`seed_series.CLASS_EFFECTS`), and shift of eye features in standard deviations; 0 ties nothing to the
-            classes.
-        fingerprint_size: standard deviation of the natural log-power that each trial, channel and band has of its own,
-            whatever the class.
-        files: which folders to write.
-        stimulus_fingerprint_size: standard deviation of the natural log-power that each clip, channel and band has in a
-            person, whatever the class.
-        clip_seconds: length of every clip in seconds, 4 or more.
+            (`seed_series.CLASS_EFFECTS`), and shift of eye features in standard deviations; 0 is no effect.
+        fingerprint_size: standard deviation of the trial-specific natural log-power of each channel and band,
+            independent of the class.
+        files: folders to write.
+        stimulus_fingerprint_size: standard deviation of the natural log-power specific to a subject, clip, channel and
+            band, independent of the class.
+        clip_seconds: duration of every clip in seconds, 4 or more.
         compressed: compress the signals as MATLAB does.
 
     Returns:
         `out`.
 
     Raises:
-        ValueError: a number outside of its range, or an unknown name.
+        ValueError: a number is out of range, or a name is unknown.
     """
     check_numbers(FACTS, n_subjects, n_sessions, clip_seconds)
     if not files or not set(files) <= set(get_args(Files)):
@@ -110,7 +109,7 @@ def _write_session(
     seconds: int,
     compressed: bool,
 ) -> None:
-    """Write the files of a session, one trial after the other in memory."""
+    """Write the files of a session, with one trial in memory at a time."""
     name = f"{subject}_{FACTS['session_dates'][str(subject)][session - 1]}"
     with contextlib.ExitStack() as stack:
 
@@ -141,7 +140,7 @@ def _write_session(
 
 
 def _features(signal: np.ndarray, trial: int) -> dict[str, np.ndarray]:
-    """The released features of a trial by the names of the variables, in the order of the files."""
+    """Return the released features of a trial by variable name, in file order."""
     rate = FACTS["sampling_rate_hz"]
     kinds = dict(
         zip(("de", "psd"), window_features(signal, rate, FACTS["window_seconds"], FACTS["bands"]), strict=True)

@@ -13,7 +13,7 @@ from keras_emotion.synthetic.seed_series import Clips, check_numbers, window_fea
 FACTS = read_facts("seed_multimodal")
 _SAMPLING_RATE_HZ = 200
 
-# The words by which SEED's classes are known to the generator of clips.
+# Valence of SEED's classes, as the clip generator names them.
 _CLASSES = {"negative": "sad", "neutral": "neutral", "positive": "happy"}
 
 _EYE_FEATURES = tuple(f"event_{number}" for number in range(FACTS["n_eye_features"]))
@@ -30,31 +30,31 @@ def write_seed_multimodal(
     stimulus_fingerprint_size: float = 0.0,
     clip_seconds: int = 20,
 ) -> Path:
-    """Write a folder that reads as the part of SEED with eye movements: `eeg_used_4s` and `eye_tracking_feature`.
+    """Write a synthetic copy of the part of SEED with eye movements: `eeg_used_4s` and `eye_tracking_feature`.
 
     A session is an `.npz` file with the pickled dicts `train_data` and `test_data` of differential entropies by band,
-    `(windows, 62)`, of the first nine clips in a row and the last six, and `train_label` and `test_label`; and a pickle
-    with `train_data_eye` and `test_data_eye`, `(windows, 33)`. All sessions show the same 15 clips. Names of the files
-    are made up.
+    `(windows, 62)`, concatenated over the first nine clips and the last six, and `train_label` and `test_label`; and a
+    pickle with `train_data_eye` and `test_data_eye`, `(windows, 33)`. All sessions show the same 15 clips. The file
+    names are fictitious.
 
     Args:
-        out: folder to write to; made where it is missing.
+        out: output folder; created if missing.
         n_subjects: number of subjects, 1 to 12.
         n_sessions: sessions of each subject, 1 to 3.
-        seed: seed of everything.
+        seed: random seed.
         effect_size: natural log-power that a clip of a class adds in the band of the class, and shift of eye features
-            in standard deviations; 0 ties nothing to the classes.
-        fingerprint_size: standard deviation of the natural log-power that each trial, channel and band has of its own,
-            whatever the class.
-        stimulus_fingerprint_size: standard deviation of the natural log-power that each clip, channel and band has in a
-            person, whatever the class, the same in all sessions.
-        clip_seconds: length of every clip in seconds, 4 or more.
+            in standard deviations; 0 is no effect.
+        fingerprint_size: standard deviation of the trial-specific natural log-power of each channel and band,
+            independent of the class.
+        stimulus_fingerprint_size: standard deviation of the natural log-power specific to a subject, clip, channel and
+            band, independent of the class, the same in all sessions.
+        clip_seconds: duration of every clip in seconds, 4 or more.
 
     Returns:
         `out`.
 
     Raises:
-        ValueError: a number outside of its range.
+        ValueError: a number is out of range.
     """
     check_numbers(FACTS, n_subjects, n_sessions, clip_seconds)
     classes = [_CLASSES[name] for name in FACTS["class_names"]]

@@ -1,4 +1,4 @@
-"""What the writers of SEED-IV, SEED-V and SEED-VII share: clips with classes, features of windows, eye movements."""
+"""Shared code of the SEED-IV, SEED-V and SEED-VII writers: clips with classes, window features, eye movements."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CLASS_EFFECTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "anger": ("gamma", ("O1", "Oz", "O2", "POz")),
     "surprise": ("beta", ("F7", "F5", "F6", "F8")),
 }
-"""The band whose power is higher during clips of a class, and the electrodes where most of it is."""
+"""Band whose power is higher during clips of each class, and its main electrodes."""
 
 SESSION_LOG_POWER_SD = 0.2
 """Standard deviation of the natural log-power by which an electrode differs between a later session and the first."""
@@ -39,15 +39,15 @@ SESSION_LOG_POWER_SD = 0.2
 PASS_BAND_HZ = (0.5, 75.0)
 
 GAP_RMS_UV = 15.0
-"""Of the noise between the clips of a recording."""
+"""Standard deviation of the noise between the clips of a recording."""
 
 INITIALS = (
     *("ab", "bc", "cde", "df", "eg", "fhi", "gj", "hk", "il", "jmn"),
     *("ko", "lp", "mqr", "ns", "ot", "pu", "qv", "rwx", "sy", "tz"),
 )
-"""Initials of the subjects, which nobody has."""
+"""Fictitious initials of the subjects."""
 
-# Last words of the seeds `[seed, subject, session, ...]`; trials have their numbers there.
+# Last elements of the seeds `[seed, subject, session, ...]`; trials use their numbers.
 _SESSION_SIGNAL, _EYE, _EVENTS, _EYE_CLASSES = 132, 133, 134, 135
 
 _EYE_SCALES = {
@@ -60,7 +60,7 @@ _EYE_SCALES = {
     "blink": (180.0, 40.0),
     "event": (3.0, 0.7),
 }
-"""Mean and standard deviation of the eye features whose names begin so."""
+"""Mean and standard deviation of the eye features, by the beginning of their names."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -68,13 +68,13 @@ class Clips:
     """Generator of the signals and eye movements of clips.
 
     Args:
-        seed: seed of everything.
+        seed: random seed.
         class_names: classes of the dataset.
-        sampling_rate_hz: samples a second of the signals.
+        sampling_rate_hz: sampling rate of the signals.
         effect_size: natural log-power that a clip of a class adds in the band of the class, and shift of eye features
-            in their standard deviations.
-        fingerprint_size: standard deviation of the natural log-power that each trial, channel and band has of its own.
-        stimulus_fingerprint_size: the same of each clip in a person.
+            in standard deviations.
+        fingerprint_size: standard deviation of the trial-specific natural log-power of each channel and band.
+        stimulus_fingerprint_size: the same, specific to a subject and clip.
     """
 
     seed: int
@@ -95,13 +95,13 @@ class Clips:
 
     def _noise(self, seconds: int) -> EEGNoise:
         if seconds not in self._noises:
-            # Lengths of clips may have large prime factors, of which Fourier transforms are slow.
+            # Lengths of clips may have large prime factors, for which Fourier transforms are slow.
             n_samples = scipy.fft.next_fast_len(self.sampling_rate_hz * seconds, real=True)
             self._noises[seconds] = EEGNoise(CHANNEL_NAMES, self.sampling_rate_hz, n_samples, 0, PASS_BAND_HZ)
         return self._noises[seconds]
 
     def signal(self, subject: int, session: int, clip: int, label: int, seconds: int) -> np.ndarray:
-        """`(62, samples)` float32 of a clip, in microvolt; clips are numbered through all sessions."""
+        """Generate `(62, samples)` float32 of a clip, in microvolts; clips are numbered over all sessions."""
         noise = self._noise(seconds)
         subject_log_power = noise.subject_log_power(np.random.default_rng([self.seed, subject, 0]))
         band, electrodes = CLASS_EFFECTS[self.class_names[label]]
@@ -123,7 +123,7 @@ class Clips:
     def eye_features(
         self, names: Sequence[str], subject: int, session: int, clip: int, label: int, n_windows: int
     ) -> np.ndarray:
-        """`(windows, features)` float64 of a clip, smoothed over it."""
+        """Generate `(windows, features)` float64 of a clip, smoothed over it."""
         scales = [next(scale for start, scale in _EYE_SCALES.items() if name.startswith(start)) for name in names]
         means, deviations = np.array(scales).T
         person = np.random.default_rng([self.seed, subject, _EYE]).normal(0, 0.5, len(names))
@@ -134,11 +134,11 @@ class Clips:
         return means + deviations * (person + self.effect_size * shift + smoothed_level(noise)[0])
 
     def eye_events(self, subject: int, session: int, clip: int, label: int, seconds: int) -> dict[str, np.ndarray]:
-        """Events of a clip by kind, as SEED-IV stores them: lists in a row, tables with a row an event."""
+        """Generate the events of a clip by kind, in SEED-IV's format: lists as rows, tables with one row per event."""
         rng = np.random.default_rng([self.seed, subject, session, clip, _EVENTS])
         person = np.random.default_rng([self.seed, subject, _EVENTS]).normal(0, 2, 2)
         shift = np.random.default_rng([_EYE_CLASSES, label]).normal(0, 1, 2)
-        # Three fixations a second, a blink every four seconds.
+        # Three fixations per second, a blink every four seconds.
         n_fixations, n_blinks = max(int(rng.poisson(3 * seconds)), 1), int(rng.poisson(seconds / 4))
         n_saccades = max(n_fixations - 1, 1)
         pupil = np.array([40.0, 38.0]) + person + self.effect_size * shift + rng.normal(0, 1, (n_fixations, 2))
@@ -160,10 +160,10 @@ class Clips:
 def window_features(
     signal: np.ndarray, sampling_rate_hz: int, window_seconds: int, bands: Mapping[str, Sequence[float]]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Differential entropies and mean power densities of the whole windows of a signal: `(channels, windows, bands)`.
+    """Compute differential entropies and mean power densities of the complete windows: `(channels, windows, bands)`.
 
-    The power spectrum of each window (Hann window), in bands without their upper edges; the entropy is half of the
-    natural logarithm of 2 pi e times the power in the band.
+    They are based on the power spectrum of each window (Hann window), in bands without their upper edges; the entropy
+    is half of the natural logarithm of 2 pi e times the power in the band.
     """
     length = window_seconds * sampling_rate_hz
     n_windows = signal.shape[1] // length
@@ -178,20 +178,20 @@ def window_features(
 
 
 def eye_feature_names(table: str) -> tuple[str, ...]:
-    """Names of eye features in `facts/<table>.csv`."""
+    """Read the names of eye features from `facts/<table>.csv`."""
     folder = Path(__file__).parents[1] / "datasets" / "facts"
     return tuple(pd.read_csv(folder / f"{table}.csv", dtype=str)["name"])
 
 
 def append_variables(file: BinaryIO, variables: Mapping[str, np.ndarray], compressed: bool = False) -> None:
-    """Append variables to a MATLAB file: SciPy writes the header at the start of the file alone."""
+    """Append variables to a MATLAB file: SciPy writes the header only at the start of the file."""
     import scipy.io
 
     scipy.io.savemat(file, variables, do_compression=compressed)
 
 
 def write_channel_order(path: Path) -> None:
-    """Write `Channel Order.xlsx`, a name in each row."""
+    """Write `Channel Order.xlsx`, with one name per row."""
     write_workbook(path, [[name] for name in _CHANNELS["original"]])
 
 
@@ -201,10 +201,10 @@ def write_gap(writer: CntWriter, rng: np.random.Generator, n_channels: int, n_sa
 
 
 def check_numbers(facts: Mapping[str, Any], n_subjects: int, n_sessions: int, clip_seconds: int) -> None:
-    """Refuse numbers that the dataset does not have, and clips shorter than a window of the features.
+    """Refuse numbers beyond those of the dataset, and clips shorter than a feature window.
 
     Raises:
-        ValueError: there is such a number.
+        ValueError: a number is out of range.
     """
     for name, value in (("n_subjects", n_subjects), ("n_sessions", n_sessions)):
         if not 1 <= value <= facts[name]:

@@ -1,4 +1,4 @@
-"""Synthetic data in the formats of SEED-V: Neuroscan recordings, and pickled features of EEG and eye movements."""
+"""Synthetic data in the formats of SEED-V: Neuroscan recordings, and pickled EEG and eye features."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _EYE_FEATURES = eye_feature_names("seed_eye_features")
 _ORIGINAL = list(read_channels("seed")["original"])
 
 GAP_SECONDS = 2
-"""Before, between and after the clips of a recording."""
+"""Seconds before, between and after the clips of a recording."""
 
 Files = Literal["raw", "features", "eye_features"]
 
@@ -45,36 +45,35 @@ def write_seed_v(
     clip_seconds: int = 20,
     sample_bytes: int = 2,
 ) -> Path:
-    """Write a folder that reads as SEED-V: `EEG_raw`, `EEG_DE_features`, `Eye_movement_features` and tables.
+    """Write a synthetic SEED-V: `EEG_raw`, `EEG_DE_features`, `Eye_movement_features` and tables.
 
     A session is a Neuroscan recording `{subject}_{session}_{yyyymmdd}.cnt` of 62 EEG channels, M1, M2, VEO and HEO at
     1000 Hz, with 15 clips 2 s apart; a subject is an `.npz` file of differential entropies and one of eye features,
     each with a pickled dict `data` of the trials 0 to 44, `(windows, 310)` and `(windows, 33)`, and a pickled dict
-    `label`. Clips of the real dataset lie minutes apart; where those of a synthetic copy lie, `synthetic.json` states.
+    `label`. Clips of the real dataset are minutes apart; `synthetic.json` has the times of a synthetic copy.
 
-    A subject's files are the same for any other number of subjects and for any choice of `files`.
+    A subject's files do not depend on the number of subjects or the choice of `files`.
 
     Args:
-        out: folder to write to; made where it is missing.
+        out: output folder; created if missing.
         n_subjects: number of subjects, 1 to 16.
         n_sessions: sessions of each subject, 1 to 3.
-        seed: seed of everything.
+        seed: random seed.
         effect_size: natural log-power that a clip of a class adds in the band of the class
-            (`seed_series.CLASS_EFFECTS`), and shift of eye features in standard deviations; 0 ties nothing to the
-            classes.
-        fingerprint_size: standard deviation of the natural log-power that each trial, channel and band has of its own,
-            whatever the class.
-        files: which folders to write.
-        stimulus_fingerprint_size: standard deviation of the natural log-power that each clip, channel and band has in a
-            person, whatever the class.
-        clip_seconds: length of every clip in seconds, 4 or more.
-        sample_bytes: bytes of a sample in the recordings, 2 or 4.
+            (`seed_series.CLASS_EFFECTS`), and shift of eye features in standard deviations; 0 is no effect.
+        fingerprint_size: standard deviation of the trial-specific natural log-power of each channel and band,
+            independent of the class.
+        files: folders to write.
+        stimulus_fingerprint_size: standard deviation of the natural log-power specific to a subject, clip, channel and
+            band, independent of the class.
+        clip_seconds: duration of every clip in seconds, 4 or more.
+        sample_bytes: bytes per sample of the recordings, 2 or 4.
 
     Returns:
         `out`.
 
     Raises:
-        ValueError: a number outside of its range, or an unknown name.
+        ValueError: a number is out of range, or a name is unknown.
     """
     check_numbers(FACTS, n_subjects, n_sessions, clip_seconds)
     if not files or not set(files) <= set(get_args(Files)):
@@ -125,7 +124,7 @@ def write_seed_v(
 
 
 def _session(clips: Clips, subject: int, session: int, seconds: int) -> list[np.ndarray]:
-    """Signals of the clips of a session, `(62, samples)` float32 each."""
+    """Return the signals of the clips of a session, `(62, samples)` float32 each."""
     first = (session - 1) * FACTS["n_trials"] + 1
     labels = FACTS["labels"][session - 1]
     return [clips.signal(subject, session, clip, label, seconds) for clip, label in enumerate(labels, first)]

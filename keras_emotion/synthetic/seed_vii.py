@@ -1,4 +1,4 @@
-"""Synthetic data in the formats of SEED-VII: recordings, preprocessed signals, features, intensities over time."""
+"""Synthetic data in the formats of SEED-VII: recordings, preprocessed signals, features, continuous intensities."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ _EYE_FEATURES = eye_feature_names("seed_eye_features")
 _ORIGINAL = list(read_channels("seed")["original"])
 
 GAP_SECONDS = 2
-"""Before, between and after the clips of a recording."""
+"""Seconds before, between and after the clips of a recording."""
 
-# Last word of the seeds of the intensities.
+# Last element of the seeds of the intensities.
 _INTENSITY = 140
 
 Files = Literal["preprocessed", "raw", "features", "eye_features", "continuous_labels"]
@@ -53,39 +53,38 @@ def write_seed_vii(
     clip_seconds: int = 20,
     sample_bytes: int = 2,
 ) -> Path:
-    """Write a folder that reads as SEED-VII.
+    """Write a synthetic SEED-VII.
 
     A subject is a file in `EEG_preprocessed` with a signal `(62, 200 s)` for each clip, named `1` to `80`; one in
-    `EEG_features` with `de_LDS_1`, `de_1`, `psd_1` and so on, `(windows, 5, 62)`; one in `EYE_features`,
-    `(windows, 33)`; one in `continuous_labels`, `(1, windows)`. A session is a Neuroscan recording in `EEG_raw`,
+    `EEG_features` with `de_LDS_1`, `de_1`, `psd_1` and so on, `(windows, 5, 62)`; one in `EYE_features`, `(windows,
+    33)`; one in `continuous_labels`, `(1, windows)`. A session is a Neuroscan recording in `EEG_raw`,
     `{subject}_{yyyymmdd}_{session}.cnt`, of 62 EEG channels and five others at 1000 Hz, with an event at the start (1)
     and the stop (2) of each clip, and the same as a table in `save_info`. As in the real dataset, the recordings
     `9_20221111_3` and `14_20221015_1` have no events.
 
-    Signals of `EEG_raw` and `EEG_preprocessed` are those of two generators: they are not of the same noise.
+    Signals of `EEG_raw` and `EEG_preprocessed` are generated separately, with different noise.
 
     Args:
-        out: folder to write to; made where it is missing.
+        out: output folder; created if missing.
         n_subjects: number of subjects, 1 to 20.
         n_sessions: sessions of each subject, 1 to 4.
-        seed: seed of everything.
+        seed: random seed.
         effect_size: natural log-power that a clip of a class adds in the band of the class
-            (`seed_series.CLASS_EFFECTS`), and shift of eye features in standard deviations; 0 ties nothing to the
-            classes.
-        fingerprint_size: standard deviation of the natural log-power that each trial, channel and band has of its own,
-            whatever the class.
-        files: which folders to write.
-        subjects: numbers of the subjects, in place of the first `n_subjects`.
-        stimulus_fingerprint_size: standard deviation of the natural log-power that each clip, channel and band has in a
-            person, whatever the class.
-        clip_seconds: length of every clip in seconds, 4 or more.
-        sample_bytes: bytes of a sample in the recordings, 2 or 4.
+            (`seed_series.CLASS_EFFECTS`), and shift of eye features in standard deviations; 0 is no effect.
+        fingerprint_size: standard deviation of the trial-specific natural log-power of each channel and band,
+            independent of the class.
+        files: folders to write.
+        subjects: numbers of the subjects, instead of the first `n_subjects`.
+        stimulus_fingerprint_size: standard deviation of the natural log-power specific to a subject, clip, channel and
+            band, independent of the class.
+        clip_seconds: duration of every clip in seconds, 4 or more.
+        sample_bytes: bytes per sample of the recordings, 2 or 4.
 
     Returns:
         `out`.
 
     Raises:
-        ValueError: a number outside of its range, or an unknown name.
+        ValueError: a number is out of range, or a name is unknown.
     """
     subjects = tuple(range(1, n_subjects + 1)) if subjects is None else tuple(subjects)
     check_numbers(FACTS, max((n_subjects, *subjects)), n_sessions, clip_seconds)
@@ -124,7 +123,7 @@ def write_seed_vii(
 def _write_subject(
     out: Path, files: Sequence[Files], clips: Clips, subject: int, n_sessions: int, seconds: int
 ) -> None:
-    """Write the files of a subject, one trial after the other in memory."""
+    """Write the files of a subject, with one trial in memory at a time."""
     n_windows = seconds // FACTS["window_seconds"]
     with contextlib.ExitStack() as stack:
         opened = {
@@ -155,7 +154,7 @@ def _features(signal: np.ndarray, clip: int) -> dict[str, np.ndarray]:
 
 
 def _intensity(seed: int, subject: int, clip: int, n_windows: int) -> np.ndarray:
-    """`(windows,)` from 0 to 1: it rises at first, and wanders."""
+    """Generate `(windows,)` values from 0 to 1 that rise at first, and then fluctuate."""
     rng = np.random.default_rng([seed, subject, clip, _INTENSITY])
     wandering = scipy.ndimage.gaussian_filter1d(rng.normal(0, 0.6, n_windows), 1, mode="nearest")
     rise = 1 - np.exp(-(np.arange(n_windows) + 1) / 4)
@@ -164,7 +163,7 @@ def _intensity(seed: int, subject: int, clip: int, n_windows: int) -> np.ndarray
 
 def _write_recording(out: Path, clips: Clips, subject: int, session: int, seconds: int, sample_bytes: int) -> None:
     rate, n_trials = FACTS["sampling_rate_hz"], FACTS["n_trials"]
-    # Days are made up, but for those of the recordings without events.
+    # Dates are fictitious, except those of the recordings without events.
     known = {tuple(map(int, stem.split("_"))): start for stem, start in FACTS["recording_starts"].items()}
     start = next((text for (own, _, number), text in known.items() if (own, number) == (subject, session)), None)
     begins = datetime.datetime.fromisoformat(start or f"2022-{session + 8:02d}-{subject:02d} 14:00:00")

@@ -1,17 +1,17 @@
-"""How the released features of SEED and its successors are smoothed over a trial."""
+"""Smooth features over a trial as in the released features of SEED and its successors."""
 
 import numpy as np
 import scipy.ndimage
 
 MOVING_AVERAGE_WINDOWS = 5
-"""Windows of the moving average, this one in the middle; fewer at the ends of a trial."""
+"""Windows of the centred moving average; fewer at the ends of a trial."""
 
 LDS_VARIANCE_RATIO = 0.1
-"""Variance of the steps of the level between windows, as a share of the variance of the noise of a window."""
+"""Variance of the steps of the level between windows, relative to the noise variance of a window."""
 
 
 def moving_average(values: np.ndarray) -> np.ndarray:
-    """Mean over neighbouring windows, axis 1."""
+    """Average over neighbouring windows, axis 1."""
     sums, counts = (
         scipy.ndimage.convolve1d(array, np.ones(MOVING_AVERAGE_WINDOWS), axis=1, mode="constant")
         for array in (values, np.ones_like(values))
@@ -20,9 +20,9 @@ def moving_average(values: np.ndarray) -> np.ndarray:
 
 
 def smoothed_level(values: np.ndarray) -> np.ndarray:
-    """Level of a random walk observed in noise, given all windows, axis 1: Kalman filter, then smoothed backwards.
+    """Estimate the level of a random walk observed in noise, given all windows, axis 1, by a Kalman smoother.
 
-    Variances are in units of that of the noise; nothing is assumed of the level at the first window.
+    Variances are in units of the noise variance; the prior of the level at the first window is flat.
     """
     level, variance = values.astype(float), np.ones(values.shape[1])
     for window in range(1, values.shape[1]):

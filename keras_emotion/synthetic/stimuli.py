@@ -1,7 +1,7 @@
-"""Synthetic stimuli: clips with picture and sound, of which two separate things can be adjusted.
+"""Synthetic stimuli: video clips with audio and two independently adjustable properties.
 
-`identity` is what a clip has of its own, unrelated to emotion: by it a model can recognise a clip that it has seen.
-`emotion` is what clips of one class have in common.
+`identity` is specific to a clip and unrelated to emotion: a model can recognise a clip of the training set by it.
+`emotion` is common to the clips of one class.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from keras_emotion.synthetic.facts import write_marker
 SAMPLING_RATE_HZ = 16000
 
 SILENT_PART = (1 / 3, 2 / 3)
-"""Where a clip that is silent in part is silent, as shares of its length."""
+"""Silent part of a partly silent clip, as shares of its duration."""
 
 _BIT_RATE = 48_000
 _N_GRATINGS = 3
@@ -32,22 +32,22 @@ _PITCH_HZ = 220.0
 _LEVEL_DBFS = -25.0
 _NOISE_DBFS = -60.0
 
-# Last words of seeds `[seed, _STIMULI, number of the stimulus, ...]`.
+# Last elements of seeds `[seed, _STIMULI, number of the stimulus, ...]`.
 _STIMULI, _IDENTITY, _COURSE = 40, 1, 2
 
 
 @dataclasses.dataclass(frozen=True)
 class Look:
-    """Means of the look and sound of a clip; within the clip they wander around these.
+    """Mean appearance and sound of a clip, around which it fluctuates.
 
     Args:
         colour: `(3,)` mean red, green and blue, 0 to 1.
-        waves: `(gratings, 2)` waves of each grating across the width and the height.
+        waves: `(gratings, 2)` cycles of each grating across the width and the height.
         tint: `(gratings, 3)` colours of the gratings.
-        speed: cycles that the gratings move in a second.
+        speed: cycles per second of the gratings' motion.
         pitch_hz: frequency of the first partial.
-        partials: `(partials,)` amplitudes, of which the squares add up to 1.
-        beat_hz: swells of the sound in a second.
+        partials: `(partials,)` amplitudes, whose squares sum to 1.
+        beat_hz: frequency of the amplitude modulation.
         level_dbfs: root mean square.
     """
 
@@ -64,7 +64,7 @@ class Look:
     def draw(
         cls, rng: np.random.Generator, identity_size: float, emotion_size: float, emotion: Mapping[str, float]
     ) -> Look:
-        """Draw a look and sound of its own, moved by valence and arousal of -1 to 1; see `write_stimuli`."""
+        """Draw the look and sound of a clip, shifted by valence and arousal (-1 to 1); see `write_stimuli`."""
         valence, arousal = (emotion_size * emotion.get(name, 0.0) for name in ("valence", "arousal"))
         own = lambda *shape: identity_size * rng.standard_normal(shape)  # noqa: E731
         # Warm and bright, or cold and dark.
@@ -82,14 +82,14 @@ class Look:
         )
 
     def frames(self, rng: np.random.Generator, times: np.ndarray, size: tuple[int, int]) -> Iterator[np.ndarray]:
-        """The frames at some times, `(height, width, 3)` uint8 each, RGB."""
+        """Yield the frames at some times, `(height, width, 3)` uint8 each, RGB."""
         width, height = size
         across, down = np.meshgrid(np.arange(width) / width, np.arange(height) / height)
         colours = self.colour + 0.03 * np.stack([wander(rng, times, _WANDER_SECONDS) for _ in range(3)], axis=1)
         speeds = self.speed * np.exp(0.2 * wander(rng, times, _WANDER_SECONDS))
         steps = np.diff(times, prepend=times[0])
         phases = rng.uniform(0, 1, _N_GRATINGS) + np.cumsum(speeds * steps)[:, np.newaxis] * (1, -0.7, 0.5)
-        # The direction of the gratings wanders too, so that a clip without an identity has no look of its own.
+        # The direction of the gratings fluctuates too, so that a clip without identity has no individual look.
         turns = 0.5 * np.stack([wander(rng, times, _WANDER_SECONDS) for _ in range(_N_GRATINGS)], axis=1)
         for colour, phase, turn in zip(colours, phases, turns, strict=True):
             x = self.waves[:, 0] * np.cos(turn) - self.waves[:, 1] * np.sin(turn)
@@ -99,9 +99,9 @@ class Look:
             yield np.clip(np.rint(255 * image), 0, 255).astype(np.uint8)
 
     def sound(self, rng: np.random.Generator, seconds: float, is_silent_in_part: bool) -> np.ndarray:
-        """`(samples,)` float32 sound at `SAMPLING_RATE_HZ`, full scale -1 to 1."""
+        """Generate `(samples,)` float32 audio at `SAMPLING_RATE_HZ`, full scale -1 to 1."""
         times = np.arange(round(seconds * SAMPLING_RATE_HZ)) / SAMPLING_RATE_HZ
-        # What wanders over seconds is drawn ten times a second.
+        # Slow fluctuations are drawn ten times per second.
         coarse = np.arange(int(seconds * 10) + 2) / 10
         pitch, level = (np.interp(times, coarse, wander(rng, coarse, _WANDER_SECONDS)) for _ in range(2))
         phase = 2 * np.pi * np.cumsum(self.pitch_hz * 2 ** (0.05 * pitch)) / SAMPLING_RATE_HZ
@@ -112,7 +112,7 @@ class Look:
         )
         swell = 1 + 0.5 * np.sin(2 * np.pi * self.beat_hz * times + rng.uniform(0, 2 * np.pi))
         rms = 10 ** ((self.level_dbfs + 1.0 * level) / 20)
-        # A sine has 1 / sqrt(2) of its amplitude, and swelling adds 1/8 of its power.
+        # A sine has an RMS of 1 / sqrt(2) of its amplitude, and the modulation adds 1/8 of its power.
         waveform = rms * np.sqrt(2 / 1.125) * swell * tone
         waveform += 10 ** (_NOISE_DBFS / 20) * rng.standard_normal(len(times))
         if is_silent_in_part:
@@ -132,31 +132,31 @@ def write_stimuli(
     frame_rate_hz: float = 8.0,
     size: tuple[int, int] = (96, 64),
 ) -> Path:
-    """Write a clip for each stimulus, `<stimulus>.mp4`: H.264 pictures and AAC sound, as a stimulus folder holds them.
+    """Write a clip for each stimulus, `<stimulus>.mp4`: H.264 video and AAC audio, as in a stimulus folder.
 
-    Pictures are three moving gratings on a ground of one colour, the sound is a tone of four partials that swells.
-    Around the means of a clip, all of it wanders over some seconds. Identity and emotion move these means: identity the
-    colours, directions and speed of the gratings, pitch, timbre, beat and level of the tone, independently for each
-    clip; emotion the colour (warm with valence), the pitch (high with valence), the speed of motion and the level of
-    the sound (both with arousal), alike for all clips of the same emotion. A clip is the same for any other number of
-    clips, and the same seed gives the same files on one machine.
+    The video shows three moving gratings on a uniform ground; the audio is an amplitude-modulated tone of four
+    partials. All of it fluctuates over some seconds around the means of a clip. Identity and emotion shift these means:
+    identity the colours, directions and speed of the gratings, and pitch, timbre, beat and level of the tone,
+    independently for each clip; emotion the colour (warm with valence), the pitch (high with valence), the speed of
+    motion and the level of the audio (both with arousal), equally for all clips of the same emotion. A clip does not
+    depend on the number of clips, and the same seed gives the same files on one machine.
 
     Args:
-        folder: folder to write to; made where it is missing.
-        emotions: `valence` and `arousal` of each stimulus, from -1 to 1, by its id, which is the name of its file.
-        seconds: length of each clip.
-        seed: seed of everything.
-        identity_size: what a clip has of its own, as a factor; at 0 all clips of one emotion have the same means.
-        emotion_size: what valence and arousal change, as a factor; at 0 nothing.
+        folder: output folder; created if missing.
+        emotions: `valence` and `arousal` of each stimulus, from -1 to 1, by its id, which is the file name.
+        seconds: duration of each clip.
+        seed: random seed.
+        identity_size: factor of the clip-specific properties; at 0 all clips of one emotion have the same means.
+        emotion_size: factor of the effects of valence and arousal; 0 is no effect.
         silent_share: share of the clips that are silent in their middle third.
-        frame_rate_hz: frames a second, 1 to 120.
+        frame_rate_hz: frames per second, 1 to 120.
         size: width and height in pixels, even numbers from 32 on.
 
     Returns:
         `folder`.
 
     Raises:
-        ValueError: a number outside of its range, or an emotion without a length.
+        ValueError: a number is out of range, or an emotion lacks a duration.
     """
     for name, value in (("identity_size", identity_size), ("emotion_size", emotion_size)):
         if not 0 <= value < np.inf:
@@ -168,7 +168,7 @@ def write_stimuli(
     if len(size) != 2 or min(size) < 32 or any(side % 2 for side in size):
         raise ValueError(f"`size` is {tuple(size)}; expected an even width and height from 32 on")
     if set(emotions) != set(seconds) or not all(one > 0 for one in seconds.values()):
-        raise ValueError("`seconds`: expected a length above 0 of each stimulus of `emotions`")
+        raise ValueError("`seconds`: expected a duration above 0 for each stimulus of `emotions`")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     silent = silent_in_part(emotions, silent_share)
@@ -180,7 +180,7 @@ def write_stimuli(
         sound = look.sound(course, seconds[stimulus], stimulus in silent)
         write_clip(folder / f"{stimulus}.mp4", look.frames(course, times, size), sound, frame_rate_hz, size)
 
-    # Threads: coding releases the interpreter.
+    # Threads, because encoding releases the interpreter lock.
     joblib.Parallel(n_jobs=-1, prefer="threads")(
         joblib.delayed(write)(number, stimulus) for number, stimulus in enumerate(emotions, start=1)
     )
@@ -198,7 +198,7 @@ def write_stimuli(
 
 
 def silent_in_part(stimuli: Mapping[str, object], silent_share: float) -> frozenset[str]:
-    """The stimuli that are silent in part: every so many, so that each class has some.
+    """Return the partly silent stimuli, evenly spaced, so that each class has some.
 
     Example:
         >>> sorted(silent_in_part(dict.fromkeys("abcdefghij"), 0.2))
@@ -213,20 +213,20 @@ def silent_in_part(stimuli: Mapping[str, object], silent_share: float) -> frozen
 
 @dataclasses.dataclass(frozen=True)
 class ClipFormat:
-    """Format of a file of pictures and sound.
+    """Format of a file with video and audio.
 
     Args:
-        container: name of the container, FFmpeg's.
-        picture_codec: name of the encoder of the pictures.
-        picture_options: options of it.
-        sound_codec: name of the encoder of the sound.
-        sample_format: format of the samples that this encoder takes.
-        sampling_rate_hz: sampling rate of the sound.
+        container: FFmpeg's name of the container.
+        picture_codec: name of the video encoder.
+        picture_options: options of the video encoder.
+        sound_codec: name of the audio encoder.
+        sample_format: sample format of the audio encoder.
+        sampling_rate_hz: sampling rate of the audio.
     """
 
     container: str = "mp4"
     picture_codec: str = "libx264"
-    # As for the face videos: more threads, or the macroblock tree, give other bytes now and then.
+    # As for the face videos: more threads, or the macroblock tree, occasionally give other bytes.
     picture_options: Mapping[str, str] = dataclasses.field(
         default_factory=lambda: {"preset": "veryfast", "x264-params": "mbtree=0:weightp=0"}
     )
@@ -243,15 +243,15 @@ def write_clip(
     size: tuple[int, int],
     clip_format: ClipFormat = ClipFormat(),
 ) -> None:
-    """Write a file of pictures and sound, the same bytes for the same clip whatever the cores.
+    """Write a file with video and audio, with the same bytes for the same clip whatever the number of cores.
 
     Args:
-        path: file to write.
-        frames: `(height, width, 3)` uint8 each, RGB; none: a file without pictures.
-        sound: `(samples,)` float32 at the rate of the format; `None`: a file without sound.
-        frame_rate_hz: frames a second.
+        path: output file.
+        frames: `(height, width, 3)` uint8 each, RGB; if empty, the file has no video.
+        sound: `(samples,)` float32 at the rate of the format; `None`: no audio.
+        frame_rate_hz: frames per second.
         size: width and height, even numbers.
-        clip_format: container and codecs; by default an MP4 file of H.264 and AAC.
+        clip_format: container and codecs; by default MP4 with H.264 and AAC.
     """
     width, height = size
     rate_hz = clip_format.sampling_rate_hz

@@ -1,4 +1,4 @@
-"""Office Open XML workbooks (`.xlsx`) of one sheet: texts and numbers, nothing else."""
+"""Write minimal Office Open XML workbooks (`.xlsx`): one sheet of texts and numbers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _PARTS = {
 
 
 def write_workbook(path: Path, rows: Sequence[Sequence[str | float]]) -> None:
-    """Write rows of texts and numbers as a workbook of one sheet, at most 26 columns; the same bytes each time."""
+    """Write rows of texts and numbers as a workbook of one sheet, with at most 26 columns, byte-reproducible."""
     texts = list(dict.fromkeys(cell for row in rows for cell in row if isinstance(cell, str)))
     place = {text: index for index, text in enumerate(texts)}
 
@@ -57,5 +57,5 @@ def write_workbook(path: Path, rows: Sequence[Sequence[str | float]]) -> None:
     parts = _PARTS | {"xl/worksheets/sheet1.xml": sheet, "xl/sharedStrings.xml": shared}
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in parts.items():
-            # A `ZipInfo` made so has the date 1980-01-01.
+            # A `ZipInfo` created this way has the date 1980-01-01.
             archive.writestr(zipfile.ZipInfo(name), _HEAD + content, zipfile.ZIP_DEFLATED)

@@ -43,7 +43,7 @@ class AVEKELM(StimulusBlocks, EstimatorSystem):
         tree_depth: depth of the tree whose splits select features of the EEG; `None`: until its leaves hold one class.
         regularisation: C of the kernel extreme learning machines.
         audiovisual_weight: weight of the stimulus' machine in the decision, from 0 to 1; the EEG's machine has the
-        rest.
+            rest.
 
     References:
         [1] Duan, Ge, Yang and Chen (2016). Multimodal fusion using kernel-based ELM for video emotion recognition.

@@ -1,4 +1,4 @@
-"""`keras-emotion audio`: what it writes, prints and refuses."""
+"""`keras-emotion audio`: output files, printed text and errors."""
 
 import json
 
@@ -98,8 +98,8 @@ def test_refusals(path, tmp_path, sound, cut, capsys):
     for words, expected in (
         ([tmp_path / "none.wav"], "none.wav: no such file"),
         ([broken], "cut.flac: truncated or damaged"),
-        ([path, "--start-seconds", "9"], "no sound from 9 s on"),
-        ([path, "--stop-seconds", "0"], "an empty span"),
+        ([path, "--start-seconds", "9"], "no audio from 9 s on"),
+        ([path, "--stop-seconds", "0"], "an empty segment"),
         ([path, "--window-seconds", "0"], "--window-seconds 0.0: expected 0.001 or more"),
         ([path, "--hop-seconds", "2"], "--hop-seconds 2.0: expected 0.001 to --window-seconds"),
         ([path, "--silence-dbfs", "nan"], "--silence-dbfs nan: expected a number"),

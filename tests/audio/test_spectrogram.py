@@ -1,4 +1,4 @@
-"""Spectrograms against transforms written as sums and mel bands written as loops."""
+"""Spectrograms compared with transforms written as sums and mel bands written as loops."""
 
 import math
 
@@ -176,7 +176,7 @@ def test_arguments_out_of_range(waveform):
         (lambda: log_mel(waveform, 16000, window_seconds=0.0), "`window_seconds` must be a sample or more"),
         (lambda: log_mel(waveform, 16000, hop_seconds=1e-6), "`hop_seconds` must be a sample or more"),
         (lambda: log_mel(waveform, 16000, n_bands=0), "`n_bands` must be 1 or more"),
-        (lambda: log_mel(waveform, 16000, n_bands=400), "`n_bands` is 400 and bands .* hold no bin"),
+        (lambda: log_mel(waveform, 16000, n_bands=400), "`n_bands` is 400 and bands .* contain no bin"),
         (lambda: vggish_patches(waveform, 44100), "`sampling_rate_hz` must be 16000 for VGGish; received 44100"),
         (lambda: energy_dbfs(waveform, 16000, -1.0), "`window_seconds` must be a sample or more"),
     ):

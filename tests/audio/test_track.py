@@ -1,4 +1,4 @@
-"""Sound by its time stamps: formats, rates, stretches, blocks, gaps, and broken files."""
+"""Audio by time stamps: formats, rates, segments, blocks, gaps, and damaged files."""
 
 import itertools
 import struct
@@ -22,7 +22,7 @@ LOSSY = (("a.m4a", "aac"), ("a.mkv", "aac"), ("a.mp3", "libmp3lame"), ("a.webm",
 
 
 def error_of(found, tones, delay_seconds=0.0, first_seconds=0.1, last_seconds=2.7):
-    """Root of the mean square between sound that is found and the mean of both channels, inside of the file."""
+    """RMS difference between the audio read and the mean of both channels, inside the file."""
     times = found.times_seconds - delay_seconds
     inside = (times > first_seconds) & (times < last_seconds) & (found.times_seconds > 0.1)
     return np.sqrt(np.mean((found.samples - 0.6 * tones(times))[inside] ** 2))
@@ -78,7 +78,7 @@ def test_a_stretch_is_that_part_of_the_whole(tmp_path, sound, rate):
 
 @pytest.mark.parametrize(
     ("block", "hop", "n_blocks"),
-    # 3 s of sound: what is left behind the last full block is given where it is new.
+    # 3 s of audio: the remainder after the last full block is returned if it is new.
     [(4.0, 2.0, 1), (1.0, None, 3), (1.0, 0.5, 5), (0.7, 0.3, 9), (0.7, None, 5), (0.01, None, 300), (2.999, None, 2)],
 )
 def test_blocks_are_parts_of_the_whole(tmp_path, sound, block, hop, n_blocks):
@@ -141,7 +141,7 @@ def test_gaps_are_filled_and_counted(tmp_path, sound):
 
 
 def refused(call, *arguments):
-    """What the call, or going through what it gives, refuses."""
+    """The error raised by the call, or by iterating over its result."""
     with pytest.raises(InputError) as raised:
         list(call(*arguments))
     return str(raised.value)
@@ -149,7 +149,7 @@ def refused(call, *arguments):
 
 @pytest.mark.parametrize(
     ("name", "codec", "share", "n_blocks"),
-    # Blocks of half a second up to where it is cut, of 3 s; none where that is known at once.
+    # Blocks of 0.5 s up to the truncation, of 3 s; none if it is known at once.
     [
         ("a.wav", "pcm_s16le", 0.6, 0),
         ("a.avi", "pcm_s16le", 0.6, 0),
@@ -175,13 +175,13 @@ def test_truncated_files_are_refused(tmp_path, sound, cut, name, codec, share, n
     blocks = []
     refused(lambda: (blocks.append(block) for block in audio_blocks(path, 16000, 0.5)))
     assert sum(len(block.samples) == 8000 for block in blocks) == n_blocks
-    # What lies before the cut can be read alone.
+    # The part before the truncation can be read alone.
     if n_blocks:
         assert read_audio(path, 16000, 0.5, 1.0).duration_seconds == 0.5
 
 
 def test_a_cover_is_no_first_picture(tmp_path, sound):
-    # The start of the sound of an MP3 is not 0.
+    # The audio of an MP3 does not start at 0.
     path = tmp_path / "a.mp3"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libmp3lame", rate=44100, layout="mono")
@@ -228,8 +228,8 @@ def test_unusable_files_and_stretches(tmp_path, sound):
     for name, words in (
         ("none.wav", "no such file; expected a sound or video file"),
         ("empty.wav", "empty file; copy it again"),
-        ("text.wav", "no readable sound (Invalid data found when processing input)"),
-        ("silent.mp4", "no sound track, only video; expected a file with sound"),
+        ("text.wav", "unreadable audio (Invalid data found when processing input)"),
+        ("silent.mp4", "no audio track, only video; expected a file with audio"),
     ):
         for call in (
             lambda path: [read_audio(path, 16000)],
@@ -238,13 +238,13 @@ def test_unusable_files_and_stretches(tmp_path, sound):
         ):
             assert refused(call, tmp_path / name).startswith(f"{tmp_path / name}: {words}")
     for start, stop, words in (
-        (1.0, None, "no sound from 1 s on, it ends at 1.00 s"),
-        (7.5, 8.0, "no sound from 7.5 s on, it ends at 1.00 s"),
-        (0.5, 0.5, "sound from 0.5 to 0.5 s was asked for, an empty span"),
-        (0.5, 0.2, "sound from 0.5 to 0.2 s was asked for, an empty span"),
-        (0.5, float("nan"), "sound from 0.5 to nan s was asked for, an empty span"),
-        (-1.0, None, "sound from -1.0 s on was asked for; expected 0 s or more"),
-        (float("nan"), None, "sound from nan s on was asked for; expected 0 s or more"),
+        (1.0, None, "no audio from 1 s on, it ends at 1.00 s"),
+        (7.5, 8.0, "no audio from 7.5 s on, it ends at 1.00 s"),
+        (0.5, 0.5, "audio from 0.5 to 0.5 s is an empty segment"),
+        (0.5, 0.2, "audio from 0.5 to 0.2 s is an empty segment"),
+        (0.5, float("nan"), "audio from 0.5 to nan s is an empty segment"),
+        (-1.0, None, "start of audio is -1.0 s; expected 0 s or more; correct it"),
+        (float("nan"), None, "start of audio is nan s; expected 0 s or more; correct it"),
     ):
         assert refused(read_audio, path, 16000, start, stop).startswith(f"{path}: {words}")
 
@@ -254,13 +254,13 @@ def test_a_track_without_a_packet_is_refused(tmp_path, sound):
     content = path.read_bytes()
     head = content[: content.index(b"data") + 4]
     path.write_bytes(head[:4] + struct.pack("<I", len(head) - 4) + head[8:] + bytes(4))
-    assert refused(read_audio, path, 16000) == f"{path}: its sound track is empty; copy it again"
+    assert refused(read_audio, path, 16000) == f"{path}: empty audio track; expected audio; copy the file again"
 
 
 def test_time_stamps_that_jump_far_are_refused(tmp_path, sound, monkeypatch):
     path = sound(tmp_path / "a.mkv", "pcm_s16le", 16000, missing=[(1.0, 1.5)])
     monkeypatch.setattr(track, "LONGEST_GAP_SECONDS", 0.3)
-    assert "its time stamps jump by 0.5" in refused(read_audio, path, 16000)
+    assert "time stamps jump by 0.5" in refused(read_audio, path, 16000)
 
 
 def test_format_that_changes_is_refused(tmp_path, sound, monkeypatch):
@@ -275,13 +275,13 @@ def test_format_that_changes_is_refused(tmp_path, sound, monkeypatch):
     frames = track._decoded_frames
     monkeypatch.setattr(track, "_decoded_frames", both)
     message = refused(read_audio, path, 16000)
-    assert "its format changes from s16, 2 channels, 16000 Hz to s16, 1 channels, 8000 Hz after 0." in message
+    assert "audio format changes from s16, 2 channels, 16000 Hz to s16, 1 channels, 8000 Hz after 0." in message
 
 
 def test_arguments_out_of_range(tmp_path, sound):
     path = sound(tmp_path / "a.wav", "pcm_s16le", 16000, seconds=0.1)
     for rate in (0, -1, 16000.5, float("nan"), float("inf")):
-        with pytest.raises(ValueError, match="`sampling_rate_hz` must be a whole number above 0"):
+        with pytest.raises(ValueError, match="`sampling_rate_hz` must be an integer above 0"):
             read_audio(path, rate)
     with pytest.raises(ValueError, match="`block_seconds` must be a sample or more"):
         next(audio_blocks(path, 16000, 1e-6))

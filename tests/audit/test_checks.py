@@ -1,4 +1,4 @@
-"""What the proofs and canaries of an audit are made of."""
+"""Components of an audit's proofs and canaries."""
 
 import dataclasses
 import zipfile
@@ -34,7 +34,7 @@ def planned(folder, system=None, reader=None, **fields):
 
 @pytest.fixture
 def stored():
-    """Three trials of two windows; ratings are the number of the trial, or its opposite."""
+    """Three trials of two windows; ratings are the number of the trial, or its negative."""
     table = pd.DataFrame(
         {
             "dataset": "memory",
@@ -95,7 +95,7 @@ def test_a_constant_feature_has_no_rounding():
     changed = constant.copy()
     changed[0] += 1e-3
     assert not equal_but_for_rounding(changed, constant)
-    # Of which there are other values elsewhere.
+    # If there are other values elsewhere.
     assert equal_but_for_rounding(changed, constant, np.array([[0.0], [1e6]]))
     assert not equal_but_for_rounding(np.array([1, 2]), np.array([1, 3]))
 
@@ -163,7 +163,7 @@ def test_a_canary_of_which_one_class_is_left_in_training_is_not_checkable(tmp_pa
     monkeypatch.setattr(canaries, "make_fold", of_one_class)
     for finding in canary_findings(run_canaries(planned(tmp_path)), "It"):
         assert (finding.kind, finding.severity) == ("not checkable", "note")
-        assert "all training windows of fold 0 have one class; too few trials" in finding.message
+        assert "the training windows of fold 0 have one class; too few trials" in finding.message
         break
     else:
         pytest.fail("no finding")
@@ -186,7 +186,7 @@ def test_a_network_is_trained_on_the_fold_that_tests_most_trials(tmp_path, monke
     ("protocols", "checked"),
     [
         (("as_published",), ("trial_disjoint",)),
-        # Of a test trial these have windows in training: its ratings are used, and nothing is fitted to test rows.
+        # Test trials have windows in training: their ratings are used, but nothing is fitted to test rows.
         (("window_disjoint",), ("trial_disjoint",)),
         (("as_published_deepvanet_literal", "as_published_hlstm"), ("trial_disjoint",)),
         (("as_published_deepvanet_inter_subject_literal",), ("subject_disjoint",)),
@@ -230,7 +230,7 @@ def test_answers_that_are_looked_up_by_the_content_of_a_recording_are_found(tmp_
 
 
 class Watched(Powers):
-    """Powers that are said to come from the stimulus, too."""
+    """Powers declared as a source of the stimulus, too."""
 
     sources = ("recording", "media")
 
@@ -279,7 +279,7 @@ def test_weights_to_start_from_carry_what_they_were_trained_on(tmp_path):
         assert [(one.kind, one.severity) for one in found] == expected
     claims = planned(tmp_path, saved(tmp_path / "clips.keras", same_clips), protocols=("stimulus_disjoint",))
     assert [one.severity for one in origin_findings(claims)] == ["leak"]
-    # What learns further on has learnt from all of it.
+    # A network trained further has the origin of all of them.
     table = plan.window_set(POOL, "valence").table
     assert Origin.of(planned(tmp_path, saved(tmp_path / "next.keras", strangers)), table).taught_by == (strangers,)
 
@@ -299,10 +299,10 @@ def test_what_a_network_has_learnt_from_is_compared_with_what_is_tested(tmp_path
     tested = Origin.of(plan, table)
     of_first = Origin.of(plan, table[(table["subject"] == 1) & (table["trial"] <= 3)])
     assert (len(tested.trials), len(of_first.trials), len(of_first.recordings)) == (24, 3, 1)
-    assert of_first.met(tested).startswith("1 of the 2 recordings that are tested")
+    assert of_first.met(tested).startswith("1 of the 2 tested recordings")
     elsewhere = dataclasses.replace(of_first, recordings=())
-    assert elsewhere.met(tested) == "3 of the 24 trials that are tested, of subjects 1"
-    assert Origin("memory", ("2", "9")).met(tested) == "subjects 2 of the dataset that is tested"
+    assert elsewhere.met(tested) == "3 of the 24 tested trials, of subjects 1"
+    assert Origin("memory", ("2", "9")).met(tested) == "subjects 2 of the tested dataset"
     assert not Origin("other", ("1",), (), of_first.stimuli, of_first.trials).met(tested)
     assert Origin.of(plan, table[table["subject"] == 2]).met(Origin.of(plan, table[table["subject"] == 1])) == ""
 
@@ -328,7 +328,7 @@ def test_two_equal_trainings_may_differ_by_rounding(rounding, joins, expected, t
 
 
 class BatchScaled(ComparisonNetwork):
-    """Scales each batch by itself, in the test too."""
+    """Scale each batch by its own statistics, also in the test."""
 
     def inputs(self, elements):
         """See `NetworkSystem`."""
@@ -336,7 +336,7 @@ class BatchScaled(ComparisonNetwork):
 
 
 class ScaledBehindTheGuard(ComparisonNetwork):
-    """Takes all windows where it is given those of the training."""
+    """Read all windows instead of the training windows."""
 
     def fit_statistics(self, model, arrays, rows):
         """See `NetworkSystem`."""
@@ -355,7 +355,7 @@ class ScaledBehindTheGuard(ComparisonNetwork):
 )
 def test_a_network_is_trained_for_two_epochs_with_other_test_rows(system, expected, tmp_path):
     features = ConnectivityFeatures(sample_seconds=2.0, window_seconds=1.0)
-    # So many that a training of all epochs would not end.
+    # So many that training with all epochs would not end.
     training = Training(epochs=10**6, batch_size=16, learning_rate=3e-3)
     plan = planned(tmp_path, system(network="dgcnn", features=features), training=training)
     assert [(one.kind, one.severity) for one in fold_findings(plan)] == expected

@@ -1,4 +1,4 @@
-"""Trainings that diverge in an audit: no mean is over other people than the one that it is compared with."""
+"""Diverged trainings in an audit: means are always over the same subjects."""
 
 import types
 

@@ -1,4 +1,4 @@
-"""No system of the house is accused of what it does to features and fits."""
+"""The package's systems have no findings on features and fits."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The audit says what a protocol hands out, finds planted leaks, and accuses no clean experiment."""
+"""The audit measures the leakage of a protocol, finds planted leaks, and has no findings for clean experiments."""
 
 import dataclasses
 import json
@@ -52,7 +52,7 @@ def rows_of(found, **where):
 
 @pytest.fixture(scope="module")
 def fingerprints(tmp_path_factory, memory_reader):
-    """Trials with a fingerprint each, and nothing of the ratings."""
+    """Trials with individual fingerprints, unrelated to the ratings."""
     folder = tmp_path_factory.mktemp("fingerprints")
     reader = memory_reader(folder, n_trials=12, effect=0.0, fingerprint=1.0)
     experiment = experiment_in(folder)
@@ -149,7 +149,7 @@ def test_an_effect_is_seen_in_whole_trials(tmp_path, memory_reader):
 
 
 class PeekingRegression(BandPowerRegression):
-    """Scales by statistics of all windows, as one does before one thinks of it."""
+    """Scale by statistics of all windows, a common mistake."""
 
     def fit_arrays(self, arrays, rows):
         mean = arrays["eeg"][:].mean(axis=0)
@@ -157,7 +157,7 @@ class PeekingRegression(BandPowerRegression):
 
 
 class ScalingRegression(BandPowerRegression):
-    """The same on training windows alone."""
+    """The same with training windows only."""
 
     def fit_arrays(self, arrays, rows):
         mean = arrays["eeg"][rows].mean(axis=0)
@@ -180,7 +180,7 @@ def test_a_scaler_that_is_fitted_on_test_rows_is_found_and_refused_by_the_runner
 
 def test_a_teacher_that_has_met_the_tested_people_is_found(tmp_path, memory_reader):
     class Taught(BandPowerRegression):
-        """Brings a file along."""
+        """System with a file of its own."""
 
         def source_files(self):
             return (tmp_path / "teacher" / "valence.keras",)
@@ -208,7 +208,7 @@ def test_a_teacher_that_has_met_the_tested_people_is_found(tmp_path, memory_read
 
 def test_labels_that_go_with_time_are_found(tmp_path, memory_reader):
     class Blocks(memory_reader):
-        """All trials of low valence come first; otherwise by chance."""
+        """All trials with low valence come first; or in random order."""
 
         in_blocks = True
 
@@ -235,7 +235,7 @@ def test_labels_that_go_with_time_are_found(tmp_path, memory_reader):
 
 def test_recordings_that_are_there_twice_are_found(tmp_path, memory_reader):
     class Twice(memory_reader):
-        """The second subject is the first one under another name."""
+        """The second subject is a copy of the first."""
 
         def trials(self, subjects=None):
             for subject in subjects or self.subjects:
@@ -244,7 +244,7 @@ def test_recordings_that_are_there_twice_are_found(tmp_path, memory_reader):
 
     experiment = experiment_in(tmp_path, protocols=("subject_disjoint",))
     found = audit(experiment, Twice(tmp_path, n_subjects=4), tmp_path / "twice", n_light_permutations=0)
-    # Whatever the labels are, those of a recording are known from its copy.
+    # With any labels, those of a recording are known from its copy.
     assert kinds(found) == {"duplicated windows", "score on shuffled labels"}
     found = audit(
         experiment, memory_reader(tmp_path, n_subjects=4, seconds=14), tmp_path / "once", n_light_permutations=0
@@ -253,7 +253,7 @@ def test_recordings_that_are_there_twice_are_found(tmp_path, memory_reader):
 
 
 def test_the_network_is_trained_on_shuffled_labels_too(tmp_path, memory_reader):
-    # One epoch of a small network: what is asked is which labels are trained on, not how well.
+    # One epoch of a small network: the test is about the labels used, not about accuracy.
     features = ConnectivityFeatures(sample_seconds=2.0, window_seconds=1.0)
     system = ComparisonNetwork(network="dgcnn", features=features)
     training = Training(epochs=1, learning_rate=3e-3, batch_size=16)
@@ -273,7 +273,7 @@ def test_the_network_is_trained_on_shuffled_labels_too(tmp_path, memory_reader):
     folder = run(experiment, reader, tmp_path / "run")
     predictions = folder.predictions()
     assert network.score == (predictions["label"] == predictions["prediction"]).mean()
-    # Folds of windows, which the experiment has not, are added for the gap; real labels alone.
+    # Folds of windows, missing in the experiment, are added for the gap; real labels only.
     assert {(row.model, row.window_protocol) for row in found.gaps.itertuples()} == {
         ("logistic regression", "window_disjoint")
     }
@@ -299,10 +299,12 @@ def test_a_run_is_audited_from_the_command_line(finished_run, capsys):
     # All trials of the first subject, under the protocol that does not choose on the test fold.
     canaries = [(row["protocol"], row["canary"], row["n_trials"]) for row in content["canaries"]]
     assert canaries == [("trial_disjoint", kind, 10) for kind in ("random test labels", "shuffled labels")]
-    assert main(["audit", str(folder.path / "experiment.json"), "--light-permutations", "19", "--strict"]) == 1
+    assert (
+        main(["audit", str(folder.path / "experiment.json"), "--light-permutations", "19", "--strict", "--full"]) == 1
+    )
     printed = " ".join(capsys.readouterr().out.split())
     assert "leak: shared trial (as_published, valence)" in printed
-    assert "canary, trial_disjoint, valence: of the test trials of 3 folds, the system itself is right about" in printed
+    assert "canary, trial_disjoint, valence: of the test trials of 3 folds, the model predicts" in printed
     assert "Under as_published a model without any information on emotion scores" in printed
     assert "synthetic data: says nothing about emotion" in printed
     assert (folder.path / "audit" / "figures" / "audit.png").stat().st_size > 10_000

@@ -1,4 +1,4 @@
-"""People who come twice and are shown the same: what a fingerprint of the stimulus alone gives away, and is found."""
+"""Subjects with several sessions of the same stimuli: leakage by a fingerprint of the stimulus is found."""
 
 import dataclasses
 
@@ -18,7 +18,7 @@ CLEAN = ("stimulus_disjoint_within_subject", "stimulus_disjoint")
 
 @pytest.fixture(scope="module")
 def visits(memory_reader):
-    """Two visits of the same stimuli; their power goes with person and stimulus, and not with the rating."""
+    """Two sessions of the same stimuli; power depends on subject and stimulus, but not on the rating."""
 
     class Visits(memory_reader):
         def trials(self, subjects=None):
@@ -91,7 +91,7 @@ def test_models_on_permuted_labels_score_as_high_where_stimuli_leak(study):
     scores = study[1].scores.set_index("protocol")
     for name in LEAKING:
         row = scores.loc[name]
-        # All ratings of a stimulus are exchanged together: a model that knows the stimulus keeps what it knows.
+        # All ratings of a stimulus are exchanged together: a model that knows the stimulus keeps that knowledge.
         assert row["p_value"] > 0.1
         assert row["null_mean"] > 0.85
         assert row["n_labelings"] > 200

@@ -1,4 +1,4 @@
-"""The benchmark of a GPU ends in time, says what it left out, and goes on where a measurement fails."""
+"""The GPU benchmark ends in time, reports what it left out, and continues after a failed measurement."""
 
 import importlib.util
 import subprocess

@@ -1,6 +1,7 @@
-"""What a benchmark prints can be read in a terminal of any width."""
+"""Benchmark output is readable in a terminal of any width."""
 
 import importlib.util
+import inspect
 import io
 import sys
 from pathlib import Path
@@ -43,3 +44,21 @@ def test_nothing_is_cut(run, width):
     for text in (*COLUMNS, *(cell for row in ROWS for cell in row)):
         assert text in words, text
     assert ("|---" in printed or "|:--" in printed) == (width == 200)
+
+
+def test_every_option_reaches_the_benchmark_that_has_it(run, monkeypatch):
+    given = {}
+
+    def benchmark(data_root=None, repeats=None, full=None, threads=None, minutes=None, speed=None, figures=None):
+        given.update(locals())
+        return run.Outcome("Nothing", ("",), (), (), {}, True)
+
+    names = {name for one in run.BENCHMARKS.values() for name in inspect.signature(one).parameters}
+    monkeypatch.setattr(run, "BENCHMARKS", {"gpu": benchmark})
+    machine = {"packages": {}, "started": "", "cpu": "", "n_cores": 0, "platform": "", "python": "", "git_commit": ""}
+    monkeypatch.setattr(run, "in_fresh_process", lambda function: machine)
+    options = {"data_root": Path("d"), "repeats": 2, "full": True, "threads": 3, "minutes": 4.0, "speed": 5.0}
+    options["figures"] = Path("f")
+    assert run.main(("gpu",), **options) == 0
+    assert {name: given.get(name) for name in options} == options
+    assert names <= set(given) - {"given"}

@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 
+import keras_emotion
 from keras_emotion import cli
 from keras_emotion.cli.describe import _print_description
 from keras_emotion.cli.parser import arguments_of
@@ -198,9 +199,9 @@ def test_report_for_a_thesis_prints_text_and_nothing_else(runs, tmp_path, capsys
     assert "@article{deap," in out
     assert list(tmp_path.iterdir()) == []
     assert cli.main(["report", one, "--share", "shared"]) == 0
-    assert capsys.readouterr().out == "report to hand on: shared/report.html\n"
+    assert capsys.readouterr().out == "report to share: shared/report.html\n"
     for words, message in (
-        ((one, "--latex", "--json"), "--json: does not go with"),
+        ((one, "--latex", "--json"), "--json: cannot be combined with"),
         ((one, str(runs / "two"), "--latex"), "--latex: takes one run; 2 are given"),
         ((one, str(runs / "two"), "--share", "x"), "--share x: takes one run; 2 are given"),
     ):
@@ -213,8 +214,8 @@ def test_report_for_a_thesis_prints_text_and_nothing_else(runs, tmp_path, capsys
 def test_plan_says_what_a_study_needs(capsys):
     assert cli.main(["plan", "--difference", "5", "--subjects", "20", "--trials", "40"]) == 0
     out = capsys.readouterr().out
-    assert "To show 5 points above chance with 80 % power, alpha 0.05 two-sided" in out
-    assert "assumed, as no spread is given (--run, --spread)" in out
+    assert "To detect 5 points above chance with 80 % power, alpha 0.05 two-sided" in out
+    assert "assumed, because no spread is given (--run, --spread)" in out
     # 5 points between subjects and 0.55 * 0.45 / 40 of the trials make 9.3.
     within = next(line.split() for line in out.splitlines() if line.strip().startswith("trial_disjoint"))
     assert within[1:4] == ["50.0", "9.3", str(subjects_needed(0.05 / np.sqrt(0.05**2 + 0.55 * 0.45 / 40)))]
@@ -259,7 +260,7 @@ def test_describe_names_every_problem_and_exits_with_1(root, tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     problems = [line for line in lines if line.startswith("problem: ")]
     assert len(problems) == 2
-    assert problems[0].endswith("s02.dat: missing: the subject has ratings")
+    assert problems[0].endswith("s02.dat: missing file of a subject with ratings; copy it")
     assert f"{path}: byte" in problems[1]
     assert "truncated" in problems[1]
     assert lines[-1] == "2 problem(s)"
@@ -273,7 +274,7 @@ def test_describe_names_every_problem_and_exits_with_1(root, tmp_path, capsys):
     ("words", "message"),
     [
         (["describe", "nowhere", "--dataset", "deap"], "nowhere: no such folder"),
-        (["describe", "{root}", "--dataset", "sam40"], "holds no recordings of SAM40"),
+        (["describe", "{root}", "--dataset", "sam40"], "no recordings of SAM40"),
         (["describe", "{root}", "--dataset", "deap", "--file-format", "original"], "holds no data_original/sNN.bdf"),
         (
             ["describe", "{root}", "--dataset", "deap", "--file-format", "raw"],
@@ -292,7 +293,7 @@ def test_describe_names_every_problem_and_exits_with_1(root, tmp_path, capsys):
         (["report", "{runs}/one", "{runs}/one"], "one: is given twice"),
         (
             ["report", "{runs}/one", "{runs}/two", "--output", "/dev/null/x"],
-            "/dev/null/x: cannot be made: Not a directory",
+            "/dev/null/x: cannot be created: Not a directory",
         ),
     ],
 )
@@ -341,6 +342,7 @@ def test_module_runs_and_loads_nothing_heavy():
     helps = [[], *([name] for name in lists_none)]
     script = f"""
 import sys
+import keras_emotion
 from keras_emotion import cli
 for words in {helps}:
     try:
@@ -359,4 +361,12 @@ for words in {helps}:
         check=False,
     )
     assert (run.returncode, run.stdout) == (2, "")
-    assert run.stderr == "error: nowhere: no such folder; expected the root folder of the data set\n"
+    assert run.stderr == "error: nowhere: no such folder; expected the root folder of the dataset; check the path\n"
+
+
+def test_versions_that_a_report_of_a_fault_needs(capsys):
+    assert cli.main(["--version"]) == 0
+    found = dict(line.split(": ") for line in capsys.readouterr().out.splitlines())
+    assert found["keras_emotion"] == keras_emotion.__version__
+    assert found["numpy"] == np.__version__
+    assert {"python", "tensorflow", "keras", "mne"} <= found.keys()

@@ -54,6 +54,24 @@ def test_unusable_input_is_code_2_without_a_traceback(capfd):
     assert capfd.readouterr().err == "error: a.dat: broken\nb.dat: broken\n"
 
 
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (PermissionError(13, "Permission denied", "runs/a"), "runs/a: Permission denied; change its permissions"),
+        (OSError(28, "No space left on device"), "No space left on device; free some space"),
+        (MemoryError(), "out of memory; use fewer --workers"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_failure_of_the_machine_is_code_2_without_a_traceback(error, message, capfd):
+    def command():
+        raise error
+
+    assert _exit_code(command) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith(f"error: {message}")
+
+
 def test_the_code_of_the_option_parser_stays():
     assert _exit_code(lambda: sys.exit(2)) == 2
 

@@ -174,6 +174,6 @@ def test_missing_channels_ratings_and_windows_are_counted(memory_reader, tmp_pat
         tmp_path / "Y.npz", "de", reader, runtime=runtime, study_channels="intersection", window_seconds=2.0
     )
     assert both.shape == (47, 7, 4)
-    assert "subject 1: channels left out, as not every recording has them: O2" in both.notes
+    assert "subject 1: channels left out, because some recordings lack them: O2" in both.notes
     with pytest.raises(InputError, match="unknown; expected one of"):
         write_feature_table(tmp_path / "Z.npz", "none", reader)

@@ -105,7 +105,10 @@ def test_all_old_spellings_are_there():
 def test_an_old_spelling_means_the_new_one(command, old, capsys):
     argument = OLD_SPELLINGS[command, old]
     given = parser.parse([old, "200"], [argument])
-    assert capsys.readouterr().err == f"note: {old} is now {argument.spelling}; the old spelling goes in 0.3.0\n"
+    assert (
+        capsys.readouterr().err
+        == f"note: {old} is now {argument.spelling}; the old spelling will be removed in 0.3.0\n"
+    )
     assert given == parser.parse([argument.spelling, "200"], [argument])
     assert capsys.readouterr().err == ""
 
@@ -146,7 +149,7 @@ def test_options_of_synthesize_are_the_parameters_of_the_writer(writer):
         (["run", "--data-root", "x"], "NAME or --model: give a reproduction or a model; keras-emotion run lists both"),
         (["run", "deap_3facrn"], "NAME deap_3facrn: unknown reproduction; expected one of deap_3facrnn, "),
         (["run", "deap_3facrnn", "--model", "svm"], "deap_3facrnn and --model svm: give one of them"),
-        (["run", "deap_3facrnn", "--dataset", "sam40"], "--dataset: goes with --model; deap_3facrnn runs on deap"),
+        (["run", "deap_3facrnn", "--dataset", "sam40"], "--dataset: needs --model; deap_3facrnn runs on deap"),
         (["run", "deap_3facrnn", "--epochs", "3"], "--epochs: unknown option; did you mean --training.epochs"),
         (["run", "deap_3facrnn", "--training.epochs", "0"], "--training.epochs 0: expected greater than or equal to 1"),
         (
@@ -166,8 +169,8 @@ def test_options_of_synthesize_are_the_parameters_of_the_writer(writer):
         (["plan", "--difference", "60"], "difference 60 points: expected more than 0 and less than 50"),
         (["plan", "--power", "0.01"], "--power 0.01: expected a number between 0.05 and 1"),
         (["plan", "--subjects", "1"], "--subjects 1: expected at least 2"),
-        (["plan", "--spread-trials", "40"], "--spread-trials: goes with --spread; give both"),
-        (["plan", "--run", "x", "--spread", "3"], "--run: brings its own spread and chance"),
+        (["plan", "--spread-trials", "40"], "--spread-trials: needs --spread; give both"),
+        (["plan", "--run", "x", "--spread", "3"], "--run: has its own spread and chance"),
         (["plan", "--protocol", "x"], "--protocols x: unknown protocol"),
         (["plan", "--run", "nowhere"], "nowhere"),
         (["faces", "x.mp4"], "--output: missing; see keras-emotion faces --help"),

@@ -42,6 +42,10 @@ def test_sittings_end_with_the_page_of_one_that_was_not_interrupted(root, tmp_pa
     printed = capsys.readouterr().out
     assert "4 of 4 runs finished" in printed
     assert "left:" not in printed
+    title, *lines = printed[printed.index("Leaderboard: SAM40, task") :].splitlines()
+    assert title.rstrip().endswith("synthetic data: says nothing about emotion")
+    assert max(map(len, lines[: lines.index("4 of 4 runs finished")])) <= 100
+    assert sum("logistic_regression" in line for line in lines) == 2
     text = page.read_text()
     assert "synthetic data" in text
     assert "- left out, reading images, video: face_network_eeg_svm" in text
@@ -88,7 +92,7 @@ def test_a_run_that_is_stopped_is_resumed_to_the_same_tables(root, tmp_path):
         (["--protocols", "by_luck"], "by_luck"),
         (["--dataset", "sam41"], "sam41"),
         (["--preset", "huge"], "--preset huge: expected one of paper"),
-        (["--models", "face_network_eeg_svm"], "--models: none of them needs nothing but EEG"),
+        (["--models", "face_network_eeg_svm"], "--models: none of them needs only EEG"),
     ],
 )
 def test_what_cannot_be_is_refused(root, tmp_path, capsys, more, message):

@@ -100,8 +100,8 @@ def test_hostile_ids_reach_no_terminal(encoding, study, monkeypatch):
     ("columns", "row", "message"),
     [
         (COLUMNS, '"a\tb",1,a.npy,0,5', "line 2: subject is 'a\\tb'; expected text of one line without tabs"),
-        (f"{COLUMNS},x\x1b", "1,1,a.npy,0,5,1", "column 'x\\x1b': has control characters; rename it"),
-        (f"{COLUMNS},mood", "1,1,a.npy,0,5,so\u202ery", "mood is 'so\\u202ery': has control characters"),
+        (f"{COLUMNS},x\x1b", "1,1,a.npy,0,5,1", "column 'x\\x1b': control characters; expected plain text; rename it"),
+        (f"{COLUMNS},mood", "1,1,a.npy,0,5,so\u202ery", "mood is 'so\\u202ery': control characters"),
     ],
 )
 def test_texts_that_become_columns_have_no_control_characters(columns, row, message, study, capsys):
@@ -116,7 +116,7 @@ def test_paths_of_a_table_stay_in_its_folder(named, column, study, capsys):
     row = f"1,1,{named},0,5," if column == "file" else f"1,1,a.npy,0,5,{named}"
     write_trials(study, row, columns=f"{COLUMNS},video")
     assert code_of("describe", study, "--brief") == 1
-    assert f"line 2: {column} is '{named}'; expected a path from the folder that stays" in capsys.readouterr().out
+    assert f"line 2: {column} is '{named}'; expected a path relative to the folder and" in capsys.readouterr().out
 
 
 def test_follow_links_reads_what_is_outside(study, capsys):
@@ -152,14 +152,14 @@ def test_a_header_names_no_device_and_nothing_outside(named, study, capsys):
     (study.parent / "elsewhere.eeg").write_bytes(b"\0" * 100)
     write_trials(study, "1,1,b.vhdr,0,5")
     assert code_of("describe", study, "--brief") == 1
-    expected = "is a device" if named.startswith("/dev") else "stays within it; link the file there, or give --follow"
+    expected = "is a device" if named.startswith("/dev") else "within it; link the file there, or give --follow"
     assert expected in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("sidecar", "message"),
     [
-        ('{"sampling_rate_hz": 1e-300, ' + json.dumps(SIDECAR)[1:].partition(", ")[2], "has 1e-300 samples a second"),
+        ('{"sampling_rate_hz": 1e-300, ' + json.dumps(SIDECAR)[1:].partition(", ")[2], "sampling rate of 1e-300 Hz"),
         ("[" * 100_000, "cannot be read as JSON ("),
     ],
 )

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import BaseModel, Field
 
+from keras_emotion import cli
+from keras_emotion.cli import describe
 from keras_emotion.cli.parser import EVERYWHERE, arguments_of, call, changed, help_text, parse
 from keras_emotion.options import Option
 from keras_emotion.schema import InputError
@@ -109,6 +111,25 @@ def test_what_cannot_be_used_is_one_message(words, message):
     assert str(raised.value).startswith(message)
 
 
+def test_the_folder_of_a_dataset_is_data_root_in_every_command_that_takes_one():
+    """By its place or by name; not both."""
+    takers = 0
+    for name in cli.COMMANDS:
+        command = cli._load(name)
+        for argument in arguments_of(command) if isinstance(command, type) else ():
+            if argument.text.startswith(("folder of the dataset", "root folder of the dataset")):
+                takers += 1
+                assert "--data-root" in argument.spellings(), name
+    assert takers >= 6
+    known = arguments_of(describe.Describe)
+    by_place, by_name = parse(["x", "--brief"], known), parse(["--data-root", "x", "--brief"], known)
+    assert by_place == by_name == {"root": Path("x"), "brief": True}
+    with pytest.raises(InputError, match="x: unexpected argument"):
+        parse(["--data-root", "x", "x"], known)
+    full = help_text(known, "p", describe.Describe, is_full=True)
+    assert "FOLDER, --data-root FOLDER" in full
+
+
 def test_a_surplus_word_is_refused():
     (argument,) = arguments_of(everything)[:1]
     with pytest.raises(InputError, match=r"^b: unexpected argument"):
@@ -127,7 +148,7 @@ def test_an_old_spelling_is_accepted_with_one_note_and_not_listed(words, name, v
     given = parse(["p", *words], KNOWN)
     assert given[name] == value
     out, err = capsys.readouterr()
-    assert (out, err) == ("", f"{note}the old spelling goes in 0.3.0\n")
+    assert (out, err) == ("", f"{note}the old spelling will be removed in 0.3.0\n")
     for is_full in (False, True):
         assert words[0].partition("=")[0] not in help_text(KNOWN, "prog", everything, is_full=is_full).split()
     # In the first of two passes nothing is said yet.

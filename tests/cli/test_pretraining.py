@@ -114,9 +114,9 @@ def test_a_dry_run_trains_nothing(tmp_path, trained):
 @pytest.mark.parametrize(
     ("name", "changes", "message"),
     [
-        ("deap_3facrnn", {}, "--pretraining-data .*: deap_3facrnn starts from no other network; leave it out"),
-        ("deap_deepvanet", {"system.face_weights": Path("x.keras")}, "--system.face-weights gives a network, too"),
-        ("afew_va_visual", {"system.initial_weights": Path("x")}, "--system.initial-weights gives a network, too"),
+        ("deap_3facrnn", {}, "--pretraining-data .*: deap_3facrnn has no pre-training; leave it out"),
+        ("deap_deepvanet", {"system.face_weights": Path("x.keras")}, "--system.face-weights gives a network as well"),
+        ("afew_va_visual", {"system.initial_weights": Path("x")}, "--system.initial-weights gives a network as well"),
     ],
 )
 def test_data_that_nothing_is_trained_on_are_refused(tmp_path, trained, name, changes, message):

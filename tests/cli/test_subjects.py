@@ -36,5 +36,5 @@ def test_people_are_chosen_by_their_exact_name_first(subjects, words, expected, 
 def test_nobody_is_guessed():
     with pytest.raises(InputError, match="--subjects 1: 01 and 001 have this number"):
         chosen_subjects(reader("01", "001"), ["1"])
-    with pytest.raises(InputError, match="no file of subject 1_0, x; there are 1, 10"):
+    with pytest.raises(InputError, match="no files of subject 1_0, x; available: 1, 10"):
         chosen_subjects(reader(1, 10), ["1", "1_0", "x"])

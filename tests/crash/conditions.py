@@ -1,4 +1,4 @@
-"""Conditions under which a command works: a small disk, a user without root's privileges, little memory, another clock."""
+"""Conditions of a command: a small disk, a user without root's privileges, little memory, a wrong clock."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ _ROOT_ON_FILES = (0, 1, 2, 3)
 
 def as_an_ordinary_user() -> None:
     """Have modes and owners of files bind this process, which root started; its own files are still root's."""
+    if os.geteuid() != 0:
+        return
 
     class Header(ctypes.Structure):
         _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))

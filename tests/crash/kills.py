@@ -66,15 +66,8 @@ def kill_phase(prepared: Prepared, n_kills: int, rng: random.Random, case: Path,
             words = phase.words if number == 0 else (*phase.words, *phase.resume)
             kill = planned_kill(rng, ended, not cold)
             stopped = run(words, case, kill, cold=cold)
-            outcome = Outcome(
-                phase.name,
-                str(kill),
-                kill_name(kill),
-                stopped.code,
-                stopped.seconds,
-                cold,
-                faults_of(stopped, kill, cold),
-            )
+            faults = faults_of(stopped, kill, cold)
+            outcome = Outcome(phase.name, str(kill), kill_name(kill), stopped.code, stopped.seconds, cold, faults)
             outcomes.append(outcome)
             n_done += outcome.was_killed
             if not outcome.was_killed:
@@ -95,11 +88,11 @@ def faults_of(ended: Ended, kill: Kill, cold: bool) -> list[str]:
     if "Traceback" in ended.err or "Exception ignored" in ended.err:
         faults.append(f"traceback after {kill}: {ended.err[-3000:]}")
     if ended.code == 0:
-        return faults
-    # An interpreter that has not imported the command yet ends as Python does.
-    allowed = {-kill.number} if kill.number == signal.SIGKILL else {128 + kill.number}
-    if cold:
-        allowed |= {-kill.number, 130} if kill.number != signal.SIGKILL else set()
+        return [*faults, f"the signal was lost: {kill}"] if ended.was_sent else faults
+    # An interpreter that has not imported the command yet, or has ended it, ends as Python does.
+    allowed = {-kill.number} if kill.number == signal.SIGKILL else {128 + kill.number, -kill.number}
+    if cold and kill.number == signal.SIGINT:
+        allowed.add(130)
     if ended.code not in allowed:
         faults.append(f"exit code {ended.code} after {kill}: {ended.err[-2000:]}")
     elif kill.number != signal.SIGKILL and ended.code == 128 + kill.number:

@@ -60,7 +60,7 @@ def _tables(folder: Path) -> dict[str, bytes]:
 
 
 def _trained(folder: Path) -> dict[str, bytes]:
-    models = sorted((folder / "run" / "models").rglob("*.keras"))
+    models = sorted((folder / "run" / "models").rglob("[!.]*.keras"))
     return {**_tables(folder), "models": repr([model.name for model in models]).encode()}
 
 
@@ -82,7 +82,7 @@ _FEATURES = ("features", "study", "--output", "X.npz", "--feature-store", "store
 _AUDIT = ("audit", "run", "--light-permutations", "40", *ONE_WORKER)
 
 PHASES = (
-    Phase("features", (*_FEATURES, *ONE_WORKER), _arrays),
+    Phase("features", (*_FEATURES, *ONE_WORKER), _arrays, ("--overwrite",)),
     Phase("training", (*TRAINING, *ONE_WORKER), _trained, ("--resume",), ((*TRAINING, *ONE_WORKER, "--dry-run"),)),
     Phase("search", (*SEARCH, *ONE_WORKER), _tables, ("--resume",), ((*SEARCH, *ONE_WORKER, "--dry-run"),)),
     Phase("audit", _AUDIT, _files(*(f"run/audit/{name}" for name in AUDIT_TABLES)), (), ((*SEARCH, *ONE_WORKER),)),

@@ -7,8 +7,10 @@ TensorFlow is used before the fork. `Start.cold` begins with a new interpreter i
 from __future__ import annotations
 
 import atexit
+import contextlib
 import ctypes
 import dataclasses
+import functools
 import os
 import signal
 import subprocess
@@ -27,6 +29,8 @@ MARK = "KERAS_EMOTION_CRASH_START"
 
 ORPHAN_SECONDS = 20.0
 """How long workers may live on after the process that started them: they look once in a second."""
+
+_SENT = "sent"
 
 FILE_EVENTS = frozenset(
     ("open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.link", "os.utime", "shutil.rmtree", "os.truncate")
@@ -66,6 +70,7 @@ class Ended:
         seconds: how long it ran.
         events: file events in the folder of the case, where they were counted.
         orphans: command lines of processes that were left `ORPHAN_SECONDS` after the end.
+        was_sent: whether the signal was sent before the end.
     """
 
     code: int
@@ -74,6 +79,13 @@ class Ended:
     seconds: float
     events: int = 0
     orphans: tuple[str, ...] = ()
+    was_sent: bool = False
+
+
+def say(text: str) -> None:
+    """Print a line at once: a run takes minutes."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def preload() -> None:
@@ -144,7 +156,7 @@ def run(
                 stdin=subprocess.DEVNULL,
                 stdout=files[0],
                 stderr=files[1],
-                preexec_fn=before,
+                preexec_fn=functools.partial(_as_from_a_terminal, before),
                 start_new_session=True,
             )
             pid = process.pid
@@ -153,7 +165,7 @@ def run(
         started = time.monotonic()
         if meanwhile is not None:
             meanwhile(pid, mark)
-        status = _wait(pid, kill, started, timeout)
+        status, was_sent = _wait(pid, kill, started, timeout)
         seconds = time.monotonic() - started
         if cold:
             process.returncode = status  # it was waited for already
@@ -161,22 +173,24 @@ def run(
         for file in files:
             file.close()
     orphans = _orphans(mark, pid)
-    events = int(count.read_text()) if not cold and count.is_file() and kill is None else 0
+    counted = count.read_text() if count.is_file() else ""
+    events = int(counted) if counted.isdecimal() else 0
+    was_sent |= counted == _SENT
     read = [path.read_text(errors="replace") for path in (out, err)]
     for path in (out, err, count):
         path.unlink(missing_ok=True)
-    return Ended(status, *read, seconds, events, orphans)
+    return Ended(status, *read, seconds, events, orphans, was_sent)
 
 
-def _wait(pid: int, kill: Kill | None, started: float, timeout: float) -> int:
-    """The exit code of a process, which is sent its signal on the way."""
-    is_sent = kill is None or kill.seconds is None
+def _wait(pid: int, kill: Kill | None, started: float, timeout: float) -> tuple[int, bool]:
+    """The exit code of a process, which is sent its signal on the way, and whether that was sent here."""
+    is_sent = False
     while True:
         ended, status = os.waitpid(pid, os.WNOHANG)
         if ended:
-            return os.waitstatus_to_exitcode(status)
+            return os.waitstatus_to_exitcode(status), is_sent
         passed = time.monotonic() - started
-        if not is_sent and passed >= kill.seconds:
+        if kill is not None and kill.seconds is not None and not is_sent and passed >= kill.seconds:
             send(kill, pid)
             is_sent = True
         if passed > timeout:
@@ -214,12 +228,10 @@ def _fork(words, folder, files, variables, kill, before, count) -> int:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(files[0], 1)
         os.dup2(files[1], 2)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        _as_from_a_terminal(before)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         sys.argv = ["keras-emotion", *words]
-        if before is not None:
-            before()
-        counted = _count_events(folder, kill)
+        counted = _count_events(folder, kill, count)
         os.write(writing, b"x")
         os.close(writing)
         code = _code_of(words)
@@ -237,6 +249,14 @@ def _fork(words, folder, files, variables, kill, before, count) -> int:
     os._exit(code)
 
 
+def _as_from_a_terminal(before: Callable[[], None] | None) -> None:
+    """Have signals end this process, also where a script in the background started the harness and ignores some."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    if before is not None:
+        before()
+
+
 def _code_of(words: Sequence[str]) -> int:
     """The exit code of a command, as an interpreter would end with it."""
     from keras_emotion import cli
@@ -250,10 +270,10 @@ def _code_of(words: Sequence[str]) -> int:
         return 130 if issubclass(sys.exc_info()[0], KeyboardInterrupt) else 1
 
 
-def _count_events(folder: Path, kill: Kill | None) -> list[int]:
-    """Count file events below a folder, and send the signal before that of the given number."""
+def _count_events(folder: Path, kill: Kill | None, count: Path) -> list[int]:
+    """Count file events below a folder, and send the signal before that of the given number, with a note of it."""
     counted = [0]
-    root, owner = str(folder), os.getpid()
+    root, owner = f"{folder}{os.sep}", os.getpid()
 
     def hook(event: str, arguments: tuple) -> None:
         if event not in FILE_EVENTS or os.getpid() != owner or not arguments:
@@ -265,6 +285,7 @@ def _count_events(folder: Path, kill: Kill | None) -> list[int]:
             return
         counted[0] += 1
         if kill is not None and counted[0] == kill.event:
+            count.write_text(_SENT)
             send(kill, owner)
 
     sys.addaudithook(hook)
@@ -277,10 +298,8 @@ def _orphans(mark: str, session: int) -> tuple[str, ...]:
     while (left := processes_of(mark, session)) and time.monotonic() < until:
         time.sleep(0.1)
     for pid in left:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
     return tuple(left.values())
 
 

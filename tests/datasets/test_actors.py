@@ -1,4 +1,4 @@
-"""The readers of actors, RAVDESS and CREMA-D: names of files, media that are there or not, what is wrong with them."""
+"""Readers of actors' utterances, RAVDESS and CREMA-D: file names, missing media, faults."""
 
 import json
 import re
@@ -17,13 +17,13 @@ SMALL = {"clip_seconds": 0.5, "video_size": (32, 32), "video_frame_rate_hz": 10.
 
 @pytest.fixture(scope="module")
 def ravdess(tmp_path_factory):
-    """Two actors, three emotions, one sentence, one repetition: five utterances each, with sound and picture."""
+    """Two actors, three emotions, one sentence, one repetition: five utterances each, with audio and video."""
     return write_ravdess(tmp_path_factory.mktemp("ravdess"), 2, n_emotions=3, n_statements=1, **SMALL)
 
 
 @pytest.fixture(scope="module")
 def crema_d(tmp_path_factory):
-    """Two actors, two emotions, two sentences: eight utterances each, with sound and picture."""
+    """Two actors, two emotions, two sentences: eight utterances each, with audio and video."""
     return write_crema_d(tmp_path_factory.mktemp("crema_d"), 2, n_emotions=2, n_sentences=2, **SMALL)
 
 
@@ -76,7 +76,7 @@ def test_crema_d(crema_d):
     votes = {row.split(",")[1].strip('"'): row.split(",")[6].strip('"') for row in table}
     letters = dict(zip("ADFHNS", map(float, range(6)), strict=True))
     found = {trial.stimulus: trial.ratings.get("perceived_emotion") for trial in dataset.trials()}
-    # A tie is no rating.
+    # A tie is not a rating.
     assert found == {name: letters.get(vote) for name, vote in votes.items()}
     assert None in found.values()
     assert crema_d / "processedResults" / "summaryTable.csv" in dataset.source_files(1002)
@@ -93,7 +93,7 @@ def test_sound_or_picture_alone(reader, ravdess, crema_d, tmp_path):
         assert (trial.voice, trial.duration_seconds) == (None, trial.video_seconds)
     shutil.copytree(root, tmp_path / "sound", ignore=shutil.ignore_patterns("*.mp4", "*.flv"))
     assert reader(tmp_path / "sound").file_format == "audio"
-    # The sound of a video stands in for that of a file of its own.
+    # The audio of a video replaces a missing audio file.
     shutil.copytree(root, tmp_path / "picture", ignore=shutil.ignore_patterns("*.wav"))
     trial = next(reader(tmp_path / "picture").trials())
     assert isinstance(trial.voice, Clip)
@@ -116,7 +116,7 @@ def test_songs(tmp_path):
     for channel, expected in (("speech", both[:3]), ("song", both[3:])):
         dataset = RAVDESS(tmp_path, vocal_channel=channel)
         assert [trial.stimulus for trial in dataset.trials()] == [trial.stimulus for trial in expected]
-        assert f"{channel} alone is read" in dataset.notes()
+        assert f"only {channel} is read" in dataset.notes()
         assert dataset.options == {"vocal_channel": channel}
     with pytest.raises(ValueError, match="`vocal_channel` is 'shout'"):
         RAVDESS(tmp_path, vocal_channel="shout")
@@ -163,13 +163,13 @@ def test_missing_files_are_described(ravdess, crema_d, copy, tmp_path):
     dataset = RAVDESS(root)
     dataset.check()
     messages = [problem["message"] for problem in dataset.describe()["problems"]]
-    assert messages[0].startswith("no file of actor 3, 4, 5, 6, 7, 8, 9, 10 and 14 more")
+    assert messages[0].startswith("no files of actor 3, 4, 5, 6, 7, 8, 9, 10 and 14 more")
     assert messages[1].startswith("actor 1: 99 utterances are missing: 01-01-01-01-02-01,")
     assert messages[3] == "actor 2: 1 utterances without picture: 01-01-01-01-01-02"
     shutil.copytree(crema_d, tmp_path / "other")
     (tmp_path / "other" / "synthetic.json").unlink()
     messages = [problem["message"] for problem in CREMAD(tmp_path / "other").describe()["problems"]]
-    # 81 of actor 1002 were ever there.
+    # Of actor 1002, 81 exist.
     assert messages[1].startswith("actor 1001: 74 utterances are missing")
     assert messages[2].startswith("actor 1002: 73 utterances are missing")
 
@@ -185,7 +185,7 @@ def test_an_utterance_that_is_there_twice(ravdess, copy):
     (problem,) = dataset.describe()["problems"]
     assert (problem["file"], problem["message"]) == (
         str(double),
-        "the same utterance is there twice; the first file is read",
+        "duplicate utterance; the first file is read",
     )
 
 
@@ -201,7 +201,7 @@ def test_damaged_files_of_crema_d_are_not_read(crema_d, copy):
     assert (trial.video, trial.voice.path.name) == (None, "1064_IEO_DIS_MD.wav")
     assert [trial.stimulus for trial in dataset.trials([1076])] == ["1076_TIE_SAD_XX"]
     assert dataset.notes()[1] == (
-        "damaged in the dataset itself, and not read: 1064_IEO_DIS_MD.flv, 1076_MTI_SAD_XX.wav, 1076_MTI_SAD_XX.flv"
+        "damaged in the dataset itself, skipped: 1064_IEO_DIS_MD.flv, 1076_MTI_SAD_XX.wav, 1076_MTI_SAD_XX.flv"
     )
     assert not any("1076_MTI" in path.name for path in dataset.source_files(1076))
 
@@ -221,16 +221,20 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:c6f9\nsize 72
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("AudioWAV/1001_IEO_ANG_MD.wav", POINTER, "a pointer of Git LFS in place of the file"),
-        ("VideoFlash/1001_IEO_ANG_MD.flv", POINTER, "a pointer of Git LFS in place of the file"),
+        ("AudioWAV/1001_IEO_ANG_MD.wav", POINTER, "Git LFS pointer; expected the file itself"),
+        ("VideoFlash/1001_IEO_ANG_MD.flv", POINTER, "Git LFS pointer; expected the file itself"),
         ("AudioWAV/1001_IEO_ANG_MD.wav", b"", "empty"),
-        ("VideoFlash/1001_IEO_ANG_MD.flv", b"FLV", "no readable video"),
+        ("VideoFlash/1001_IEO_ANG_MD.flv", b"FLV", "unreadable video"),
         (
             "processedResults/summaryTable.csv",
             b'"FileName","MultiModalVote"\n"a","Q"\n',
             "line 2: MultiModalVote is 'Q'",
         ),
-        ("processedResults/summaryTable.csv", b'"FileName"\n"a"\n', "expected a csv with the columns FileName, Multi"),
+        (
+            "processedResults/summaryTable.csv",
+            b'"FileName"\n"a"\n',
+            "expected a csv with the columns FileName, Multi",
+        ),
     ],
 )
 def test_broken_files(crema_d, copy, name, content, message):
@@ -247,9 +251,9 @@ def test_broken_files(crema_d, copy, name, content, message):
 
 @pytest.mark.parametrize("reader", [RAVDESS, CREMAD])
 def test_nothing_there(reader, ravdess, tmp_path):
-    with pytest.raises(InputError, match=f"holds no files named like {reader.example}; give the folder"):
+    with pytest.raises(InputError, match=f"no files named like {reader.example}; expected the folder"):
         reader(tmp_path)
-    # Sound of the modality of pictures, and an emotion that is not sung.
+    # Audio with the modality code of video, and an emotion that is not sung.
     for name in (
         "01-01-06-01-02-01-12.wav",
         "03-02-08-01-02-01-12.wav",
@@ -257,7 +261,7 @@ def test_nothing_there(reader, ravdess, tmp_path):
         "1001_IEO_ANG_XX.wav",
     ):
         (tmp_path / name).write_bytes(b"")
-    with pytest.raises(InputError, match="holds no files named like"):
+    with pytest.raises(InputError, match="no files named like"):
         reader(tmp_path)
     with pytest.raises(ValueError, match="`file_format` is 'mp4'"):
         reader(ravdess, file_format="mp4")
@@ -268,4 +272,4 @@ def test_without_tables_nothing_is_known_of_listeners_and_gender(crema_d, tmp_pa
     dataset = CREMAD(tmp_path)
     assert dataset.genders() == {}
     assert not any("perceived_emotion" in trial.ratings for trial in dataset.trials())
-    assert "no summaryTable.csv: perceived emotions are not read" in dataset.notes()
+    assert "summaryTable.csv missing: perceived emotions are not read" in dataset.notes()

@@ -1,4 +1,4 @@
-"""AFEW-VA's reader, on clips that the tests write in both published layouts."""
+"""AFEW-VA reader, on clips that the tests write in both published layouts."""
 
 import json
 import shutil
@@ -28,7 +28,7 @@ def annotation(clip):
                 "valence": frame - 3,
                 "arousal": int(rng.integers(-10, 11)),
             }
-            # As in no sorted order: the reader sorts.
+            # Unsorted: the reader sorts.
             for frame in reversed(range(n_frames))
         },
         "video_id": clip,
@@ -61,7 +61,7 @@ def places(request, tmp_path):
 
 @pytest.fixture
 def root(tmp_path):
-    """The clips grouped by zip, to break."""
+    """Clips grouped by zip, for tests that damage them."""
     for clip, place in PLACES["zips"].items():
         write_clip(tmp_path / "root" / place, clip)
     (tmp_path / "root" / "synthetic.json").write_text("{}")
@@ -107,12 +107,12 @@ def test_both_layouts_and_their_mixture(places, tmp_path):
 def test_one_actor(root):
     assert [trial.stimulus for trial in AFEWVA(root).trials(["Ann Lee"])] == ["001", "017"]
     assert [trial.stimulus for trial in AFEWVA(root).trials(["Cy Orr", "Bob Ray"])] == ["051", "002"]
-    with pytest.raises(InputError, match="no file of subject Ann; there are Ann Lee, Bob Ray, Cy Orr"):
+    with pytest.raises(InputError, match="no files of subject Ann; available: Ann Lee, Bob Ray, Cy Orr"):
         AFEWVA(root).check(["Ann"])
 
 
 def test_time_is_the_number_of_the_frame(root):
-    """Frames that were not annotated leave a hole in time; they do not close ranks."""
+    """Frames without annotation leave a gap in time; the others keep their times."""
 
     def drop(content):
         del content["frames"]["00001"]
@@ -168,7 +168,7 @@ def test_description(root):
     assert bob["file"] == str(root / "01/002")
     assert [trial["stimulus"] for trial in ann["trials"]] == ["001", "017"]
     assert [trial["n_frames"] for trial in ann["trials"]] == [3, 4]
-    # Four frames at 25 Hz: from 0 s to one period behind the last.
+    # Four frames at 25 Hz: from 0 s to one period after the last.
     assert ann["trials"][1]["duration_seconds"] == pytest.approx(0.16)
     assert {"trial", "presentation", "stimulus", "ratings", "video"} <= set(ann["trials"][0])
 
@@ -213,7 +213,7 @@ def test_registry():
 
 def test_formats(root):
     assert AFEWVA(root, file_format="frames").subjects == AFEWVA(root).subjects
-    with pytest.raises(ValueError, match="`file_format` is 'cropped'; expected one of"):
+    with pytest.raises(ValueError, match="`file_format` is 'cropped'; expected a folder of"):
         AFEWVA(root, file_format="cropped")
 
 
@@ -228,7 +228,7 @@ def test_clips_that_a_real_copy_lacks(root):
     assert problem == {
         "file": str(root),
         "subject": None,
-        "message": "missing clips 003, 004, 005, 006, 007 and 591 more; expected 001 to 600: was every zip unpacked?",
+        "message": "missing clips 003, 004, 005, 006, 007 and 591 more; expected 001 to 600; unpack every zip",
     }
 
 
@@ -255,7 +255,7 @@ def test_json_of_another_clip_is_listed(root):
 
 
 def test_jpeg_frames(root):
-    """Of two images of one frame the PNG counts; a padded file is whole."""
+    """If a frame has two images, the PNG is used; a padded file is complete."""
     folder = root / "01/002"
     image = np.full((12, 16, 3), 7, np.uint8)
     assert cv2.imwrite(str(folder / "00000.jpg"), image)
@@ -275,7 +275,9 @@ def test_jpeg_frames(root):
 def test_nothing_there(tmp_path):
     (tmp_path / "01").mkdir()
     (tmp_path / "000").mkdir()
-    with pytest.raises(InputError, match=r"holds no clips of AFEW-VA; expected 01/001/001\.json or 001/001\.json"):
+    with pytest.raises(
+        InputError, match=r"no clips of AFEW-VA; expected files such as 01/001/001\.json or 001/001\.json"
+    ):
         AFEWVA(tmp_path)
     with pytest.raises(InputError, match="no such folder"):
         AFEWVA(tmp_path / "nowhere")
@@ -283,14 +285,14 @@ def test_nothing_there(tmp_path):
 
 def test_same_clip_twice(root):
     shutil.copytree(root / "01/001", root / "001")
-    with pytest.raises(InputError, match=r"clip 001 is there twice: .*/root/001 and .*/root/01/001; keep one of them"):
+    with pytest.raises(InputError, match=r"duplicate clip 001: .*/root/001 and .*/root/01/001; keep one of them"):
         AFEWVA(root)
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "missing: expected actor, scores and landmarks of the clip; copy the clip again"),
+        (None, "missing file; expected actor, scores and landmarks of the clip; copy the clip again"),
         (b"", "damaged or truncated json (Expecting value"),
         (b'{"actor": "Bob Ray", "frames": {"000', "damaged or truncated json (Unterminated string"),
         (b"\xff\xff", "damaged or truncated json ("),
@@ -304,7 +306,7 @@ def test_same_clip_twice(root):
     ],
 )
 def test_clip_of_an_unknown_actor(root, content, message):
-    """It is nobody's, so it blocks everybody's, and the others can be looked at all the same."""
+    """Its actor is unknown, so it blocks all subjects; the others can still be inspected."""
     path = root / "01/002/002.json"
     path.unlink()
     if content is not None:
@@ -343,9 +345,9 @@ def rename(old, new):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda content: content.pop("frames"), "`frames` is missing; expected an object with one entry a frame"),
-        (lambda content: content.update(frames={}), "`frames` is {}; expected an object with one entry a frame"),
-        (lambda content: content.update(frames=[1]), "`frames` is [1]; expected an object with one entry a frame"),
+        (lambda content: content.pop("frames"), "`frames` is missing; expected an object with one entry per frame"),
+        (lambda content: content.update(frames={}), "`frames` is {}; expected an object with one entry per frame"),
+        (lambda content: content.update(frames=[1]), "`frames` is [1]; expected an object with one entry per frame"),
         (rename("00001", "first"), "`frames` names 'first'; expected five digits, as '00000'"),
         (without("valence"), "`valence` of frame 00001 is missing; expected a number from -10 to 10; copy"),
         (in_frames("00001", valence=11), "`valence` of frame 00001 is 11; expected a number from -10 to 10"),
@@ -356,7 +358,7 @@ def rename(old, new):
         (in_frames("00001", valence=True), "`valence` of frame 00001 is True; expected a number"),
         (
             in_frames("00000", "00001", "00002", valence=99),
-            "`valence` of frame 00000 is 99; expected a number from -10 to 10 (also wrong: 00001, 00002); copy the",
+            "`valence` of frame 00000 is 99; expected a number from -10 to 10 (also invalid: 00001, 00002); copy the",
         ),
         (without("landmarks"), "`landmarks` of frame 00001 is missing; expected 68 pairs of finite numbers"),
         (in_frames("00001", landmarks=[[1, 2]] * 67), "`landmarks` of frame 00001 is of shape (67, 2); expected 68"),

@@ -1,4 +1,4 @@
-"""AffectNet's reader, on lists and arrays that the tests write in the forms of both generations."""
+"""AffectNet reader, on lists and arrays that the tests write in the formats of both generations."""
 
 import json
 import os
@@ -158,8 +158,8 @@ def test_one_list_alone(root):
     dataset.check()
     (problem,) = dataset.describe()["problems"]
     assert problem["file"].endswith("validation.csv")
-    assert problem["message"] == "missing: the validation images cannot be used; copy it"
-    with pytest.raises(InputError, match="no file of subject validation; there are training"):
+    assert problem["message"] == "missing file or folder; the validation images are not read; copy it"
+    with pytest.raises(InputError, match="no files of subject validation; available: training"):
         next(dataset.trials(["validation"]))
 
 
@@ -200,7 +200,7 @@ def test_rows_that_cannot_be_used_are_listed_by_kind_and_skipped(root):
     dataset = AffectNet(root)
     dataset.check()
     trials = list(dataset.trials(["training"]))
-    # The numbers of the rows stay, whatever was skipped before them.
+    # Row numbers do not change if earlier rows are skipped.
     assert [trial.trial for trial in trials] == [1, 10, 12]
     assert [list(trial.ratings) for trial in trials] == [
         ["expression", "valence", "arousal"],
@@ -208,8 +208,8 @@ def test_rows_that_cannot_be_used_are_listed_by_kind_and_skipped(root):
         ["expression", "valence"],
     ]
     assert problems_of(dataset) == [
-        ("1 row (6): expression, valence, arousal or face width is no number; skipped", False),
-        ("2 rows (7, 11): expression is no whole number from 0 to 10; skipped", False),
+        ("1 row (6): expression, valence, arousal or face width is not a number; skipped", False),
+        ("2 rows (7, 11): expression is not a whole number from 0 to 10; skipped", False),
         ("1 row (2): expression is 8 (none); skipped", False),
         ("1 row (3): expression is 9 (uncertain); skipped", False),
         ("1 row (4): expression is 10 (non-face); skipped", False),
@@ -236,7 +236,7 @@ def test_lines_that_are_no_rows_keep_the_numbers_of_the_others(root):
     dataset = AffectNet(root)
     assert [trial.trial for trial in dataset.trials(["training"])] == [1, 6]
     assert problems_of(dataset) == [
-        ("3 rows (2, 4, 5): not one field for each column of the header; skipped", False),
+        ("3 rows (2, 4, 5): the number of fields differs from the header; skipped", False),
     ]
     with path.open("ab") as file:
         file.write(b"\xff\xfe\x00" * 100)
@@ -293,7 +293,9 @@ def test_list_without_its_columns(root, header, missing):
     path = write_list(root, "training", [row(1)], header=header)
     with pytest.raises(InputError) as caught:
         AffectNet(root).check()
-    assert str(caught.value).startswith(f"{path}: no column {missing} in the first line, or several; expected a csv")
+    assert str(caught.value).startswith(
+        f"{path}: column {missing} missing or repeated in the header; expected a csv file"
+    )
     assert problems_of(AffectNet(root))[0][1]
 
 
@@ -346,12 +348,12 @@ def test_names_with_leading_zeros(arrays_root):
         (2, "val_set/images/001.jpg"),
     ]
     write_image(folder / "images" / "1.png")
-    with pytest.raises(InputError, match=r"val_set: two images of number 1: 001\.jpg and 1\.png"):
+    with pytest.raises(InputError, match=r"val_set: duplicate image 1: 001\.jpg and 1\.png"):
         AffectNet(arrays_root).check()
 
 
 class Bomb:
-    """A pickle of it makes a folder where it is loaded."""
+    """Pickle that creates a folder when it is loaded."""
 
     def __init__(self, path):
         self.path = path
@@ -371,7 +373,7 @@ def save_archive(path):
 
 ARRAY, NUMBER = (
     "annotation file is damaged, or holds Python objects",
-    "expression, valence, arousal or face width is no number",
+    "expression, valence, arousal or face width is not a number",
 )
 LANDMARKS = "landmarks are not 68 pairs of finite numbers"
 
@@ -394,7 +396,7 @@ LANDMARKS = "landmarks are not 68 pairs of finite numbers"
         ("aro", save(np.zeros(3)), NUMBER),
         ("aro", save(np.array(1j)), NUMBER),
         ("aro", save(np.array(np.nan)), NUMBER),
-        ("exp", save(np.array(12)), "expression is no whole number from 0 to 10"),
+        ("exp", save(np.array(12)), "expression is not a whole number from 0 to 10"),
         ("exp", save(np.array("8")), "expression is 8 (none)"),
         ("lnd", save(np.zeros(134)), LANDMARKS),
         ("lnd", save(np.zeros((2, 68))), LANDMARKS),
@@ -408,7 +410,7 @@ def test_broken_array_is_listed_and_skipped(arrays_root, key, break_it, message)
     dataset.check()
     assert [trial.trial for trial in dataset.trials(["training"])] == [1, 10, 11]
     ((line, is_blocking),) = problems_of(dataset)
-    # Named as the image is: 2.jpg.
+    # Named like the image: 2.jpg.
     assert line.startswith(f"1 image (2): {message}")
     assert not is_blocking
 
@@ -431,7 +433,7 @@ def test_pickles_are_never_executed(arrays_root, tmp_path):
         dataset.check()
     assert problems_of(dataset)[0] == (f"4 images (0, 2, 9, 10): {ARRAY}, which are never loaded; skipped", False)
     assert not (tmp_path / "exploded").exists()
-    # It would have.
+    # Unrestricted loading would have created it.
     np.load(path, allow_pickle=True)
     assert (tmp_path / "exploded").is_dir()
 
@@ -473,14 +475,14 @@ def test_nothing_depends_on_the_order_of_the_file_system(root, arrays_root, monk
 
 def test_formats(root, arrays_root, tmp_path):
     assert READERS["affectnet"] is AffectNet
-    with pytest.raises(ValueError, match="`file_format` is 'csv'; expected one of"):
+    with pytest.raises(ValueError, match="`file_format` is 'csv'; expected a folder of"):
         AffectNet(root, file_format="csv")
-    with pytest.raises(InputError, match="holds nothing of AffectNet in the form of arrays; expected"):
+    with pytest.raises(InputError, match="AffectNet not found in format arrays; expected"):
         AffectNet(root, file_format="arrays")
-    with pytest.raises(InputError, match="holds nothing of AffectNet in the form of lists; expected"):
+    with pytest.raises(InputError, match="AffectNet not found in format lists; expected"):
         AffectNet(arrays_root, file_format="lists")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="holds nothing of AffectNet; expected Manually_Annotated_file_lists/training"):
+    with pytest.raises(InputError, match="AffectNet not found; expected Manually_Annotated_file_lists/training"):
         AffectNet(tmp_path / "empty")
     with pytest.raises(InputError, match="no such folder"):
         AffectNet(tmp_path / "nowhere")

@@ -1,4 +1,4 @@
-"""AMIGOS's reader, on synthetic files with the gaps of the dataset."""
+"""AMIGOS reader, on synthetic files with the gaps of the dataset."""
 
 import json
 import shutil
@@ -22,7 +22,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture
 def changed(root, tmp_path):
-    """A copy of person 3's file with other variables, by functions of the cells of a video."""
+    """Copy of subject 3's file with other variables, by functions of the cells of a video."""
 
     def write(video="10", **changes):
         variables = scipy.io.loadmat(root / "Data_Preprocessed_P03.mat")
@@ -41,7 +41,7 @@ def changed(root, tmp_path):
 
 
 def raw(root, person):
-    """Cells of a person's file by the id of their video."""
+    """Cells of a subject's file by video id."""
     variables = scipy.io.loadmat(root / f"Data_Preprocessed_P{person:02d}.mat")
     videos = [str(cell[0]) for cell in variables["VideoIDs"][0]]
     names = ("joined_data", "labels_selfassessment", "labels_ext_annotation")
@@ -51,7 +51,7 @@ def raw(root, person):
 @pytest.mark.parametrize("person", [2, 3])
 def test_trials_are_found_by_the_ids_of_their_videos(root, person):
     videos, cells = raw(root, person)
-    # The ids of person 2 are in another order than those of the others.
+    # The video ids of subject 2 are in another order than those of the others.
     assert (tuple(videos) == VIDEOS) == (person == 3)
     trials = list(AMIGOS(root).trials([person]))
     assert [trial.trial for trial in trials] == list(range(1, 21))
@@ -76,7 +76,7 @@ def test_trials_are_found_by_the_ids_of_their_videos(root, person):
             )
         is_long = trial.trial > 16
         assert trial.session == ("long" if is_long else "short")
-        # Persons 2 and 3 watched the long videos in two groups.
+        # Subjects 2 and 3 watched the long videos in two groups.
         assert trial.recorded_together == ({2: "group_1", 3: "group_2"}[person] if is_long else "")
 
 
@@ -92,14 +92,14 @@ def test_gaps_are_no_trials_and_are_listed(root):
     notes = dataset.notes()
     for text in (
         "subject 8: no signal: video N1, P1, B1, U1",
-        "subject 9: NaN in GSR, which is left out: video 30",
+        "subject 9: NaN in GSR, left out: video 30",
         "subject 12: NaN in EEG channel T7: video 36",
         "subject 21: no signal: video 18",
         "subject 32: no ratings: video N1, P1, B1, U1",
-        "subject 3: familiarity is 9.25; expected 1 to 9; taken as it is: video 10",
+        "subject 3: familiarity is 9.25; expected 1 to 9; kept: video 10",
     ):
         assert text in notes
-    # A reader that has read nothing yet lists the same, for those who are asked for.
+    # A reader that has read no file lists the same, for the requested subjects.
     assert [note for note in AMIGOS(root).notes([12]) if note.startswith("subject")] == [
         "subject 12: NaN in EEG channel T7: video 36"
     ]
@@ -130,13 +130,13 @@ def test_layouts(root, tmp_path, layout):
 
 
 def test_times_of_segments():
-    # 83 s: first 20 s of the signal with 5 s of baseline, four from the onset on, the last 20 s.
+    # 83 s: first 20 s of the signal with 5 s of baseline, four from stimulus onset on, the last 20 s.
     assert segment_times(6, 83.0).tolist() == [5, 10, 30, 50, 70, 73]
     assert segment_times(5, 80.0).tolist() == [5, 10, 30, 50, 70]
     assert segment_times(5, 80.5).tolist() == [5, 10, 30, 50, 70.5]
     for n_segments in (0, 1, 4, 7):
         assert segment_times(n_segments, 83.0) is None
-    # Shorter than what the first segment leaves.
+    # Shorter than the remainder of the first segment.
     assert segment_times(2, 14.0) is None
 
 
@@ -156,8 +156,9 @@ def test_mean_ratings_are_compared_where_all_persons_are_there():
     assert _rating_differences(ratings) == []
     ratings[7]["138"] = {name: value + 2 for name, value in ratings[7]["138"].items()}
     notes = _rating_differences(ratings)
-    for note, name, wrong in zip(notes, ("valence", "arousal"), ("6.39, not 6.34", "5.58, not 5.53"), strict=True):
-        assert note.startswith(f"mean {name} differs from the one known of 1 videos (138: {wrong}")
+    differences = ("6.39, expected 6.34", "5.58, expected 5.53")
+    for note, name, wrong in zip(notes, ("valence", "arousal"), differences, strict=True):
+        assert note.startswith(f"mean {name} differs from the known mean in 1 videos (138: {wrong}")
     del ratings[7]
     assert _rating_differences(ratings) == []
 
@@ -172,20 +173,20 @@ def test_registry():
 
 
 def test_nothing_there_and_twice_there(root, tmp_path):
-    with pytest.raises(InputError, match=r"holds no file of AMIGOS; expected Data_Preprocessed_P01.mat"):
+    with pytest.raises(InputError, match=r"no files of AMIGOS; expected Data_Preprocessed_P01.mat"):
         AMIGOS(tmp_path)
     original = tmp_path / "Data_Original_P03.mat"
     shutil.copy(root / "Data_Preprocessed_P03.mat", original)
-    with pytest.raises(InputError, match=f"^{original}: the original recordings are not read"):
+    with pytest.raises(InputError, match=f"^{original}: original recordings are unsupported"):
         AMIGOS(tmp_path)
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         shutil.copy(root / "Data_Preprocessed_P03.mat", tmp_path / folder)
-    with pytest.raises(InputError, match=r"person 3 is there twice: .*a/Data.* and .*b/Data.*; keep one"):
+    with pytest.raises(InputError, match=r"duplicate file of subject 3: .*a/Data.* and .*b/Data.*; keep one"):
         AMIGOS(tmp_path)
     with pytest.raises(ValueError, match="`file_format` is 'original'"):
         AMIGOS(root, file_format="original")
-    with pytest.raises(InputError, match="no file of subject 1; there are 2, 3, 8"):
+    with pytest.raises(InputError, match="no files of subject 1; available: 2, 3, 8"):
         AMIGOS(root).check([1])
 
 
@@ -193,7 +194,7 @@ def test_missing_persons_are_a_problem_of_a_real_copy(root, tmp_path):
     assert AMIGOS(root).missing_files() == ()
     shutil.copy(root / "Data_Preprocessed_P03.mat", tmp_path)
     (problem,) = AMIGOS(tmp_path).missing_files()
-    assert problem.message.startswith("39 of 40 persons are missing: 1, 2, 4, 5, 6, 7, 8, 9 and so on")
+    assert problem.message.startswith("39 of 40 subjects missing: 1, 2, 4, 5, 6, 7, 8, 9, ...")
     assert not problem.is_blocking
 
 
@@ -209,14 +210,14 @@ def with_value(row, column, value):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"joined_data": np.transpose}, r"video 10: signal is float64 \(17, 3072\); expected"),
+        ({"joined_data": np.transpose}, r"video 10: signal has type float64 and shape \(17, 3072\); expected"),
         ({"joined_data": lambda signal: signal[:640]}, "video 10: signal of 640 samples; expected more than the 5 s"),
         ({"joined_data": with_value(slice(None), 2, 7.0)}, "video 10: constant signal in EEG channel F3"),
         ({"labels_selfassessment": lambda ratings: ratings[:, :9]}, r"video 10: self-assessment is float64 \(1, 9\)"),
         ({"labels_selfassessment": with_value(0, 11, 0.5)}, "video 10: sadness is 0.5; expected 0 or 1"),
         ({"VideoIDs": lambda ids: np.array(["11"])}, "VideoIDs: unknown '11'; expected each of 4, 5, 9"),
-        ({"VideoIDs": lambda ids: np.array(["13"])}, "VideoIDs: more than once 13; expected each"),
-        ({"joined_data": None}, "no variable joined_data; expected a preprocessed file of AMIGOS"),
+        ({"VideoIDs": lambda ids: np.array(["13"])}, "VideoIDs: repeated 13; expected each"),
+        ({"joined_data": None}, "missing variable joined_data; expected a preprocessed file of AMIGOS"),
     ],
     ids=["transposed", "baseline alone", "flat", "9 ratings", "half an emotion", "unknown", "twice", "no variable"],
 )
@@ -235,9 +236,9 @@ def test_broken_file(changed, changes, message):
     ("change", "text"),
     [
         (lambda table: table[:-1], "has 2 segments, which do not fit 24 s"),
-        (lambda table: table[::-1], "has segments that are not numbered in turn"),
+        (lambda table: table[::-1], "has segments that are not numbered consecutively"),
         (lambda table: table[:, :2], r"is float64 (3, 2); expected numbers"),
-        (with_value(1, 2, 1.5), "has values beyond -1 to 1"),
+        (with_value(1, 2, 1.5), "has values outside -1 to 1"),
     ],
     ids=["missing segment", "order", "columns", "range"],
 )

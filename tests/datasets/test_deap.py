@@ -1,4 +1,4 @@
-"""DEAP's reader: three formats that agree, both orders, the videos, and every way a copy can be broken."""
+"""DEAP reader: three formats that agree, both orders, the videos, and damaged copies."""
 
 import json
 import pickle
@@ -18,7 +18,7 @@ from keras_emotion.schema import InputError, Trial
 from keras_emotion.synthetic import write_deap
 
 SUBJECTS = (1, 23, 24, 29)
-"""One for each way the original recordings differ: site, unit of the skin response, name of the status channel."""
+"""One subject per variant of the original recordings: site, unit of the skin response, name of the status channel."""
 
 N_TRIALS = 3
 TWENTE_PICK = [0, 1, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 14, 15, 12]
@@ -27,7 +27,7 @@ TWENTE_PICK += [29, 28, 30, 26, 27, 24, 25, 31, 22, 23, 20, 21, 18, 19, 17, 16]
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """A small synthetic copy in all formats: to read, not to write to."""
+    """Small synthetic copy in all formats: read-only."""
     return write_deap(tmp_path_factory.mktemp("deap"), subjects=SUBJECTS, n_trials=N_TRIALS, files=FILE_FORMATS)
 
 
@@ -38,7 +38,7 @@ def trials(root):
 
 @pytest.fixture
 def copy(root, tmp_path):
-    """Subjects 1 and 23 of the synthetic copy, to break: `.dat` files and metadata."""
+    """Subjects 1 and 23 of the synthetic copy, for tests that damage it: `.dat` files and metadata."""
     for folder in ("metadata_csv", "data_preprocessed_python"):
         shutil.copytree(root / folder, tmp_path / folder)
     for subject in (24, 29):
@@ -53,7 +53,7 @@ def edit_ratings(folder, edit):
 
 
 def edit_data(folder, edit, subject=1):
-    """Rewrites a `.dat` with what `edit` makes of its variables."""
+    """Rewrite a `.dat` with the variables returned by `edit`."""
     path = folder / "data_preprocessed_python" / f"s{subject:02d}.dat"
     variables = pickle.loads(path.read_bytes(), encoding="latin1")
     path.write_bytes(pickle.dumps(edit({name: array.copy() for name, array in variables.items()}), protocol=4))
@@ -80,7 +80,7 @@ def test_facts():
     assert deap_facts.CHANNEL_UNITS[:33] == ("uV",) * 33
     assert deap_facts.CHANNEL_UNITS[36] == "ohm"
     assert len(deap_facts.CHANNEL_NAMES) == len(set(deap_facts.CHANNEL_NAMES)) == 40
-    # The published pick from the Twente to the Geneva order.
+    # The published mapping from the Twente to the Geneva order.
     twente = deap_facts.FACTS["original"]["twente_order"]
     assert tuple(twente[index] for index in TWENTE_PICK) == deap_facts.EEG_CHANNEL_NAMES
 
@@ -117,7 +117,7 @@ def test_trials_hold_no_file_in_memory(root):
 
 
 def test_orders_differ_in_the_files_tested(trials):
-    # Without this, the tests below could not tell one order from the other.
+    # Otherwise the tests below could not distinguish the orders.
     for subject in SUBJECTS:
         orders = [trial.presentation for trial in trials["python"] if trial.subject == subject]
         assert sorted(orders) == [1, 2, 3]
@@ -152,7 +152,7 @@ def test_original_signals_equal_preprocessed_signals(trials):
         expected, signal = preprocessed.recording.signal, original.recording.signal[:, ::4]
         eeg = scipy.signal.detrend(signal[:32] - signal[:32].mean(axis=0))
         np.testing.assert_allclose(eeg, scipy.signal.detrend(expected[:32]), rtol=0, atol=2 / 32)
-        # A difference of two electrodes has the rounding of both.
+        # A difference of two electrodes has the rounding errors of both.
         np.testing.assert_allclose(signal[32:36], expected[32:36], rtol=0, atol=2 / 32)
         np.testing.assert_allclose(signal[36], expected[36], rtol=2e-5)
         np.testing.assert_allclose(signal[37:], expected[37:], rtol=0, atol=1 / 32)
@@ -273,15 +273,15 @@ def test_videos_that_cannot_be_right_are_described_and_do_not_block(copy):
     dataset.check()
     first, second = dataset.describe()["problems"]
     assert first["file"] == str(folder / "s01_trial01.avi")
-    assert "no readable video" in first["message"]
+    assert "unreadable video" in first["message"]
     assert second["file"] == str(folder / "s01_trial03.avi")
-    assert second["message"].startswith("lasts 30.0 s by its header; expected 60 s")
+    assert second["message"].startswith("duration of 30.0 s by its header; expected 60 s")
 
 
 def test_videos_of_no_trial_are_described(copy):
     add_videos(copy, 1, [1, 2, 3, 4])
     (problem,) = DEAP(copy).describe()["problems"]
-    assert problem["message"] == "videos of trials that were not shown: [4]"
+    assert problem["message"] == "face videos without a trial: [4]"
 
 
 # --- without the csv
@@ -303,7 +303,7 @@ def test_without_csv(copy):
 
 def test_original_recordings_need_the_csv(root, tmp_path):
     (tmp_path / "data_original").symlink_to(root / "data_original")
-    with pytest.raises(InputError, match=r"participant_ratings.csv: missing: .*copy metadata_csv"):
+    with pytest.raises(InputError, match=r"participant_ratings.csv: missing file; .*copy metadata_csv"):
         DEAP(tmp_path).check([1])
 
 
@@ -337,7 +337,7 @@ def test_description_of_a_broken_copy(copy):
     (copy / "data_preprocessed_python" / "s23.dat").unlink()
     description = DEAP(copy).describe()
     assert [(problem["subject"], problem["message"]) for problem in description["problems"]] == [
-        (23, "missing: the subject has ratings"),
+        (23, "missing file of a subject with ratings; copy it"),
         (1, "trial 2: NaN or infinite values in F7"),
     ]
     assert description["problems"][1]["file"].endswith("s01.dat")
@@ -352,9 +352,11 @@ def test_no_folder(tmp_path):
 
 
 def test_no_deap(tmp_path):
-    with pytest.raises(InputError, match=r"holds no data_preprocessed_python/sNN.dat, .*data_original/sNN.bdf; give"):
+    with pytest.raises(
+        InputError, match=r"none of data_preprocessed_python/sNN.dat, .*data_original/sNN.bdf found; expected"
+    ):
         DEAP(tmp_path)
-    with pytest.raises(InputError, match=r"holds no data_preprocessed_matlab/sNN.mat; give"):
+    with pytest.raises(InputError, match=r"none of data_preprocessed_matlab/sNN.mat found; expected"):
         DEAP(tmp_path, file_format="matlab")
 
 
@@ -367,11 +369,11 @@ def test_bad_arguments(root):
 
 def test_unknown_subject(root):
     dataset = DEAP(root)
-    message = r"no file of subject 7, 8; there are 1, 23, 24, 29"
+    message = r"no files of subject 7, 8; available: 1, 23, 24, 29"
     for call in (dataset.check, lambda subjects: next(dataset.trials(subjects))):
         with pytest.raises(InputError, match=message):
             call([1, 7, 8])
-    with pytest.raises(InputError, match="no file of subject 99"):
+    with pytest.raises(InputError, match="no files of subject 99"):
         dataset.source_files(99)
 
 
@@ -379,8 +381,8 @@ BROKEN_DATA = {
     "half-copied": (lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]), "truncated"),
     "empty": (lambda path: path.write_bytes(b""), "truncated: the file ends before the pickle does"),
     "text": (lambda path: path.write_text("<html>not found</html>"), "byte 0: "),
-    "list": (lambda path: path.write_bytes(pickle.dumps([1, 2])), "no variable `data`; found list"),
-    "no labels": (lambda path: edit_data(path.parents[1], lambda v: {"data": v["data"]}), "no variable `labels`"),
+    "list": (lambda path: path.write_bytes(pickle.dumps([1, 2])), "missing variable `data`; found list"),
+    "no labels": (lambda path: edit_data(path.parents[1], lambda v: {"data": v["data"]}), "missing variable `labels`"),
     "no peripherals": (
         lambda path: edit_data(path.parents[1], lambda v: v | {"data": v["data"][:, :32]}),
         r"`data` is float64 \(3, 32, 8064\); expected numbers of shape \(trials, 40, 8064\)",
@@ -440,7 +442,7 @@ def test_broken_data_file(copy, case):
     with pytest.raises(InputError, match=rf"^{path}: .*{message}") as caught:
         DEAP(copy).check()
     assert "\n" not in str(caught.value)
-    # What the check finds, reading finds too, and the other subject is not touched by it.
+    # `trials` raises the same as `check`, and the other subject is unaffected.
     with pytest.raises(InputError, match=rf"^{path}: "):
         list(DEAP(copy).trials([1]))
     assert len(list(DEAP(copy).trials([23]))) == N_TRIALS
@@ -476,17 +478,17 @@ BROKEN_RATINGS = {
         keep(lambda table: (table["Participant_id"] != 1) | (table["Experiment_id"] != 2)),
         "Participant_id 1: Experiment_id 2 missing; Trial . missing; expected 1 to 3",
     ),
-    "twice the same video": (assign(0, "Experiment_id", 2), "1: Experiment_id 1 missing; Experiment_id 2 too much;"),
-    "twice the same place": (lambda table: table.assign(Trial=1), "1: Trial 2, 3 missing; Trial 1, 1 too much;"),
-    "other ids": (assign(1, "Experiment_id", 9), "1: Experiment_id 2 missing; Experiment_id 9 too much;"),
+    "twice the same video": (assign(0, "Experiment_id", 2), "1: Experiment_id 1 missing; Experiment_id 2 unexpected;"),
+    "twice the same position": (lambda table: table.assign(Trial=1), "1: Trial 2, 3 missing; Trial 1, 1 unexpected;"),
+    "other ids": (assign(1, "Experiment_id", 9), "1: Experiment_id 2 missing; Experiment_id 9 unexpected;"),
     "no column": (
         lambda table: table.drop(columns=["Arousal", "Trial"]),
-        "no column Trial, Arousal; it has Participant",
+        "missing column Trial, Arousal; found Participant",
     ),
     "text": (assign(1, "Arousal", "high"), "line 3, Arousal is 'high'; expected a number from 1 to 9"),
     "empty": (assign(2, "Liking", None), "line 4, Liking is 'nan'; expected a number from 1 to 9"),
     "out of range": (assign(0, "Valence", 11), r"line 2, Valence is '11.0'"),
-    "half a trial": (assign(0, "Trial", 1.5), r"line 2, Trial is '1.5'; expected a whole number"),
+    "half a trial": (assign(0, "Trial", 1.5), r"line 2, Trial is '1.5'; expected an integer"),
 }
 
 
@@ -506,7 +508,7 @@ def test_ratings_that_are_no_csv(copy, content):
     path.write_bytes(content)
     with pytest.raises(InputError, match=rf"^{path}: ") as caught:
         DEAP(copy).check()
-    # Once, though both subjects need it.
+    # Reported once, though both subjects need it.
     assert "\n" not in str(caught.value)
 
 
@@ -551,7 +553,7 @@ def matlab(root, tmp_path):
         (lambda path: path.write_bytes(path.read_bytes()[:5000]), "damaged or truncated MATLAB file"),
         (lambda path: path.write_bytes(b"no MATLAB file"), "damaged or truncated MATLAB file"),
         (lambda path: path.write_bytes(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + b"\0" * 400), "7.3"),
-        (lambda path: scipy.io.savemat(path, {"labels": np.ones((3, 4))}), "no variable `data`; found labels"),
+        (lambda path: scipy.io.savemat(path, {"labels": np.ones((3, 4))}), "missing variable `data`; found labels"),
         (lambda path: scipy.io.savemat(path, {"data": np.ones((3, 4)), "labels": np.ones(4)}), "`data` is float64"),
     ],
     ids=["truncated", "text", "7.3", "no data", "shape"],
@@ -567,7 +569,7 @@ def test_broken_matlab_file(matlab, break_it, message):
 
 @pytest.fixture
 def original(root, tmp_path):
-    """Subject 29's original recording, to break."""
+    """Subject 29's original recording, for tests that damage it."""
     shutil.copytree(root / "metadata_csv", tmp_path / "metadata_csv")
     (tmp_path / "data_original").mkdir()
     return shutil.copy(root / "data_original" / "s29.bdf", tmp_path / "data_original" / "s29.bdf")
@@ -593,11 +595,11 @@ LABELS, DIMENSIONS = 256, 256 + N_SIGNALS * (16 + 80)
     ("break_it", "message"),
     [
         (lambda path: path.write_bytes(path.read_bytes()[:-1000]), r"truncated: \d+ of \d+ bytes; copy it again"),
-        (lambda path: path.write_bytes(path.read_bytes()[:200]), "no header of a BioSemi recording"),
-        (lambda path: path.write_bytes(b"0" * 10_000), "no header of a BioSemi recording"),
-        (lambda path: patch(path, 236, b"many    "), "the header is damaged"),
+        (lambda path: path.write_bytes(path.read_bytes()[:200]), "invalid header"),
+        (lambda path: path.write_bytes(b"0" * 10_000), "invalid header"),
+        (lambda path: patch(path, 236, b"many    "), "damaged header"),
         (lambda path: patch(path, 244, b"2       "), r"256.0 Hz; expected 512 Hz"),
-        (lambda path: patch(path, LABELS + 16, b"A2".ljust(16)), "no channel named AF3; it has Fp1, A2, F3"),
+        (lambda path: patch(path, LABELS + 16, b"A2".ljust(16)), "missing channel AF3; found Fp1, A2, F3"),
         (lambda path: patch(path, DIMENSIONS, b"nV".ljust(8)), "unit of Fp1 is 'nV'; expected uV"),
         (lambda path: patch(path, LABELS + 16 * 47, b"A".ljust(16) + b"B".ljust(16)), "no status channel"),
         (lambda path: zero_signals(path, [47]), "status channel has 0 video starts"),
@@ -625,7 +627,7 @@ def test_flat_electrode_of_an_original(original):
 
 
 def test_open_skin_electrode_of_an_original(root, tmp_path):
-    """A conductance of zero, in the files where it is one, is no resistance."""
+    """A conductance of zero, in files with conductance, is not a resistance."""
     shutil.copytree(root / "metadata_csv", tmp_path / "metadata_csv")
     (tmp_path / "data_original").mkdir()
     path = shutil.copy(root / "data_original" / "s01.bdf", tmp_path / "data_original" / "s01.bdf")
@@ -641,7 +643,7 @@ def test_open_skin_electrode_of_an_original(root, tmp_path):
 @pytest.mark.real_data
 @pytest.mark.parametrize("name", ["eeglab_biosemi16_256hz_60s.bdf", "mne_biosemi72_2048hz_1s.bdf"])
 def test_header_of_real_recordings(real_data, name):
-    """Files of real amplifiers, one of them of a recording that was not stopped properly."""
+    """Files of real amplifiers, one of them of an interrupted recording."""
     path = real_data / "eeg_files" / name
     header = deap_original.BDFHeader.read(path)
     raw = mne.io.read_raw_bdf(path, verbose="ERROR")

@@ -15,7 +15,7 @@ MUSE = ("TP9", "AF7", "AF8", "TP10")
 
 
 def values_uv(n_channels, n_samples=N_SAMPLES):
-    """Of each channel its number, and of each sample its own: with three digits, as text has them."""
+    """Distinct values per channel and sample, with three digits, as in text files."""
     return 100.0 * np.arange(1, n_channels + 1)[:, np.newaxis] + np.arange(n_samples) / 8
 
 
@@ -53,7 +53,7 @@ def test_mind_monitor(tmp_path):
         (1.0, "EDGE boundary"),
         (300 / 256, "/muse/elements/blink"),
     ]
-    assert "not used, of no kind that is known here: AUX_RIGHT, Gyro_X" in "".join(recording.notes)
+    assert "channels of unknown kind left out: AUX_RIGHT, Gyro_X" in "".join(recording.notes)
     assert find_recordings(tmp_path).recordings == (path,)
 
 
@@ -62,10 +62,10 @@ def test_mind_monitor_lines_without_values_are_counted(tmp_path):
     write_mind_monitor(path, empty_rows=(7, 9))
     recording = opened(path)
     assert recording.n_samples == N_SAMPLES - 2
-    assert any("lines without a value of a raw channel, left out: 2" in note for note in recording.notes)
+    assert any("lines with a missing value of a raw channel, left out: 2" in note for note in recording.notes)
 
 
-@pytest.mark.parametrize(("rate_hz", "told"), [(100.0, "100 lines a second"), (0.9, "0.9 lines a second")])
+@pytest.mark.parametrize(("rate_hz", "told"), [(100.0, "100 lines per second"), (0.9, "0.9 lines per second")])
 def test_mind_monitor_at_no_rate_of_a_headband_is_refused(tmp_path, rate_hz, told):
     path = tmp_path / "muse.csv"
     lines = ["TimeStamp,RAW_TP9,RAW_AF7,RAW_AF8,RAW_TP10,Elements"]
@@ -113,7 +113,7 @@ def test_openbci(tmp_path, version):
 def test_openbci_with_electrodes_of_the_user(tmp_path):
     path = tmp_path / "P01.txt"
     write_openbci(path, 6)
-    with pytest.raises(InputError, match=r"EXG Channel 7: no electrode .* keras-emotion init-channels"):
+    with pytest.raises(InputError, match=r"EXG Channel 7: not in the 10-5 system .* keras-emotion init-channels"):
         opened(path)
     names = ("Fp1", "Fp2", "C3", "C4", "P7", "P8", "O1", "O2")
     rows = [f"EXG Channel {place},{name}" for place, name in enumerate(names)]
@@ -128,7 +128,7 @@ def test_openbci_lost_packets_and_a_cut_line_are_noted(tmp_path):
     assert recording.n_samples == N_SAMPLES - 1
     assert [gap.sample for gap in recording.gaps] == [300]
     notes = " ".join(recording.notes)
-    assert "its last line is cut off: left out" in notes
+    assert "truncated last line left out" in notes
     assert "the sample index jumps at 1 places" in notes
 
 
@@ -143,7 +143,7 @@ def write_test_bench(path):
     ]
     for row, column in enumerate(values_uv(14).T):
         cells = ",".join(f"{value}" for value in column)
-        # A word stays for as long as the key does.
+        # A marker value lasts as long as the key is pressed.
         lines.append(f"{row % 129},{int(row in (3, 4))},{cells},1,2,3,{7 if 64 <= row < 70 else 0},4")
     path.write_text("\n".join(lines) + "\n")
 
@@ -186,27 +186,27 @@ def test_other_tables_are_no_recordings(tmp_path):
     (tmp_path / "empty.txt").touch()
     search = find_recordings(tmp_path)
     assert search.recordings == ()
-    assert search.notes == ("no recordings of a device that is known here: empty.txt, notes.txt, participants.csv",)
-    with pytest.raises(InputError, match="not from a device that is known here; expected Mind Monitor, OpenBCI, Emo"):
+    assert search.notes == ("unsupported devices, ignored: empty.txt, notes.txt, participants.csv",)
+    with pytest.raises(InputError, match="unsupported device; expected Mind Monitor, OpenBCI, Emo"):
         opened(tmp_path / "participants.csv")
 
 
 @pytest.mark.parametrize(
     ("text", "device", "told"),
     [
-        ("TimeStamp,RAW_TP9,Elements\nyesterday,1,\n", "Mind Monitor", "not as Mind Monitor writes it"),
-        ("TimeStamp,RAW_TP9,Elements\n", "Mind Monitor", "holds no raw samples"),
-        ("%OpenBCI Raw EXG Data\n1, 2\n", "OpenBCI", "gives no sample rate"),
-        ("%OpenBCI Raw EXG Data\n%Sample Rate = 250 Hz\n1, 2\n", "OpenBCI", "gives no number of channels"),
+        ("TimeStamp,RAW_TP9,Elements\nyesterday,1,\n", "Mind Monitor", "invalid Mind Monitor file"),
+        ("TimeStamp,RAW_TP9,Elements\n", "Mind Monitor", "no raw samples"),
+        ("%OpenBCI Raw EXG Data\n1, 2\n", "OpenBCI", "sample rate missing in the header"),
+        ("%OpenBCI Raw EXG Data\n%Sample Rate = 250 Hz\n1, 2\n", "OpenBCI", "number of channels missing in the header"),
         (
             "%OpenBCI Raw EXG Data\n%Sample Rate = 250 Hz\nSample Index, EXG Channel 0\n0, x\n1, 2\n",
             "OpenBCI",
-            "not as OpenBCI writes it",
+            "invalid OpenBCI file",
         ),
-        ("title:x, labels:COUNTER AF3\n1,2\n", "Emotiv", "gives no sampling rate"),
-        ("title:x, sampling:128, labels:COUNTER AF3 F7\n1,2\n", "Emotiv", "names 3 columns and has 2"),
+        ("title:x, labels:COUNTER AF3\n1,2\n", "Emotiv", "sampling rate missing in the first line"),
+        ("title:x, sampling:128, labels:COUNTER AF3 F7\n1,2\n", "Emotiv", "2 columns; expected 3"),
         ("title:x, sampling rate:128\nEEG.Counter,EEG.AF3\n1,\n", "Emotiv", "1 lines lack a value"),
-        ("title:x, sampling:128, labels:COUNTER AF3\n", "Emotiv", "not as Emotiv writes it"),
+        ("title:x, sampling:128, labels:COUNTER AF3\n", "Emotiv", "invalid Emotiv file"),
     ],
 )
 def test_damaged_files_are_refused(tmp_path, text, device, told):

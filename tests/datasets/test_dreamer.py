@@ -1,4 +1,4 @@
-"""DREAMER's reader, on synthetic files of both versions of MATLAB."""
+"""DREAMER reader, on synthetic files of both versions of MATLAB."""
 
 import json
 import shutil
@@ -25,13 +25,13 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def content(root):
-    """The struct, as SciPy gives it."""
+    """The struct as SciPy returns it."""
     return scipy.io.loadmat(root / "DREAMER.mat", simplify_cells=True)["DREAMER"]
 
 
 @pytest.fixture
 def written(content, tmp_path):
-    """Write the struct after a change of it; its people are plain dicts of lists."""
+    """Write the struct after a change; its subjects are plain dicts of lists."""
 
     def cell(values, shape):
         made = np.empty(len(values), dtype=object)
@@ -77,7 +77,7 @@ def test_trials(root, content):
         assert (recording.sampling_rate_hz, recording.baseline_seconds) == (128, 4)
         assert recording.duration_seconds == len(stimuli) / 128
         eeg = trial.eeg.signal
-        # Each part without its own mean, and nothing else changed.
+        # Each part without its own mean, otherwise unchanged.
         np.testing.assert_allclose(eeg[:, 512:], (stimuli - stimuli.mean(axis=0)).T, atol=1e-3)
         np.testing.assert_allclose(eeg[:, :512], (baseline - baseline.mean(axis=0))[-512:].T, atol=1e-3)
         ecg = scipy.signal.resample_poly(person["ECG"]["stimuli"][place], 1, 2, axis=0, padtype="line").T
@@ -110,7 +110,7 @@ def test_the_file_is_read_once_in_a_process(root, monkeypatch):
     for subject in (1, 2, 1):
         list(dataset.trials([subject]))
         DREAMER(root).inspect(subject)
-    # Twice for the headers alone.
+    # Opened twice for the headers only.
     assert len(calls) == 1 + 3 + 1
 
 
@@ -119,8 +119,8 @@ def test_length_of_the_baseline(root):
     assert whole.recording.baseline_seconds == 61
     assert none.recording.baseline_seconds == 0
     np.testing.assert_array_equal(whole.recording.signal[:, 7808:], none.recording.signal)
-    assert not any("joined" in note for note in DREAMER(root, baseline_seconds=0).notes())
-    assert any("joined" in note for note in DREAMER(root).notes())
+    assert not any("concatenated" in note for note in DREAMER(root, baseline_seconds=0).notes())
+    assert any("concatenated" in note for note in DREAMER(root).notes())
     with pytest.raises(ValueError, match="`baseline_seconds` is 62; expected 0 to 61"):
         DREAMER(root, baseline_seconds=62)
 
@@ -144,7 +144,7 @@ def test_ratings_of_a_whole_copy_are_compared_with_the_known_means(written):
         for kind, rate in (("EEG", 128), ("ECG", 256)):
             first[kind] = {part: [one[: 5 * rate] for one in signals] for part, signals in first[kind].items()}
         scores = {name: _ratings(name.removeprefix("Score").lower(), 0) for name in first if name.startswith("Score")}
-        # As the means are printed: those of 23 whole numbers.
+        # As published: means of 23 integers.
         assert {name: round(float(scores[name][:, 0].mean()), 2) for name in known} == known
         people[:] = [{**first, **{name: table[person] for name, table in scores.items()}} for person in range(23)]
         change(people)
@@ -155,16 +155,16 @@ def test_ratings_of_a_whole_copy_are_compared_with_the_known_means(written):
         people[4]["ScoreValence"] = people[4]["ScoreValence"][::-1]
 
     (problem,) = written(lambda struct, people: everybody(struct, people, exchange)).describe()["problems"]
-    assert problem["message"].startswith("mean valence differs from the one known of ")
+    assert problem["message"].startswith("mean valence differs from the known mean in ")
     (problem,) = written(lambda struct, people: everybody(struct, people, list.pop)).describe()["problems"]
-    assert problem["message"] == "22 persons; expected 23"
+    assert problem["message"] == "22 subjects; expected 23"
 
 
 # --- what is refused
 
 
 def test_nothing_there_and_twice_there(root, tmp_path):
-    with pytest.raises(InputError, match=r"holds 0 files DREAMER.mat; expected one, in it or below"):
+    with pytest.raises(InputError, match=r"0 files DREAMER.mat; expected one, in it or in a subfolder; check the path"):
         DREAMER(tmp_path)
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
@@ -173,7 +173,7 @@ def test_nothing_there_and_twice_there(root, tmp_path):
         DREAMER(tmp_path)
     with pytest.raises(ValueError, match="`file_format` is 'bdf'"):
         DREAMER(root, file_format="bdf")
-    with pytest.raises(InputError, match="no file of subject 3; there are 1, 2"):
+    with pytest.raises(InputError, match="no files of subject 3; available: 1, 2"):
         DREAMER(root).check([3])
 
 
@@ -214,10 +214,10 @@ def shortened(struct, people):
         (change_array("EEG", "stimuli", with_column(np.nan)), "trial 3: NaN or infinite values in F7"),
         (change_array("EEG", "stimuli", with_column(4000)), "trial 3: constant signal in EEG channel F7"),
         (shortened, "trial 3: baseline of 2 s; expected 4 or more"),
-        (set_score(6), "trial 3: ScoreArousal is 6; expected a whole number from 1 to 5"),
+        (set_score(6), "trial 3: ScoreArousal is 6; expected an integer from 1 to 5"),
         (set_score(2.5), "trial 3: ScoreArousal is 2.5; expected"),
         (lambda struct, people: people[0]["EEG"]["stimuli"].pop(), r"EEG.stimuli: 17 elements; expected 18"),
-        (lambda struct, people: people[0].pop("Age"), "no field Age"),
+        (lambda struct, people: people[0].pop("Age"), "missing field Age"),
         (
             lambda struct, people: struct.update(EEG_Electrodes=["Fz", *struct["EEG_Electrodes"][1:]]),
             "EEG_Electrodes is Fz, F7, .*; expected AF3, F7",
@@ -252,8 +252,10 @@ def test_signals_of_different_length_are_cut_and_reported(written):
     dataset = written(change_array("ECG", "stimuli", lambda array: array[:-256]))
     dataset.check()
     (problem, persons) = dataset.describe()["problems"]
-    assert persons["message"] == "2 persons; expected 23"
-    assert problem["message"] == "subject 1, trial 3: stimuli of EEG last 6.00 s, of ECG 5.00 s: cut to the shorter"
+    assert persons["message"] == "2 subjects; expected 23"
+    assert (
+        problem["message"] == "subject 1, trial 3: stimuli of EEG last 6.00 s, of ECG 5.00 s; truncated to the shorter"
+    )
     assert [trial.recording.duration_seconds for trial in dataset.trials([1])][2] == 5
 
 
@@ -265,17 +267,17 @@ def test_truncated_files(tmp_path, version):
     for share in (0.0, 0.3, 0.99):
         path.write_bytes(content[: int(share * len(content))])
         with pytest.raises(
-            InputError, match=f"^{path}: (damaged or truncated MATLAB file|no struct|EEG_Electrodes is)"
+            InputError, match=f"^{path}: (damaged or truncated MATLAB file|missing struct|EEG_Electrodes is)"
         ):
             DREAMER(root).check()
 
 
 def test_another_matlab_file(tmp_path):
     scipy.io.savemat(tmp_path / "DREAMER.mat", {"other": np.ones(3)})
-    with pytest.raises(InputError, match="no struct `DREAMER`; copy it again"):
+    with pytest.raises(InputError, match="missing struct `DREAMER`; copy it again"):
         DREAMER(tmp_path).check()
     scipy.io.savemat(tmp_path / "DREAMER.mat", {"DREAMER": {"Version": "1", "Data": np.ones(3)}})
-    with pytest.raises(InputError, match="field Data is no cell array"):
+    with pytest.raises(InputError, match="field Data is not a cell array"):
         DREAMER(tmp_path).check()
 
 

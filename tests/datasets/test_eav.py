@@ -1,4 +1,4 @@
-"""EAV's reader, on synthetic files in the published format."""
+"""EAV reader, on synthetic files in the published format."""
 
 import json
 import shutil
@@ -19,13 +19,13 @@ SMALL = {"trial_seconds": SECONDS, "video_frame_rate_hz": 2, "video_size": (32, 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """Two people in two conversations of ten trials: to read."""
+    """Two subjects in two conversations of ten trials: read-only."""
     return write_eav(tmp_path_factory.mktemp("eav"), n_conversations=2, **SMALL)
 
 
 @pytest.fixture
 def copy(root, tmp_path):
-    """One person, to break."""
+    """One subject, for tests that damage the files."""
     shutil.copytree(root / "subject1", tmp_path / "subject1")
     marker = json.loads((root / "synthetic.json").read_text()) | {"subjects": [1]}
     (tmp_path / "synthetic.json").write_text(json.dumps(marker))
@@ -109,7 +109,7 @@ def test_one_task_alone(root, task):
     assert [trial.trial for trial in trials] == list(range(1 if task == "listening" else 2, 21, 2))
     assert {TASKS[int(trial.ratings["task"])] for trial in trials} == {task}
     assert all((trial.voice is not None) == (task == "speaking") for trial in trials)
-    assert f"trials of {task} alone are read" in reader.notes()[1]
+    assert f"only {task} trials are read" in reader.notes()[1]
 
 
 def test_another_rate(root):
@@ -122,15 +122,15 @@ def test_other_names_and_folders(tmp_path):
     out = tmp_path / "EAV"
     write_eav(out, n_subjects=1, n_conversations=1, variable="seg", zero_padded=True, media=False, **SMALL)
     for path in sorted((out / "subject01" / "EEG").iterdir()):
-        # One name of the data has two underscores.
+        # One file name of the dataset has two underscores.
         path.rename(path.with_name(path.name.replace("subject01_", "subject01__", 1)))
     reader = EAV(tmp_path)
     assert [path.name for path in reader.source_files(1)] == ["subject01__eeg.mat", "subject01__eeg_label.mat"]
     assert len(list(reader.trials())) == 10
     assert sorted(one["message"] for one in reader.describe()["problems"]) == [
-        "no .mp4 files; expected 10",
-        "no .wav files; expected 5",
-        "no file of sound or picture says which rows of the labels are speaking: not verified",
+        "missing .mp4 files; expected 10",
+        "missing .wav files; expected 5",
+        "no audio or video file to verify which rows of the labels are speaking",
     ]
 
 
@@ -146,7 +146,7 @@ def test_volts(copy):
 
 
 def test_files_are_paired_by_number_whatever_their_order_and_other_number(copy):
-    """The number after `Trial` differs between sound and video of one trial in the data."""
+    """The number after `Trial` differs between audio and video of one trial in the dataset."""
     path = media(copy, "Audio", "004_*")
     path.rename(path.with_name("004_trial_02_speaking_anger_aud.wav"))
     trial = list(EAV(copy).trials())[3]
@@ -159,7 +159,7 @@ def test_rows_of_listening_and_speaking_are_compared_with_the_names(copy):
     write_labels(copy, labels.reshape(5, 2, -1)[:, ::-1].reshape(10, -1))
     with pytest.raises(
         InputError,
-        match=r"30 of 30 names of files differ, first trial 1: speaking neutral, but 001_.*"
+        match=r"30 of 30 file names contradict the labels, first trial 1: speaking neutral, but 001_.*"
         "the rows of listening and speaking are swapped",
     ):
         EAV(copy).check()
@@ -171,7 +171,7 @@ def test_emotions_are_compared_with_the_names(copy):
     write_labels(copy, labels)
     with pytest.raises(
         InputError,
-        match=r"1 of 30 names of files differ, first trial 5: listening happiness, but 005_.*_Anger.mp4; the f",
+        match=r"1 of 30 file names contradict the labels, first trial 5: listening happiness, but 005_.*_Anger.mp4",
     ):
         EAV(copy).check()
 
@@ -195,7 +195,8 @@ def test_the_order_of_the_conversations_is_compared(copy):
     marker = json.loads((copy / "synthetic.json").read_text())
     (copy / "synthetic.json").write_text(json.dumps(marker | {"conversations": ["calmness", "anger"]}))
     assert messages(copy) == [
-        "exchanges (4 of anger, 4 of calmness) are not in the order of the conversations of EAV; is it another version?"
+        "exchanges (4 of anger, 4 of calmness) are not in EAV's order of conversations; check the version of the "
+        "dataset"
     ]
 
 
@@ -204,7 +205,7 @@ def test_trials_that_are_no_exchanges(copy):
     shutil.rmtree(copy / "subject1" / "Video")
     labels = labels_of(copy)
     write_labels(copy, labels[:, ::-1])
-    assert any("not exchanges of listening and speaking" in message for message in messages(copy))
+    assert any("do not alternate between listening and speaking" in message for message in messages(copy))
 
 
 def test_the_facts_make_two_hundred_trials():
@@ -224,8 +225,8 @@ def test_the_facts_make_two_hundred_trials():
 @pytest.mark.parametrize(
     ("variables", "message"),
     [
-        ({"data": np.zeros((1000, 30, 20))}, "no variable seg1 or seg; found data"),
-        ({"seg": np.zeros((20, 30, 1000))}, r"`seg` is of shape \(20, 30, 1000\); expected \(1000, 30, 20\)"),
+        ({"data": np.zeros((1000, 30, 20))}, "missing variable seg1 or seg; found data"),
+        ({"seg": np.zeros((20, 30, 1000))}, r"`seg` has shape \(20, 30, 1000\); expected \(1000, 30, 20\)"),
         (
             {"seg": np.full((1000, 30, 20), 1e4) * np.sin(np.arange(1000))[:, None, None]},
             r"EEG has a standard deviation of \S+e\+03 ",
@@ -268,7 +269,7 @@ def test_faults_are_listed_by_trial(copy):
         ),
         (
             lambda copy: media(copy, "Video", "003*").rename(copy / "subject1/Video/021_Trial_01_Listening_Anger.mp4"),
-            "trial 21; expected 1 to 20; is it another person's",
+            "trial 21; expected 1 to 20; check that the file is of this subject",
         ),
     ],
 )
@@ -293,29 +294,29 @@ def test_what_does_not_block_is_described(copy):
         file.writeframes(bytes(16000))
     found = messages(copy)
     assert found[:3] == [
-        "no .wav of trial 6",
-        "no .mp4 of trial 7",
+        "missing .wav of trial 6",
+        "missing .mp4 of trial 7",
         "not read; expected a name like 002_Trial_02_Speaking_Neutral.mp4",
     ]
     assert found[3] == "lasts 0.5 s; expected 2 s"
-    assert found[4].startswith("no readable video")
+    assert found[4].startswith("unreadable video")
     reader = EAV(copy)
     reader.check()
     trials = list(reader.trials())
     assert (trials[5].voice, trials[6].video) == (None, None)
 
 
-def test_people_who_are_missing(root, copy):
+def test_missing_subjects(root, copy):
     marker = json.loads((root / "synthetic.json").read_text())
     (copy / "synthetic.json").write_text(json.dumps(marker))
-    assert messages(copy) == ["no folder of subject 2; expected 2 people"]
+    assert messages(copy) == ["no folder of subject 2; expected 2 subjects; copy the others"]
 
 
 def test_folders_that_cannot_be_used(copy, tmp_path):
     with pytest.raises(InputError, match="no folder like subject1 with EEG, Audio and Video"):
         EAV(copy / "subject1" / "EEG")
     (copy / "subject01" / "EEG").mkdir(parents=True)
-    with pytest.raises(InputError, match="subject01 and subject1 are of one person"):
+    with pytest.raises(InputError, match="subject01 and subject1 belong to one subject; expected one folder"):
         EAV(copy)
 
 

@@ -1,4 +1,4 @@
-"""FACED's reader, on synthetic files in the published formats."""
+"""FACED reader, on synthetic files in the published formats."""
 
 import csv
 import json
@@ -22,20 +22,20 @@ CLIP_SECONDS = 2
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """Of the first batch one recording at 1000 Hz in microvolts, and one at 250 Hz in volts without a unit: to read."""
+    """First batch: one recording at 1000 Hz in microvolts, and one at 250 Hz in volts without a unit; read-only."""
     out = tmp_path_factory.mktemp("faced")
     return write_faced(out, subjects=(0, 5), files=("raw", "features"), clip_seconds=CLIP_SECONDS)
 
 
 @pytest.fixture(scope="module")
 def signals():
-    """Signals of one person in the shape of a pickle, in microvolt."""
+    """Signals of one subject in the shape of a pickle, in microvolts."""
     return np.random.default_rng(0).normal(0, 10, (28, 32, 7500)).astype(np.float32)
 
 
 @pytest.fixture
 def copy(root, tmp_path):
-    """The recordings of subject 5 and the tables, to break."""
+    """Recordings of subject 5 and the tables, for tests that damage them."""
     shutil.copytree(root / "Data" / "sub005", tmp_path / "Data" / "sub005")
     for name in ("Stimuli_info.xlsx", "Recording_info.csv", "synthetic.json"):
         shutil.copy(root / name, tmp_path)
@@ -45,7 +45,7 @@ def copy(root, tmp_path):
 
 @pytest.fixture
 def pickles(root, tmp_path, signals):
-    """Preprocessed signals of subject 5 beside its self-ratings, to break."""
+    """Preprocessed signals of subject 5 and its self-ratings, for tests that damage them."""
     shutil.copytree(root / "Data" / "sub005", tmp_path / "After_remarks" / "sub005")
     write_pickle(tmp_path, signals)
     return tmp_path
@@ -71,7 +71,7 @@ def edit_marker(folder, **changes):
 
 
 def remarks_of(root, subject):
-    """Rows of the self-ratings as they lie in the file: `(trial, vid, scores)`."""
+    """Rows of the self-ratings in file order: `(trial, vid, scores)`."""
     rows = scipy.io.loadmat(root / "Data" / f"sub{subject:03d}" / "After_remarks.mat")["After_remark"][:, 0]
     return [(int(row["trial"][0, 0]), int(row["vid"][0, 0]), row["score"][0]) for row in rows]
 
@@ -106,7 +106,7 @@ def test_without_self_ratings_the_classes_are_left(copy):
     trial = next(reader.trials())
     assert (set(trial.ratings), trial.presentation) == ({"emotion", "targeted_valence"}, -1)
     (problem,) = reader.describe()["problems"]
-    assert problem["message"] == "no After_remarks.mat of sub005: self-ratings are left out"
+    assert problem["message"] == "missing After_remarks.mat of sub005; self-ratings are left out"
     reader.check()
 
 
@@ -159,8 +159,8 @@ def test_preprocessed_signals_in_volts(pickles, signals):
             np.zeros((28, 32, 100)),
             r"holds float64 \(28, 32, 100\); expected an array of numbers of shape \(28, 32, 7500\)",
         ),
-        ({"data": 1}, "holds a dict; expected an array"),
-        (np.zeros((28, 32, 7500), np.int16), r"holds int16 \(28, 32, 7500\)"),
+        ({"data": 1}, "found a dict; expected an array"),
+        (np.zeros((28, 32, 7500), np.int16), r"found int16 \(28, 32, 7500\)"),
     ],
 )
 def test_other_pickles_are_refused(pickles, content, message):
@@ -185,7 +185,7 @@ def test_faults_in_signals_are_listed_by_video(pickles, signals):
 
 def test_signals_of_no_eeg_are_refused(pickles, signals):
     write_pickle(pickles, signals * 1e3)
-    with pytest.raises(InputError, match=r"standard deviation of \S+e\+03 within a second .* expected 0.5 to 400"):
+    with pytest.raises(InputError, match=r"standard deviation of \S+e\+03 per second .* expected 0.5 to 400"):
         FACED(pickles).check()
 
 
@@ -207,7 +207,7 @@ def test_recordings_by_name_in_either_unit_at_either_rate(root, subject, rate):
     folder = root / "Data" / f"sub{subject:03d}"
     raw = mne.io.read_raw_bdf(folder / "data.bdf", verbose="ERROR")
     assert raw.info["sfreq"] == rate
-    # Of MNE's numbers, those without a unit are as the file has them, in volts.
+    # MNE returns recordings without a unit as they are in the file, in volts.
     signal = raw.get_data() * 1e6
     events = [(event["onset"], event["description"]) for event in mne.read_annotations(folder / "evt.bdf")]
     trials = {trial.trial: trial for trial in FACED(root, "raw", sampling_rate_hz=None).trials([subject])}
@@ -227,18 +227,18 @@ def test_recordings_are_resampled_to_one_rate(root):
     at_250, as_recorded = (next(one.trials([0])) for one in (reader, FACED(root, "raw", sampling_rate_hz=None)))
     assert at_250.recording.sampling_rate_hz == 250
     assert at_250.recording.signal.shape == (32, 250 * CLIP_SECONDS)
-    # Nothing above 47 Hz is in the clip: every fourth sample is what a filter leaves of it, away from its ends.
+    # The clip has no content above 47 Hz: every fourth sample equals the filtered signal, away from its ends.
     inside = slice(100, -100)
     step = as_recorded.eeg.signal[:, ::4]
     np.testing.assert_allclose(at_250.eeg.signal[:, inside], step[:, inside], atol=0.3)
     assert reader.notes() == [
         "resampled from 1000 Hz to 250 Hz: sub000",
-        "no unit in the file, by its size in V: sub005",
+        "no unit in the file; read as V because of its amplitude: sub005",
     ]
 
 
 def test_channels_of_the_second_batch(tmp_path, root):
-    """Recordings of the second batch have eyes in place of ears, the newer names, and another order."""
+    """Recordings of the second batch have EOG channels instead of ears, the newer names, and another order."""
     folder = tmp_path / "Data" / "sub061"
     folder.mkdir(parents=True)
     shutil.copy(root / "Data" / "sub005" / "evt.bdf", folder)
@@ -295,25 +295,25 @@ def test_marks_of_the_competition_of_2022(copy):
     trials = list(FACED(copy).trials())
     assert [(trial.trial, trial.duration_seconds) for trial in trials] == [(3, 2), (28, 2)]
     messages = [problem["message"] for problem in FACED(copy).describe()["problems"]]
-    assert any(message.startswith("sub005: no video 1, 2, 4, ") for message in messages)
+    assert any(message.startswith("sub005: missing video 1, 2, 4, ") for message in messages)
 
 
 @pytest.mark.parametrize(
     ("marks", "message"),
     [
-        ([(1, "101"), (3, "102")], "no index of a video before the stop mark at 3 s"),
-        ([(1, "7"), (3, "102")], "no start mark before the stop mark at 3 s"),
+        ([(1, "101"), (3, "102")], "no video index before the stop event at 3 s"),
+        ([(1, "7"), (3, "102")], "no start event before the stop event at 3 s"),
         ([(1, "7"), (2, "101"), (4, "102"), (5, "7"), (6, "101"), (8, "102")], "video 7 was shown twice"),
-        ([(1, "201")], "no video between marks"),
+        ([(1, "201")], "no video between start and stop events"),
         ([(1, "7"), (2, "101"), (9000, "102")], "ends after 114 s, but video 7 was shown until 9000 s"),
         (
             [(1, "7"), (2, "101"), (4, "102"), (5, "8"), (6, "101"), (8, "102")],
-            "videos in another order than in After_rem",
+            "order of videos differs from After_rem",
         ),
     ],
 )
 def test_events_that_cannot_be_used(copy, marks, message):
-    if "another order" in message:
+    if "order of videos" in message:
         order = {video: place for place, video, _ in remarks_of(copy, 5)}
         if order[7] < order[8]:
             names = {"7": "8", "8": "7"}
@@ -325,7 +325,7 @@ def test_events_that_cannot_be_used(copy, marks, message):
 
 def test_what_is_missing_is_named(copy):
     (copy / "Data" / "sub005" / "evt.bdf").unlink()
-    with pytest.raises(InputError, match=r"evt.bdf: missing; expected the events of the recording"):
+    with pytest.raises(InputError, match=r"evt.bdf: missing file; expected the events of the recording"):
         FACED(copy).check()
 
 
@@ -352,9 +352,9 @@ def test_lengths_and_rates_of_a_real_copy_are_compared_with_the_facts(copy):
     (copy / "synthetic.json").unlink()
     messages = [problem["message"] for problem in FACED(copy).describe()["problems"]]
     assert messages[0].startswith(
-        "no files of sub000, sub001, sub002, sub003, sub004 and 117 more; expected 123 people"
+        "no files of sub000, sub001, sub002, sub003, sub004 and 117 more; expected 123 subjects; copy the others"
     )
-    assert "video 1 lasts 2.00 s; expected 81.14 s" in messages
+    assert "video 1: duration of 2.00 s; expected 81.14 s" in messages
     assert len(messages) == 1 + 28
 
 
@@ -394,9 +394,9 @@ def test_the_table_of_videos_is_compared(copy):
     write_workbook(copy / "Stimuli_info.xlsx", rows[:-1])
     messages = [problem["message"] for problem in FACED(copy).describe()["problems"]]
     assert messages == [
-        "video 2 aims at 'joy', not anger",
-        "video 3 lasts 82.21 s, not 73.21",
-        "no video 28",
+        "video 2: target emotion 'joy', expected anger",
+        "video 3: duration of 82.21 s, expected 73.21 s",
+        "missing video 28",
     ]
 
 
@@ -415,7 +415,7 @@ def test_released_features(root, order):
     np.testing.assert_array_equal(released.read("PSD"), stored[8][rows].transpose(1, 0, 2))
     assert trials[8].recording is None
     assert trials[8].duration_seconds == 30
-    with pytest.raises(InputError, match="no feature de_LDS; expected DE, PSD"):
+    with pytest.raises(InputError, match="missing feature de_LDS; found DE, PSD"):
         released.read("de_LDS")
 
 
@@ -423,7 +423,7 @@ def test_one_kind_of_features_alone(root, tmp_path):
     shutil.copytree(root / "EEG_Features" / "DE", tmp_path / "EEG_Features" / "DE")
     reader = FACED(tmp_path)
     assert next(reader.trials()).released_features.names == ("DE",)
-    assert "sub000: no PSD" in [problem["message"] for problem in reader.describe()["problems"]]
+    assert "sub000: missing PSD" in [problem["message"] for problem in reader.describe()["problems"]]
     array = pickle.loads((root / "EEG_Features" / "DE" / "sub005.pkl.pkl").read_bytes())
     array[2, 1, 0, 0] = np.inf
     (tmp_path / "EEG_Features" / "DE" / "sub005.pkl.pkl").write_bytes(pickle.dumps(array))
@@ -462,7 +462,7 @@ def test_bad_arguments(root, options):
 
 
 def test_facts_of_the_real_self_ratings():
-    """The mean of each group of videos is highest for the item that it aims at, as on the 123 real files."""
+    """The mean of each group of videos is highest for its target item, as in the 123 real files."""
     from keras_emotion.datasets.faced_files import _rows
 
     rows = _rows("faced_videos.csv")

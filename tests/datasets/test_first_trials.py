@@ -1,4 +1,4 @@
-"""A first table of trials, from what the recordings mark."""
+"""Initial table of trials, from the annotations of recordings."""
 
 import dataclasses
 import json
@@ -61,13 +61,13 @@ def error_of(capsys, *words):
 
 
 def marked(*marks, seconds=100, gaps=()):
-    """What a recording at 100 Hz marks: `(start, duration, text)`."""
+    """Annotations of a recording at 100 Hz: `(start, duration, text)`."""
     axis = TimeAxis(100.0, seconds * 100, gaps)
     return MarkedRecording(Path("x.edf"), axis, tuple(Mark(*mark) for mark in marks), ())
 
 
 def found(recording, choice=None):
-    """`(start, stop, text, how it ends)` of the trials, and `(text, why not)` of the other marks."""
+    """`(start, stop, text, how it ends)` of the trials, and `(text, reason)` of the other events."""
     trials, left_out = trials_of(recording, choice or Choice())
     return (
         [(one.start_seconds, one.stop_seconds, one.stimulus, one.how) for one in trials],
@@ -76,7 +76,7 @@ def found(recording, choice=None):
 
 
 def test_marks_with_and_without_a_duration_are_trials():
-    """None is dropped because another has a duration; one within another's duration is, and is counted."""
+    """No event is dropped because another has a duration; one within another's duration is, and is counted."""
     recording = marked(
         (1.0, 5.0, "Impedance check"),
         (10.0, None, "clip1"),
@@ -90,9 +90,9 @@ def test_marks_with_and_without_a_duration_are_trials():
     assert found(recording) == (
         [
             (1.0, 6.0, "Impedance check", "its own duration"),
-            (10.0, 40.0, "clip1", "to the next mark"),
+            (10.0, 40.0, "clip1", "to the next event"),
             (40.0, 50.0, "clip2", "its own duration"),
-            (50.0, 75.0, "pause", "to the next mark"),
+            (50.0, 75.0, "pause", "to the next event"),
             (75.0, 100.0, "clip3/cue", "to the end of the file"),
         ],
         [("answer", "within another trial"), ("bad jump", "about the signal, not a stimulus")],
@@ -100,7 +100,7 @@ def test_marks_with_and_without_a_duration_are_trials():
 
 
 def test_durations_that_were_rounded():
-    """5 ms too long are rounding; a whole second is not, and neither is a second that the file does not have."""
+    """5 ms too long are rounding; a whole second is not, nor is a second beyond the end of the file."""
     recording = marked((1.0, 4.005, "a"), (5.0, 3.0, "b"), (7.0, 5.0, "c"), (90.0, 10.05, "d"), (91.0, 15.0, "e"))
     assert found(recording) == (
         [
@@ -108,7 +108,7 @@ def test_durations_that_were_rounded():
             (5.0, 8.0, "b", "its own duration"),
             (7.0, 12.0, "c", "its own duration"),
             (90.0, 100.0, "d", "its own duration"),
-            (91.0, 100.0, "e", "its own duration, cut off by the end of the file"),
+            (91.0, 100.0, "e", "its own duration, truncated at the end of the file"),
         ],
         [],
     )
@@ -119,12 +119,12 @@ def test_chosen_marks_of_a_chosen_length():
     assert found(recording, Choice(("S 1", "bad*"), 50.0)) == (
         [
             (5.0, 55.0, "Stimulus/S  1", "50 s"),
-            (60.0, 100.0, "bad clip", "50 s, cut off by the end of the file"),
+            (60.0, 100.0, "bad clip", "50 s, truncated at the end of the file"),
         ],
         [("Stimulus/S 11", "not chosen")],
     )
     assert found(recording, Choice(("S*",)))[0] == [
-        (5.0, 8.0, "Stimulus/S  1", "to the next mark"),
+        (5.0, 8.0, "Stimulus/S  1", "to the next event"),
         (8.0, 100.0, "Stimulus/S 11", "to the end of the file"),
     ]
 
@@ -134,16 +134,16 @@ def test_pairs_of_begin_and_end():
     recording = marked(*((10.0 * place, None, text) for place, text in enumerate(texts, start=1)))
     assert found(recording, Choice(begin="start*", end="stop")) == (
         [
-            (20.0, 40.0, "start a", "to its end mark"),
-            (60.0, 70.0, "start c", "to its end mark"),
+            (20.0, 40.0, "start a", "to its end event"),
+            (60.0, 70.0, "start c", "to its end event"),
         ],
         [
-            ("stop", "end without a begin"),
+            ("stop", "end without a start"),
             ("x", "not chosen"),
             ("stop", "end of a trial"),
-            ("start b", "no end before the next begin"),
+            ("start b", "no end before the next start"),
             ("stop", "end of a trial"),
-            ("start d", "begin without an end"),
+            ("start d", "start without an end"),
         ],
     )
     # The same word for both.
@@ -154,7 +154,7 @@ def test_pairs_of_begin_and_end():
 
 @pytest.mark.parametrize("lost", [0.0, 100.0])
 def test_no_trial_goes_over_a_gap(lost):
-    """Whether the file's clock goes on in the gap or not: 30 s of samples, then 70 s."""
+    """Whether or not the file's clock continues in the gap: 30 s of samples, then 70 s."""
     gap = Gap(3000, lost, "EDF+D")
     recording = marked(
         (5.0, 20.0, "a"),
@@ -189,7 +189,7 @@ def test_a_trial_that_begins_or_ends_while_nothing_was_recorded_is_none():
 
 
 def test_pauses_and_bad_stretches():
-    """Zeros that stand for a pause are a gap; a stretch that is called bad is in the trial, and said."""
+    """Zeros that stand for a pause are a gap; a segment annotated as bad is in the trial, and reported."""
     spans = (BadSpan(3000, 3500, "BAD_ACQ_SKIP", has_signal=False), BadSpan(6000, 6100, "BAD_blink"))
     marks = [(5.0, 20.0, "a"), (28.0, 4.0, "over"), (29.0, None, "b"), (40.0, None, "c")]
     recording = dataclasses.replace(marked(*marks[:2], marks[3]), bad_spans=spans)
@@ -210,13 +210,16 @@ def test_words_of_a_format_for_a_border_are_no_stimuli():
     ("options", "message"),
     [
         ({"begin": "a"}, "--begin and --end: expected both, or neither"),
-        ({"begin": "a", "end": "b", "seconds": 3.0}, "leave out --annotations and --seconds"),
-        ({"seconds": 3.0}, "--seconds: needs --annotations"),
+        (
+            {"begin": "a", "end": "b", "seconds": 3.0},
+            "conflict with --annotations and --seconds; expected one way to select trials; leave out the other",
+        ),
+        ({"seconds": 3.0}, "--seconds: requires --annotations"),
         ({"annotations": ("a",), "seconds": 0.0}, "--seconds 0: expected a number above 0"),
         ({"annotations": ("a",), "seconds": np.inf}, "--seconds inf: expected a number above 0"),
     ],
 )
-def test_choices_that_cannot_be(options, message):
+def test_invalid_choices(options, message):
     with pytest.raises(InputError, match=message):
         Choice(**options)
 
@@ -226,7 +229,7 @@ def test_choices_that_cannot_be(options, message):
 
 @pytest.fixture(scope="module")
 def sessions(tmp_path_factory):
-    """Two people in two sessions each, of two trials."""
+    """Two subjects in two sessions each, of two trials."""
     folder = tmp_path_factory.mktemp("sessions")
     return write_recordings(folder, 2, 2, trial_seconds=2, baseline_seconds=1, n_sessions=2)
 
@@ -245,13 +248,13 @@ def test_first_table_of_runs_of_the_same_people(sessions, tmp_path, capsys):
     assert (table[["valence", "arousal"]] == "").all(axis=None)
     out = capsys.readouterr().out
     assert out.splitlines()[:4] == [f"{name}: 2 trials of 2 s" for name in names]
-    assert "note: s01: 2 files taken as the same person: s01_1.edf, s01_2.edf" in out
+    assert "note: s01: 2 files read as the same subject: s01_1.edf, s01_2.edf" in out
     assert f"wrote {tmp_path / 'trials.csv'}, 8 trials; fill in valence and arousal" in out
-    # It reads as it is, with nothing rated; and it is not written over.
+    # It can be read, without ratings; and it is not overwritten.
     (problem, _) = Recordings(tmp_path).describe()["problems"]
-    assert problem["message"].startswith("line 2, 3, 4, 5, 6, 7, 8, 9: no valence; left out where")
+    assert problem["message"].startswith("line 2, 3, 4, 5, 6, 7, 8, 9: missing valence; left out if")
     before = (tmp_path / "trials.csv").read_bytes()
-    assert "trials.csv: is there already" in error_of(capsys, tmp_path)
+    assert "trials.csv: file exists" in error_of(capsys, tmp_path)
     assert (tmp_path / "trials.csv").read_bytes() == before
 
 
@@ -270,12 +273,12 @@ def test_first_table_with_a_pattern_for_people(sessions, tmp_path):
 
 def test_first_table_from_mark_to_mark(tmp_path, capsys):
     marks = [(5.0, 0, "b"), (1.5, 0, "a"), (5.0, 0, "c"), (12.0, 0, "d"), (13.0, 1.0, "BAD_jump")]
-    # The device had counted 6 s before the file begins: marks count from the file all the same.
+    # The device had counted 6 s before the file starts: annotations are still relative to the file.
     write_fif(tmp_path / "x_raw.fif", marks, first_sample=768)
     assert parts_of(table_of(tmp_path)) == [[1.5, 5.0, "a"], [5.0, 12.0, "b/c"], [12.0, 20.0, "d"]]
     out = capsys.readouterr().out
-    assert "x_raw.fif: 3 trials of 3.5 to 8 s; 1 of them hold a stretch that the file calls bad" in out
-    assert "note: no choice was given, so each kind of mark became trials" in out
+    assert "x_raw.fif: 3 trials of 3.5 to 8 s; 1 of them contain a segment annotated as bad" in out
+    assert "note: no options given: every annotation became a trial" in out
     assert f"keras-emotion init-trials {tmp_path} --annotations a b c --seconds 60" in out
 
 
@@ -290,7 +293,7 @@ def test_first_table_of_triggers_and_of_nothing(tmp_path, capsys):
         ["rec", "1", "rec.npy", "0.0", "10.0", "rec"],
     ]
     out = capsys.readouterr().out
-    assert "b/x_raw.fif: nothing is marked: one trial, the whole file" in out
+    assert "b/x_raw.fif: no events: one trial, the whole file" in out
 
 
 def test_every_kind_of_mark_is_listed(tmp_path, capsys):
@@ -322,29 +325,32 @@ def test_brainvision_marks_of_one_sample_last_to_the_next(tmp_path, capsys):
     )
     np.zeros(1000, "<i2").tofile(tmp_path / "p01.eeg")
     assert parts_of(table_of(tmp_path)) == [[2.0, 7.0, "Stimulus/S 11"], [7.0, 10.0, "Stimulus/S 12"]]
-    assert "p01.vhdr: 2 trials of 3 to 5 s; durations of one sample, counted as none: 2" in capsys.readouterr().out
+    assert (
+        "p01.vhdr: 2 trials of 3 to 5 s; events with a duration of one sample, read as no duration: 2"
+        in capsys.readouterr().out
+    )
 
 
 def test_annotations_without_signals_are_no_trial(tmp_path, capsys):
     stages = [edfio.EdfAnnotation(0, 30, "Sleep stage W")]
     edfio.Edf([], annotations=stages).write(tmp_path / "hypnogram.edf")
-    assert "hypnogram.edf: annotations but no signals; no trial" in error_of(capsys, tmp_path)
+    assert "hypnogram.edf: annotations but no signals; no trials" in error_of(capsys, tmp_path)
     write_array(tmp_path / "rec.npy")
     assert table_of(tmp_path)["file"].tolist() == ["rec.npy"]
-    assert "hypnogram.edf: annotations but no signals; no trial" in capsys.readouterr().out
+    assert "hypnogram.edf: annotations but no signals; no trials" in capsys.readouterr().out
 
 
 def test_a_choice_that_no_file_has_is_refused(tmp_path, capsys):
     write_fif(tmp_path / "x_raw.fif", [(2.0, 0, "S  1"), (4.0, 0, "S  1"), (5.0, 0, "S  2")])
     assert error_of(capsys, tmp_path, "--annotations", "S  1", "S  9").splitlines() == [
-        "error: 'S  9': no annotation or trigger word of any recording; there are 'S  1' (2), 'S  2' (1)"
+        "error: 'S  9': no such annotation or trigger word in any recording; found 'S  1' (2), 'S  2' (1)"
     ]
-    assert "'stop': no annotation" in error_of(capsys, tmp_path, "--begin", "S  1", "--end", "stop")
+    assert "'stop': no such annotation" in error_of(capsys, tmp_path, "--begin", "S  1", "--end", "stop")
     table = table_of(tmp_path, "--annotations", "S  1", "--seconds", "3")
     assert parts_of(table) == [[2.0, 5.0, "S  1"], [4.0, 7.0, "S  1"]]
     out = capsys.readouterr().out
-    assert "x_raw.fif: 2 trials of 3 s; 1 of them overlap the one before" in out
-    assert "all trials have the stimulus 'S  1'; empty that column if they were shown different ones" in out
+    assert "x_raw.fif: 2 trials of 3 s; 1 of them overlap the previous one" in out
+    assert "all trials have the stimulus 'S  1'; empty that column if their stimuli differ" in out
 
 
 def test_files_that_cannot_be_read_are_named_and_the_others_go_on(tmp_path, capsys):
@@ -354,14 +360,14 @@ def test_files_that_cannot_be_read_are_named_and_the_others_go_on(tmp_path, caps
     assert table_of(tmp_path, code=1)["file"].tolist() == ["rec.npy"]
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 3
-    assert "sub2: a link to nothing" in lines[0]
+    assert "sub2: broken link" in lines[0]
     assert "a.edf: cannot be read as .edf" in lines[1]
     assert lines[2] == "error: 2 files or folders could not be read and are not in the table"
 
 
 def test_first_table_of_unusable_folders(tmp_path, capsys):
     assert "no such folder" in error_of(capsys, tmp_path / "nowhere")
-    assert "holds no recordings; expected .set, .edf" in error_of(capsys, tmp_path)
+    assert "no recordings found; expected .set, .edf" in error_of(capsys, tmp_path)
     (tmp_path / "a.edf").write_text("text")
     (tmp_path / "b.set").write_text("text")
     lines = error_of(capsys, tmp_path).splitlines()
@@ -389,7 +395,10 @@ def test_names_that_a_table_cannot_hold_are_refused(tmp_path):
     written = write_first_trials(tmp_path)
     assert written.n_trials == 1
     assert len(written.faults) == 3
-    assert all("a table cannot name it; rename it" in fault for fault in written.faults)
+    assert all(
+        "a table cannot contain this name; expected no blanks at its ends; rename the file" in fault
+        for fault in written.faults
+    )
 
 
 @pytest.mark.real_data
@@ -401,8 +410,8 @@ def test_first_table_of_real_files(real_data, tmp_path):
     assert set(table["stimulus"][table["subject"].str.startswith("eegmmidb")]) == {"T0", "T1", "T2"}
     assert (table["stop_seconds"].astype(float) > table["start_seconds"].astype(float)).all()
     (tmp_path / "channels.csv").write_text("name,kind\nEXG*,none\n")
-    # Nothing but that nothing is rated yet.
+    # Only the ratings are missing.
     assert [problem["message"].partition(": ")[2] for problem in Recordings(tmp_path).describe()["problems"]] == [
-        "no valence; left out where valence is the target",
-        "no arousal; left out where arousal is the target",
+        "missing valence; left out if valence is the target",
+        "missing arousal; left out if arousal is the target",
     ]

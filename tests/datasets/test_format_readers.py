@@ -1,4 +1,4 @@
-"""Formats that are read whole: XDF, g.tec's HDF5, FieldTrip's structures, epochs, MATLAB 7.3."""
+"""Formats that are read into memory: XDF, g.tec's HDF5, FieldTrip's structures, epochs, MATLAB 7.3."""
 
 import importlib.util
 import json
@@ -44,7 +44,7 @@ def test_annotations_of_an_edf_in_latin_1_are_read(tmp_path):
     edfio.Edf([signal], annotations=[edfio.EdfAnnotation(0.5, 1, "Augen Xffnen")]).write(path)
     path.write_bytes(path.read_bytes().replace(b"X", "\u00f6".encode("latin-1")))
     assert annotations(path) == [(0.5, 1.0, "Augen \u00f6ffnen")]
-    assert "the reader says: annotations are not in UTF-8: read as Latin-1" in opened(path).notes
+    assert "reader warning: annotations are not in UTF-8: read as Latin-1" in opened(path).notes
 
 
 # --- XDF
@@ -86,13 +86,13 @@ def test_xdf_streams_stand_on_the_samples_of_the_eeg(tmp_path):
     assert list(found.kinds) == ["eeg"] * 4 + ["gsr"]
     assert list(found.units) == ["microvolts"] * 4 + ["microsiemens"]
     np.testing.assert_array_equal(found.values[:4], ramps())
-    # A ramp of one a tenth of a second, from 0.25 s on; before, its first value.
+    # A ramp of 1 per tenth of a second, from 0.25 s on; before, its first value.
     seconds = np.arange(256) / RATE_HZ
     np.testing.assert_allclose(found.values[4], np.clip((seconds - 0.25) * 10, 0, 19), atol=1e-9)
     assert found.marks == [(0.5, None, "clip1"), (1.0, None, "clip2")]
     notes = " ".join(found.notes)
     assert "Shimmer (GSR, 10 Hz) is interpolated to the EEG" in notes
-    assert "begins 0.2 s after" in notes
+    assert "starts 0.2 s after" in notes
     assert "markers before the first or after the last sample of the EEG, left out: 1" in notes
 
 
@@ -123,7 +123,7 @@ def test_xdf_with_two_persons_names_the_streams(tmp_path):
     found = xdf.signals_of(tmp_path / "a.xdf", [eeg_stream("A"), eeg_stream("B", n_samples=300)])
     assert list(found.names) == [*(f"B:{name}" for name in NAMES), *(f"A:{name}" for name in NAMES)]
     assert found.values.shape == (8, 300)
-    assert "2 streams of EEG (A, B)" in " ".join(found.notes)
+    assert "2 EEG streams (A, B)" in " ".join(found.notes)
 
 
 def test_xdf_channels_without_labels_and_positions_of_those_with_them(tmp_path):
@@ -139,16 +139,16 @@ def test_xdf_channels_without_labels_and_positions_of_those_with_them(tmp_path):
     assert np.isnan(found.positions_m[[0, 2, 3]]).all()
 
 
-def test_what_xdf_does_not_hold_is_said(tmp_path):
+def test_what_xdf_does_not_hold_is_reported(tmp_path):
     empty = stream("Off", "EEG", np.empty((0, 4)), [], RATE_HZ)
     slow = stream("Eyes", "Gaze", np.ones((3, 1)), [50, 51, 53])
     other = eeg_stream(n_samples=300)
     other["time_stamps"] = 50 + np.arange(300) / 100.0
     notes = " ".join(xdf.signals_of(tmp_path / "a.xdf", [empty, slow, other]).notes)
     assert "stream Off (EEG) is empty" in notes
-    assert "stream Eyes (Gaze) has no steady rate" in notes
-    assert "declares 128 Hz, its time stamps say 100 Hz" in notes
-    with pytest.raises(InputError, match=r"a.xdf: no stream of EEG with samples; the streams are Off \(EEG\)"):
+    assert "stream Eyes (Gaze) has no regular rate" in notes
+    assert "declares 128 Hz, but its time stamps give 100 Hz" in notes
+    with pytest.raises(InputError, match=r"a.xdf: no EEG stream with samples; found Off \(EEG\)"):
         xdf.signals_of(tmp_path / "a.xdf", [empty])
 
 
@@ -161,7 +161,7 @@ def test_parts_of_a_file_that_a_reader_skips_are_noted(tmp_path, monkeypatch, ca
     monkeypatch.setattr(dispatch, "_WHOLE", {".xdf": read})
     path = tmp_path / "a.xdf"
     path.touch()
-    assert "the reader says: found likely XDF file corruption, scanning forward" in opened(path).notes
+    assert "reader warning: found likely XDF file corruption, scanning forward" in opened(path).notes
     assert capsys.readouterr() == ("", "")
 
 
@@ -191,7 +191,10 @@ def test_a_missing_package_is_named_with_its_extra(tmp_path, monkeypatch, name, 
     monkeypatch.setattr(importlib.util, "find_spec", lambda asked, *more: None if asked == package else known(asked))
     with pytest.raises(InputError) as caught:
         opened(path)
-    assert str(caught.value) == f"{path}: reading it needs {package}: pip install 'keras_emotion[{extra}]'"
+    assert (
+        str(caught.value)
+        == f"{path}: cannot be read without {package}; install it: pip install 'keras_emotion[{extra}]'"
+    )
 
 
 def test_where_ant_measured_impedances_no_trial_begins(tmp_path):
@@ -207,7 +210,7 @@ def write_gtec(path, values=None, names=NAMES, rate="256"):
     channels = "".join(
         f"<ChannelProperties><ChannelName>{name}</ChannelName><ChannelType>{kind}</ChannelType>"
         f"<LogicalChannelNumber>{place}</LogicalChannelNumber></ChannelProperties>"
-        # Not in their order.
+        # Not in order.
         for place, (name, kind) in reversed(list(enumerate(zip(names, ("EEG", "EEG", "EEG", "ECG"), strict=True))))
     )
     task = (
@@ -243,7 +246,7 @@ def test_gtec(tmp_path):
     h5py.File(tmp_path / "features.h5", "w").close()
     search = find_recordings(tmp_path)
     assert search.recordings == (path,)
-    assert search.notes == ("no recordings of a device that is known here: features.h5",)
+    assert search.notes == ("unsupported devices, ignored: features.h5",)
 
 
 @pytest.mark.parametrize(
@@ -251,7 +254,7 @@ def test_gtec(tmp_path):
     [
         ({"values": ramps(3)}, r"samples \(256, 3\) for 4 channels at 256 Hz"),
         ({"rate": "0"}, r"at 0 Hz; expected \(samples, channels\) and a sampling frequency"),
-        ({"rate": "<"}, "is no XML"),
+        ({"rate": "<"}, "is invalid XML"),
     ],
 )
 def test_damaged_gtec_is_refused(tmp_path, change, told):
@@ -261,7 +264,7 @@ def test_damaged_gtec_is_refused(tmp_path, change, told):
 
 
 def test_files_that_declare_too_much_are_refused_before_they_are_read(tmp_path, monkeypatch):
-    """Files of some kilobytes that say that they hold 80 GB: nothing of HDF5 is stored until it is written."""
+    """Files of some kilobytes that declare 80 GB: HDF5 stores data only when they are written."""
     gtec, matlab = tmp_path / "P01.hdf5", tmp_path / "P02.mat"
     write_gtec(gtec)
     with h5py.File(gtec, "r+") as file:
@@ -283,7 +286,7 @@ def test_files_that_declare_too_much_are_refused_before_they_are_read(tmp_path, 
 
 def test_other_hdf5_is_refused(tmp_path):
     h5py.File(tmp_path / "P01.h5", "w").close()
-    with pytest.raises(InputError, match=r"P01.h5: no recording of g.Recorder"):
+    with pytest.raises(InputError, match=r"P01.h5: not a g.Recorder file"):
         opened(tmp_path / "P01.h5")
 
 
@@ -330,9 +333,9 @@ def test_fieldtrip_without_what_may_be_missing(tmp_path):
     assert found.sampling_rate_hz == pytest.approx(RATE_HZ)
     assert found.marks == [(0.0, 2.0, "1")]
     assert set(found.kinds) == {"eeg"}
-    with pytest.raises(InputError, match="its trials, times and labels do not fit each other"):
+    with pytest.raises(InputError, match="inconsistent trials, times and labels"):
         fieldtrip.signals_of(tmp_path / "a.mat", structure(label=["Fp1"]))
-    with pytest.raises(InputError, match="its sampling rate is 0 Hz"):
+    with pytest.raises(InputError, match="sampling rate of 0 Hz"):
         fieldtrip.signals_of(tmp_path / "a.mat", structure(fsample=0))
 
 
@@ -352,7 +355,7 @@ def test_fieldtrip_is_found_in_a_folder(tmp_path, monkeypatch, version):
     assert fieldtrip.fieldtrip_variable(path) == "data"
     search = find_recordings(tmp_path)
     assert search.recordings == (path,)
-    assert search.notes == ("no recordings, since no sidecar describes them: other.mat, weights.npy",)
+    assert search.notes == ("arrays without a sidecar, ignored: other.mat, weights.npy",)
     read = structure(trial=ramps(), time=np.arange(256) / RATE_HZ)
     monkeypatch.setattr(dispatch, "_WHOLE", {".mat": lambda path: fieldtrip.signals_of(path, read)})
     assert opened(path).n_samples == 256
@@ -373,7 +376,7 @@ def test_epochs_are_one_trial_each(tmp_path):
     np.testing.assert_allclose(recording.read(0, 3 * 192), np.concatenate(list(values), axis=1), rtol=1e-5)
     assert [gap.sample for gap in recording.gaps] == [192, 384]
     assert recording.bad_channels == ("O2",)
-    assert any("holds 3 epochs, one trial each; each begins 0.5 s before its event" in one for one in recording.notes)
+    assert any("3 epochs, one trial each; each starts 0.5 s before its event" in one for one in recording.notes)
     write_first_trials(tmp_path)
     lines = (tmp_path / "trials.csv").read_text().splitlines()
     assert [line.split(",")[1:6] for line in lines[1:]] == [
@@ -409,11 +412,9 @@ def test_epochs_of_eeglab(tmp_path):
     assert [gap.sample for gap in recording.gaps] == [128, 256]
     assert [mark[:2] for mark in annotations(path) if mark[1]] == [(0.0, 1.0), (1.0, 1.0), (2.0, 1.0)]
     assert files_of(path, tmp_path) == (path,)
-    # A sample too many.
+    # One sample too many.
     scipy.io.savemat(path, {"EEG": eeg | {"xmax": 1.0}}, appendmat=False)
-    with pytest.raises(
-        InputError, match=r"P01.set: holds epochs that cannot be read \(bad data shape\); open it in EEG"
-    ):
+    with pytest.raises(InputError, match=r"P01.set: unreadable epochs \(bad data shape\); open it in EEG"):
         opened(path)
 
 
@@ -442,7 +443,7 @@ def test_arrays_of_matlab_73(tmp_path):
     (tmp_path / "P01.json").write_text(json.dumps(sidecar | {"variable": "eeg"}))
     np.testing.assert_array_equal(opened(path).read(0, 256), ramps())
     (tmp_path / "P01.json").write_text(json.dumps(sidecar | {"variable": "#refs#"}))
-    with pytest.raises(InputError, match="variable `#refs#` is no array of real numbers"):
+    with pytest.raises(InputError, match="variable `#refs#` is not an array of real numbers; copy the file again"):
         opened(path)
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(InputError, match="damaged or truncated MATLAB file"):
@@ -474,10 +475,13 @@ def test_files_that_share_an_ending_are_told_apart(tmp_path, name, content, besi
 
 
 @pytest.mark.parametrize("name", ["P01.VHDR", "P01.MFF", "P01.CDT"])
-def test_an_ending_that_mne_takes_only_in_lower_case_is_said(tmp_path, name):
+def test_an_ending_that_mne_takes_only_in_lower_case_is_reported(tmp_path, name):
     path = tmp_path / name
     path.touch()
-    with pytest.raises(InputError, match=f"only with its ending in lower case; rename it to P01.{name[4:].lower()}"):
+    with pytest.raises(
+        InputError,
+        match=f"expected it in lower case, as MNE-Python requires; rename it to P01.{name[4:].lower()}",
+    ):
         opened(path)
 
 
@@ -500,7 +504,7 @@ def test_neuroscan_without_a_number_of_bits_is_read_as_what_gives_an_eeg(tmp_pat
 
     monkeypatch.setattr(mne.io, "read_raw_cnt", read_raw_cnt)
     if n_bits is None:
-        with pytest.raises(InputError, match="does not tell how many bits a sample has"):
+        with pytest.raises(InputError, match="bits per sample missing in the header"):
             dispatch.read_raw(path)
     else:
         assert dispatch.read_raw(path).annotations.description.tolist() == [f"int{n_bits}"]

@@ -1,4 +1,4 @@
-"""Files of every format that can be written here: pieces equal the whole, values and units are those written."""
+"""Files of every writable format: pieces equal the whole, values and units are those written."""
 
 import warnings
 
@@ -127,7 +127,7 @@ def test_slow_channels_of_one_name_are_numbered(tmp_path):
 
 MICRO, MU = "\N{MICRO SIGN}", "\N{GREEK SMALL LETTER MU}"
 UNITS = [
-    # As spelt, as given, and what a value is multiplied by.
+    # Spelling, unit, and factor.
     ("uV", "uV", 1),
     (f"{MICRO}V", "uV", 1),
     (f"{MU}V", "uV", 1),
@@ -149,7 +149,7 @@ UNITS = [
 @pytest.mark.parametrize("form", ["utf8.vhdr", "cp1252.vhdr", "edf", "bdf", "npy"])
 def test_units_and_values(tmp_path, form):
     values = np.linspace(0.5, 1, 200)
-    # What the format has characters for.
+    # Characters that the format supports.
     lacking = {"edf": (MICRO, MU), "bdf": (MICRO, MU), "cp1252.vhdr": (MU,)}.get(form, ())
     units = [row for row in UNITS if not row[0].startswith(lacking)]
     others = [Signal(f"X{place}", values, spelt) for place, (spelt, *_) in enumerate(units)]
@@ -166,7 +166,7 @@ def test_units_and_values(tmp_path, form):
     for place, (spelt, unit, factor) in enumerate(units, start=1):
         assert recording.units[place] == unit, spelt
         np.testing.assert_allclose(given[place], values[100:] * factor, rtol=2e-4, err_msg=spelt)
-    unknown = [note for note in recording.notes if "unit not known" in note]
+    unknown = [note for note in recording.notes if "unit" in note]
     assert len(unknown) == 1
     assert unknown[0].endswith(f": X{len(units) - 1}")
 
@@ -179,7 +179,7 @@ def test_the_mu_of_japanese_recorders():
 def test_eeg_in_other_units_than_microvolt(tmp_path, unit, factor):
     recording = opened(write_edf(tmp_path / "a.edf", [Signal("Fz", EEG[0].values, unit)]))
     np.testing.assert_allclose(recording.read(0, 99)[0], EEG[0].values[:99] * factor, rtol=0, atol=1e-2 * factor)
-    is_said = any("no unit of voltage in the file, taken as volts: Fz" in note for note in recording.notes)
+    is_said = any("voltage unit missing in the file, read as volts: Fz" in note for note in recording.notes)
     assert is_said == (unit in ("", "counts"))
 
 
@@ -190,14 +190,14 @@ def test_eeg_that_is_no_voltage_is_refused(tmp_path):
             opened(path)
 
 
-def test_channels_that_the_reader_calls_misc_are_named_by_their_first_word_or_said(tmp_path):
+def test_channels_that_the_reader_calls_misc_are_named_by_their_first_word_or_reported(tmp_path):
     skin = Signal("GSR1", 24 + EEG[1].values / 50, f"{MICRO}S")
     path = write_brainvision(tmp_path / "a.vhdr", [EEG[0], skin, Signal("Odd", EEG[1].values, "N")])
     recording = opened(path)
     assert [(channel.name, channel.kind) for channel in recording.channels] == [("Fz", "eeg"), ("GSR1", "gsr")]
     assert recording.units == ("uV", "uS")
     np.testing.assert_allclose(recording.read(0, 99)[1], skin.values[:99], rtol=1e-6)
-    assert any(note.startswith("not used, of no kind that is known here: Odd") for note in recording.notes)
+    assert any(note.startswith("channels of unknown kind left out: Odd") for note in recording.notes)
 
 
 def test_of_peripheral_units_eeglab_says_nothing(tmp_path):
@@ -207,7 +207,7 @@ def test_of_peripheral_units_eeglab_says_nothing(tmp_path):
     assert recording.units == ("uV", "uV", "a.u.", "a.u.")
     expected = np.array([one.values[:99] for one in signals])
     np.testing.assert_allclose(recording.read(0, 99), expected, rtol=1e-5, atol=1e-4)
-    assert any(note.endswith("as the file has them: GSR1, Temp") for note in recording.notes)
+    assert any(note.endswith("values unchanged: GSR1, Temp") for note in recording.notes)
 
 
 def test_units_of_fif(tmp_path):
@@ -223,16 +223,16 @@ def test_units_of_fif(tmp_path):
     recording = opened(write_fif(tmp_path / "a_raw.fif", raw))
     assert recording.units == ("uV", "uS", "degC", "uV")
     np.testing.assert_allclose(recording.read(0, 99), np.tile(values[:99], (4, 1)), rtol=1e-9)
-    assert any("known here: o (" in note for note in recording.notes)
+    assert any("left out: o (" in note for note in recording.notes)
 
 
-def test_units_of_another_kind_are_said(tmp_path):
+def test_units_of_another_kind_are_reported(tmp_path):
     path = write_edf(
         tmp_path / "a.edf", [EEG[0], Signal("GSR", EEG[1].values, "mV"), Signal("Temp", EEG[1].values, "uS")]
     )
     said = opened(path).notes
-    assert "GSR: gsr in uV, expected uS or nS or ohm or kOhm; is the unit in the file right?" in said
-    assert "Temp: temperature in uS, expected degC; is the unit in the file right?" in said
+    assert "GSR: gsr in uV, expected uS or nS or ohm or kOhm; check the unit in the file" in said
+    assert "Temp: temperature in uS, expected degC; check the unit in the file" in said
 
 
 def test_units_of_gdf(tmp_path):
@@ -252,7 +252,7 @@ def test_warnings_of_readers_are_notes_once(tmp_path):
     path.write_bytes(path.read_bytes()[: -2 * 4 * RATE])  # a record less than the header says
     said = [note for note in opened(path).notes if "Number of records from the header does not match" in note]
     assert len(said) == 1
-    assert said[0].startswith("the reader says: ")
+    assert said[0].startswith("reader warning: ")
     with pytest.warns(UserWarning, match=r"a\.edf: Number of records from the header"):
         open_raw(path, tmp_path)
 
@@ -264,12 +264,12 @@ def test_known_warnings_are_dropped_by_their_words_alone(tmp_path):
         for text in ("The data contains 'boundary' events, indicating data discontinuities. Be cautious", "Unheard of"):
             with warnings_of_readers(tmp_path / "a.set", notes):
                 warnings.warn(text, RuntimeWarning, stacklevel=1)
-    assert notes == ["the reader says: Unheard of"]
+    assert notes == ["reader warning: Unheard of"]
 
 
 def test_files_without_a_signal(tmp_path):
     edfio.Edf([], annotations=[edfio.EdfAnnotation(1, 2, "stage")]).write(tmp_path / "marks.edf")
-    with pytest.raises(InputError, match=r"marks\.edf: holds annotations but no signals"):
+    with pytest.raises(InputError, match=r"marks\.edf: annotations but no signals"):
         opened(tmp_path / "marks.edf")
     assert marks_of(tmp_path / "marks.edf", tmp_path) == [(1.0, 2.0, "stage")]
 
@@ -303,7 +303,7 @@ def test_what_a_bids_tree_says_beside_the_file(tmp_path):
 
 
 def real_recordings(folder):
-    """Real recordings with what has to be said of their channels, by name; SAM40's arrays with a sidecar."""
+    """Real recordings with their required channel kinds, by name; SAM40's arrays with a sidecar."""
     for path in sorted((folder / "eeg_files").iterdir()):
         if path.suffix in (".edf", ".bdf", ".set"):
             yield path, "EXG*,eog\nT9*,none\nT10*,none\nM1,none\nM2,none\n"

@@ -1,4 +1,4 @@
-"""Gaps and bad stretches of recordings: what the file says of them, and that no trial reaches across one."""
+"""Gaps and bad segments of recordings, and that no trial spans a gap."""
 
 import datetime
 
@@ -44,7 +44,7 @@ def write_trials(folder, file, *rows, columns="subject,trial,file,start_seconds,
 
 
 def discontinuous(path, jumps, annotations=()):
-    """EDF+D: at each `{record: seconds}` so many seconds are missing before the record (of a second)."""
+    """EDF+D: for each `{record: seconds}`, this time is missing before the record (of 1 s)."""
     wide = edfio.EdfAnnotation(0, None, "x" * 40)
     write_edf(
         path, EEG, annotations=[wide, *(edfio.EdfAnnotation(*one) for one in annotations)], data_record_duration=1
@@ -93,11 +93,11 @@ def test_new_segments_of_brainvision(tmp_path, again):
 @pytest.mark.parametrize(
     ("event", "sample", "lost"),
     [
-        # Latencies count from 1; a border lies between two samples.
+        # Latencies count from 1; a boundary is between two samples.
         (("boundary", 2000.5, 500.0), 2000, 2.5),
         (("boundary", 2001.0, np.nan), 2000, None),
         (("-99", 2000.5, 500.0), 2000, 2.5),
-        # At the beginning nothing is missing within the file.
+        # A boundary at the beginning is not a gap within the file.
         (("boundary", 0.5, 500.0), None, None),
         (("square", 2000.5, 500.0), None, None),
     ],
@@ -182,8 +182,8 @@ def test_trials_across_gaps_are_refused(tmp_path):
     write_trials(tmp_path, "a.edf", *rows, columns=columns)
     found = messages(tmp_path)
     assert found[0] == (
-        "line 2: the trial lasts from 4 to 20 s, but a.edf was interrupted at 10 s (EDF+D, records that do not follow "
-        "each other; 100 s are missing); end or begin the trial there, or take the line out"
+        "line 2: the trial lasts from 4 to 20 s, but a.edf was interrupted at 10 s (EDF+D, discontinuous records; 100 "
+        "s missing); expected an uninterrupted trial; end or start it there, or remove the row"
     )
     assert found[1].startswith("line 3: the trial lasts from 50 to 112 s")
     assert found[2].startswith("line 4: the trial with its baseline lasts from 109 to 114 s")
@@ -202,7 +202,7 @@ def test_a_trial_in_a_pause_of_the_device_is_refused(tmp_path):
 
 @pytest.mark.parametrize("rate", [128, 100, None])
 def test_nothing_beyond_a_gap_reaches_a_trial(tmp_path, rate):
-    """A file that goes on with something loud gives the trial that a file gives which ends there."""
+    """A trial before a loud segment equals that of a file that ends there."""
     loud = [Signal(one.name, np.where(np.abs(np.arange(8000) - 4000) < 2000, one.values, 3000.0)) for one in EEG]
     whole, alone = tmp_path / "whole", tmp_path / "alone"
     for folder, signals, shift in ((whole, loud, 0), (alone, loud, 2001)):
@@ -221,7 +221,7 @@ def test_nothing_beyond_a_gap_reaches_a_trial(tmp_path, rate):
 
 @pytest.fixture
 def marked(tmp_path):
-    """Three trials of 8 s: a second of the first is called bad, and half a second before the second; Cz as a whole."""
+    """Three trials of 8 s: 1 s of the first is annotated as bad, and 0.5 s before the second; Cz is marked as bad."""
     raw = volts(annotations=([5.5, 14], [1, 0.5], ["BAD_move", "bad eyes"]))
     raw.info["bads"] = ["Cz"]
     write_fif(tmp_path / "a_raw.fif", raw)
@@ -236,10 +236,9 @@ def test_bad_channels_are_left_out_and_named(marked):
     assert trials[0].eeg_channel_names == ("Fz", "Pz")
     np.testing.assert_allclose(trials[0].recording.signal[1], EEG[2].values[RATE : 10 * RATE], rtol=0, atol=1e-6)
     described = Recordings(marked).describe()
-    assert "a_raw.fif: the file calls channel Cz bad: left out" in described["notes"]
+    assert "a_raw.fif: channels marked as bad in the file, left out: Cz" in described["notes"]
     assert (
-        "a_raw.fif: the file calls a part of the trial bad, windows there are not used: line 2: 1 s (BAD_move)"
-        in described["notes"]
+        "a_raw.fif: segments annotated as bad, whose windows are not used: line 2: 1 s (BAD_move)" in described["notes"]
     )
     assert described["problems"] == []
 
@@ -249,7 +248,9 @@ def test_a_recording_of_bad_channels_alone_is_refused(tmp_path):
     raw.info["bads"] = raw.ch_names
     write_fif(tmp_path / "a_raw.fif", raw)
     write_trials(tmp_path, "a_raw.fif", "2,10")
-    assert messages(tmp_path) == ["line 2: a_raw.fif calls all of its EEG channels bad; take the trial out"]
+    assert messages(tmp_path) == [
+        "line 2: all EEG channels of a_raw.fif are marked as bad; expected a good one; remove the trial"
+    ]
 
 
 @pytest.mark.parametrize("rate", [None, 128])
@@ -267,10 +268,10 @@ def test_windows_that_touch_a_bad_stretch_are_unusable(marked, rate):
     assert table["valence"].tolist() == [*[1] * 4, *[2] * 4, *[3] * 4]
     _, clean = extract_rated(part, [second, third])
     assert UNUSABLE not in clean or (clean[UNUSABLE] == "").all()
-    # A bad baseline is in every window that it is taken off.
+    # A bad baseline affects every window from which it is subtracted.
     _, without = extract_rated(RawSignals(sampling_rate_hz=None), [second, third])
     assert without[UNUSABLE].tolist() == [*["bad segment in the file within its baseline: bad eyes"] * 8, *[""] * 8]
-    # A part that cuts its windows later than the table says.
+    # A feature part whose windows start later than the table.
     _, late = extract_rated(part.changed(lag_seconds=1.0), [first])
     assert late[UNUSABLE].tolist() == ["", "bad segment in the file: BAD_move", ""]
 

@@ -1,4 +1,4 @@
-"""MAHNOB-HCI's reader: what the files say is found by names and marks, and every way a copy can be broken."""
+"""MAHNOB-HCI reader: content is found by names and triggers, and damaged copies."""
 
 import contextlib
 import dataclasses
@@ -36,14 +36,14 @@ GENEVA = "Fp1 AF3 F3 F7 FC5 FC1 C3 T7 CP5 CP1 P3 P7 PO3 O1 Oz Pz Fp2 AF4 Fz F4 F
 OTHERS = "EXG1 EXG2 EXG3 EXG4 EXG5 EXG6 EXG7 EXG8 GSR1 GSR2 Erg1 Erg2 Resp Temp"
 ELECTRODES = [*GENEVA.split(), "EXG1", "EXG2", "EXG3", "GSR1", "Resp", "Temp"]
 LEAD_SECONDS, SECONDS = 3.51, 8
-"""An onset at an odd sample: half way between two samples of the rate that is wanted."""
+"""An onset at an odd sample: half way between two samples of the target rate."""
 
 ONSET = 899
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """A small synthetic copy: to read, not to write to."""
+    """Small synthetic copy: read-only."""
     return write_mahnob_hci(
         tmp_path_factory.mktemp("mahnob") / "a copy",
         n_subjects=2,
@@ -63,7 +63,7 @@ def trials(root):
 
 @pytest.fixture
 def copy(root, tmp_path):
-    """The synthetic copy, to break."""
+    """Synthetic copy, for tests that damage it."""
     return Path(shutil.copytree(root, tmp_path / "copy"))
 
 
@@ -77,7 +77,7 @@ def bdf(folder):
 
 
 def edit_xml(folder, edit):
-    """Rewrites `session.xml` with what `edit` does to its root."""
+    """Rewrite `session.xml` after applying `edit` to its root."""
     tree = ElementTree.parse(folder / "session.xml")
     edit(tree.getroot())
     tree.write(folder / "session.xml", encoding="utf-8", xml_declaration=True)
@@ -159,7 +159,7 @@ def test_trials(root, trials):
         folder = session(root, 130 * (trial.subject - 1) + 2 * trial.trial)
         fields = ElementTree.parse(folder / "session.xml").getroot()
         assert folder.name == fields.get("sessionId")
-        # A person came once; what the data set calls a session is one clip.
+        # Each subject came once; a session of the dataset is one clip.
         assert (trial.dataset, trial.session) == ("mahnob_hci", 1)
         assert f"{trial.stimulus}.avi" == fields.get("mediaFile")
         assert trial.stimulus in FACTS["stimulus_seconds"]
@@ -181,14 +181,14 @@ def test_trials(root, trials):
         assert trial.recording.signal.shape == (38, (3 + SECONDS) * 128)
         assert trial.recording.duration_seconds == SECONDS
         assert trial.eeg.signal.shape == (32, (3 + SECONDS) * 128)
-    # The same clips for both, in orders of their own: without that, the tests could not tell a clip from a place.
+    # The same clips for both, in different orders: otherwise the tests could not distinguish clip and position.
     orders = [[trial.stimulus for trial in trials if trial.subject == subject] for subject in (1, 2)]
     assert sorted(orders[0]) == sorted(orders[1])
     assert orders[0] != orders[1]
 
 
 def test_amplitudes_and_marks_are_those_of_another_library(root):
-    """Signals as edfio reads them, between the marks that MNE's search for events finds."""
+    """Signals as edfio reads them, between the events that MNE finds."""
     reader = MAHNOBHCI(root, preprocess="none", sampling_rate_hz=None, baseline_seconds=3.25)
     for trial in reader.trials([2]):
         path = trial.recording.source
@@ -228,7 +228,7 @@ def test_tones_in_a_recording(root, tmp_path, rate_hz, onset):
     assert np.abs(found["AF3"][64:-64]).max() < 0.06
     np.testing.assert_allclose(found["ECG2"][64:-64], -3000, atol=0.06)
     np.testing.assert_allclose(found["Temperature"], 31, atol=1e-6)
-    # MNE makes volt of mV too, and microvolt comes out.
+    # MNE converts mV to V too, and the result is in microvolts.
     assert found["Oz"].std() > 2000
 
 
@@ -267,7 +267,7 @@ def test_clean_eeg_against_scipy():
 
 
 def test_independent_components_take_out_blinks():
-    """Blinks planted in the frontal channels: what is left of them, and of the rest."""
+    """Blinks planted in the frontal channels: what remains of them, and of the other signals."""
     rng = np.random.default_rng(0)
     n_samples = 128 * 40
     mixing = np.eye(32) + 0.3 * rng.standard_normal((32, 32))
@@ -287,7 +287,7 @@ def test_independent_components_take_out_blinks():
     is_eye = np.isin(EEG_CHANNEL_NAMES, ("Fp1", "Fp2"))
 
     def share(signal):
-        """How much of the planted blinks is in it, 1 for all."""
+        """Share of the planted blinks in the signal, 1 for all."""
         return (((signal - expected) * shape)[is_eye].sum()) / (shape[is_eye] ** 2).sum()
 
     assert abs(share(plain) - 1) < 1e-9
@@ -326,7 +326,7 @@ def test_nothing_is_read_before_it_is_asked_for(copy):
     bdf(session(copy, 4)).write_bytes(b"broken")
     trials = MAHNOBHCI(copy).trials()
     assert next(trials).video.parent.name == "2"
-    with pytest.raises(InputError, match=r"Part_1_S_Trial2_emotion\.bdf: no header of a BioSemi recording"):
+    with pytest.raises(InputError, match=r"Part_1_S_Trial2_emotion\.bdf: invalid header"):
         next(trials)
 
 
@@ -334,7 +334,7 @@ def test_nothing_is_read_before_it_is_asked_for(copy):
 
 
 def test_order_of_presentation(copy):
-    """By date, time and cut: not by the number in the name, and with the incomplete session in its place."""
+    """By date, time and cut, not by the number in the name, and including the incomplete session."""
     for number, fields in (
         (2, {"date": "2010-01-02", "time": "9:00:00", "cutNr": "9"}),
         (4, {"date": "2010/1/2", "time": "09:00:00.0", "cutNr": "10"}),
@@ -347,7 +347,7 @@ def test_order_of_presentation(copy):
     bdf(session(copy, 6)).unlink()
     edit_xml(session(copy, 6), set_track("Physiological", None))
     assert [trial.presentation for trial in MAHNOBHCI(copy).trials([1])] == [3, 2]
-    # Day first or month first, nobody can say.
+    # Day first or month first is ambiguous.
     for date in ("2. January 2010", "2.1.2010", ""):
         edit_xml(session(copy, 2), set_fields(date=date))
         assert [trial.presentation for trial in MAHNOBHCI(copy).trials([1])] == [-1, -1]
@@ -392,7 +392,7 @@ def test_files_are_found_by_pattern_without_tracks(copy):
 
 
 def test_tracks_name_the_files(copy):
-    """Any name of a video, with folders of Windows in front; grey-scale cameras do not count."""
+    """Any video name, with Windows folders before it; grey-scale cameras are ignored."""
     folder = session(copy, 4)
     (video,) = folder.glob("*.avi")
     video.rename(folder / "colour & co [1].avi")
@@ -407,7 +407,9 @@ def test_tracks_name_the_files(copy):
 
 def test_names_never_lead_out_of_the_session(copy):
     edit_xml(session(copy, 4), set_track("Physiological", "../2/Part_1_S_Trial1_emotion.bdf"))
-    with pytest.raises(InputError, match=r"Sessions/4/Part_1_S_Trial1_emotion\.bdf: missing: session.xml names it"):
+    with pytest.raises(
+        InputError, match=r"Sessions/4/Part_1_S_Trial1_emotion\.bdf: missing file; named in session.xml"
+    ):
         MAHNOBHCI(copy).check()
 
 
@@ -420,8 +422,8 @@ def test_incomplete_sessions_are_listed_and_left_out(copy):
     assert [(trial.trial, trial.video is None) for trial in reader.trials([1])] == [(1, False), (3, True)]
     problems = [(Path(entry["file"]).parent.name, entry["message"]) for entry in reader.describe()["problems"]]
     assert problems == [
-        ("4", "missing: an incomplete session, left out"),
-        ("6", "missing: the trial has no face video"),
+        ("4", "missing file; incomplete session, left out"),
+        ("6", "missing file; the trial has no face video"),
     ]
 
 
@@ -431,15 +433,15 @@ def test_a_missing_rating_is_listed_and_left_out(copy):
     reader.check()
     assert "arousal" not in next(reader.trials()).ratings
     (problem,) = reader.describe()["problems"]
-    assert problem["message"] == "feltArsl is missing: the trial has no rating of arousal"
+    assert problem["message"] == "feltArsl is missing; the trial has no rating of arousal"
 
 
 def test_counts_and_lengths_of_a_real_copy(copy):
-    """What only synthetic data may do: few trials, short clips."""
+    """Exemptions of synthetic data: few trials, short clips."""
     (copy / "synthetic.json").unlink()
     messages = [problem["message"] for problem in MAHNOBHCI(copy).describe()["problems"]]
     assert messages[0] == "subject 1: 3 rated sessions; expected 20"
-    assert len([text for text in messages if text.startswith("the marks are 8.0 s apart; expected ")]) == 6
+    assert len([text for text in messages if text.startswith("the triggers are 8.0 s apart; expected ")]) == 6
     MAHNOBHCI(copy).check()
 
 
@@ -448,21 +450,19 @@ def test_a_video_of_another_length_is_listed(copy):
     edit_xml(session(copy, 2), set_fields(cutLenSec="24"))
     messages = [str(problem["message"]) for problem in MAHNOBHCI(copy).describe()["problems"]]
     assert messages == [
-        "lasts 55.0 s by its header (110 frames, 2 a second); expected 24.0 s, the length of the section in "
-        "session.xml, or 8.0 s, the clip: a cut, or another video; its frame rate is that of session.xml: it is used "
-        "from its start",
+        "duration of 55.0 s by its header (110 frames, 2 fps); expected 24.0 s, the duration of the section in "
+        "session.xml, or 8.0 s, that of the clip; possible cause: a truncated file, or another video; its frame rate "
+        "agrees with session.xml, so it is used from its start",
         messages[1],
     ]
-    assert "no readable video" in messages[1]
+    assert "unreadable video" in messages[1]
     # Twice as slow as it should be.
     edit_xml(session(copy, 2), set_fields(vidRate="4"))
-    assert (
-        "a wrong frame rate in it (session.xml says 4 a second)" in MAHNOBHCI(copy).describe()["problems"][0]["message"]
-    )
+    assert "a wrong frame rate in it (session.xml has 4 fps)" in MAHNOBHCI(copy).describe()["problems"][0]["message"]
 
 
 def test_a_video_goes_on_after_the_clip(root):
-    """Its length is that of the section; windows of the clip find their frames."""
+    """Its duration is that of the section; windows of the clip find their frames."""
     trial = next(MAHNOBHCI(root).trials())
     assert (trial.video_seconds, trial.video_frame_rate_hz) == (SECONDS + 47, 2)
     assert trial.recording.duration_seconds == SECONDS
@@ -512,14 +512,14 @@ def test_people_without_recordings_and_one_who_is_missing(copy):
 
 
 BROKEN_XML = {
-    "no xml": (lambda path: path.write_bytes(b"session"), "no readable XML"),
-    "empty": (lambda path: path.write_bytes(b""), "no readable XML"),
-    "cut": (lambda path: path.write_bytes(path.read_bytes()[:200]), "no readable XML"),
+    "no xml": (lambda path: path.write_bytes(b"session"), "invalid XML"),
+    "empty": (lambda path: path.write_bytes(b""), "invalid XML"),
+    "cut": (lambda path: path.write_bytes(path.read_bytes()[:200]), "invalid XML"),
     "encoding": (
         lambda path: path.write_bytes(b"<?xml version='1.0' encoding='klingon'?><session/>"),
-        "no readable XML",
+        "invalid XML",
     ),
-    "bytes": (lambda path: path.write_bytes(b"<session sessionId='\xff\xfe'/>"), "no readable XML"),
+    "bytes": (lambda path: path.write_bytes(b"<session sessionId='\xff\xfe'/>"), "invalid XML"),
     "large": (lambda path: path.write_bytes(b" " * 2**20 + path.read_bytes()), "bytes; expected a session of at most"),
     "bomb": (
         lambda path: path.write_bytes(
@@ -537,17 +537,20 @@ BROKEN_XML = {
         lambda path: path.write_bytes("<!DOCTYPE s [<!ENTITY a 'b'>]><session sessionId='&a;'/>".encode("utf-16")),
         "has a document type",
     ),
-    "other root": (lambda path: path.write_bytes(b"<html/>"), "the root is <html>; expected <session>"),
-    "no subject": (lambda path: path.write_bytes(b"<session sessionId='2'/>"), "0 elements <subject>; expected one"),
+    "other root": (lambda path: path.write_bytes(b"<html/>"), "root element is <html>; expected <session>"),
+    "no subject": (
+        lambda path: path.write_bytes(b"<session sessionId='2'/>"),
+        "0 elements <subject>; expected one",
+    ),
     "two subjects": (
         lambda path: edit_xml(path.parent, lambda root: ElementTree.SubElement(root, "subject", id="2")),
         "2 elements <subject>",
     ),
     "subject": (
         lambda path: edit_xml(path.parent, lambda root: root.find("subject").set("id", "one")),
-        "id of <subject> is 'one'; expected a whole number",
+        "id of <subject> is 'one'; expected an integer",
     ),
-    "id": (lambda path: edit_xml(path.parent, set_fields(sessionId=None)), "sessionId is ''; expected a whole number"),
+    "id": (lambda path: edit_xml(path.parent, set_fields(sessionId=None)), "sessionId is ''; expected an integer"),
     "rating": (
         lambda path: edit_xml(path.parent, set_fields(feltVlnc="high")),
         "feltVlnc is 'high'; expected a number from 1 to 9",
@@ -556,14 +559,14 @@ BROKEN_XML = {
     "rating of zero": (lambda path: edit_xml(path.parent, set_fields(feltCtrl="0")), "feltCtrl is '0'; expected"),
     "keyword": (
         lambda path: edit_xml(path.parent, set_fields(feltEmo="4.5")),
-        "feltEmo is '4.5'; expected a whole number from 0 to 12",
+        "feltEmo is '4.5'; expected an integer from 0 to 12",
     ),
     "clip": (lambda path: edit_xml(path.parent, set_fields(mediaFile="")), "mediaFile is ''; expected the file name"),
     "track": (
         lambda path: edit_xml(path.parent, set_track("Physiological", "Part_1_IMAGES_Session2.bdf")),
         "the physiological track is 'Part_1_IMAGES_Session2.bdf'; expected Part_<P>_S_Trial<k>_emotion.bdf",
     ),
-    "removed": (lambda path: path.unlink(), "missing: expected in every folder of a session"),
+    "removed": (lambda path: path.unlink(), "missing file; expected in every session folder"),
 }
 
 
@@ -576,12 +579,12 @@ def test_broken_xml(copy, case):
         with pytest.raises(InputError, match=rf"^{path}: .*{message}") as caught:
             call()
         assert "\n" not in str(caught.value)
-    # The other subject has nothing to do with it: the names of the files say whose the session is.
+    # The other subject is unaffected: the file names identify the subject of the session.
     assert len(list(MAHNOBHCI(copy).trials([2]))) == 3
     MAHNOBHCI(copy).check([2])
 
 
-def test_folder_of_nobody_is_in_everybodys_way(copy):
+def test_folder_of_an_unknown_subject_blocks_all_subjects(copy):
     (copy / "Sessions" / "ünïque [x] & co").mkdir()
     (copy / "Sessions" / ".hidden").mkdir()
     (copy / "Sessions" / "readme.txt").write_text("a file is no session")
@@ -593,7 +596,7 @@ def test_folder_of_nobody_is_in_everybodys_way(copy):
 
 
 def test_subject_of_whom_nothing_is_left(copy):
-    """What is wrong is said, and not that there is no such subject."""
+    """The actual fault is reported, rather than a missing subject."""
     for number in (134, 136):
         shutil.rmtree(session(copy, number))
     edit_xml(session(copy, 132), set_fields(feltVlnc="10"))
@@ -609,8 +612,8 @@ def test_double_sessions(copy):
         MAHNOBHCI(copy).check()
     lines = str(caught.value).splitlines()
     assert len(lines) == 2
-    assert f"2 copy/session.xml: sessionId 2 is in {session(copy, 2)} too; expected it once" in lines[0]
-    assert f"134/session.xml: trial 2 of subject 2 is in {session(copy, 132)} too" in lines[1]
+    assert f"2 copy/session.xml: duplicate sessionId 2, also in {session(copy, 2)}; expected one" in lines[0]
+    assert f"134/session.xml: duplicate trial 2 of subject 2, also in {session(copy, 132)};" in lines[1]
 
 
 def test_two_recordings_or_videos(copy):
@@ -642,7 +645,7 @@ def test_names_that_contradict_are_listed(copy):
 
 
 def test_files_that_may_not_be_read(copy, monkeypatch):
-    """By permissions that the owner of all files would not notice."""
+    """Uses permissions, which the superuser ignores."""
     read, iterate = Path.read_bytes, Path.iterdir
     forbidden = session(copy, 2) / "session.xml"
 
@@ -669,16 +672,16 @@ def test_no_copy(tmp_path, copy):
         MAHNOBHCI(tmp_path / "nowhere")
     (tmp_path / "empty" / "Sessions").mkdir(parents=True)
     for folder in (tmp_path / "empty", tmp_path / "empty" / "Sessions"):
-        with pytest.raises(InputError, match=r"holds no Sessions/<id>/session.xml; give the folder"):
+        with pytest.raises(InputError, match=r"no Sessions/<id>/session.xml found; expected the folder"):
             MAHNOBHCI(folder)
     for number in (2, 4, 6, 132, 134, 136):
         shutil.rmtree(session(copy, number))
     reader = MAHNOBHCI(copy)
     assert reader.subjects == ()
     assert len(reader.describe()["skipped"]) == 6
-    with pytest.raises(InputError, match="no session is a trial"):
+    with pytest.raises(InputError, match="no trials"):
         reader.check()
-    with pytest.raises(InputError, match="no file of subject 7"):
+    with pytest.raises(InputError, match="no files of subject 7"):
         MAHNOBHCI(copy).source_files(7)
 
 
@@ -696,7 +699,7 @@ def test_all_bad_files_are_listed_together(copy):
         *("136/session.xml", "134/Part_2_S_Trial2_emotion.bdf"),
     ]
     assert "truncated" in lines[2]
-    assert "missing: session.xml names it: copy it" in lines[4]
+    assert "missing file; named in session.xml; copy it" in lines[4]
 
 
 @pytest.mark.parametrize(
@@ -731,17 +734,20 @@ STATUS = "status channel has {} rising edges"
 FLAT = {"Cz": np.full(12 * 256, 100.0)}
 
 BROKEN_RECORDINGS = {
-    "truncated": (lambda path: path.write_bytes(path.read_bytes()[:-1]), r"truncated: \d+ of \d+ bytes; copy it again"),
-    "header": (lambda path: path.write_bytes(path.read_bytes()[:100]), "no header of a BioSemi recording"),
-    "numbers": (lambda path: patch(path, 252, b"many"), "the header is damaged"),
+    "truncated": (
+        lambda path: path.write_bytes(path.read_bytes()[:-1]),
+        r"truncated: \d+ of \d+ bytes; copy it again",
+    ),
+    "header": (lambda path: path.write_bytes(path.read_bytes()[:100]), "invalid header"),
+    "numbers": (lambda path: patch(path, 252, b"many"), "damaged header"),
     "rate": (lambda path: patch(path, 244, b"4       "), "64 Hz; expected 128 Hz or more"),
     "no channel": (
         lambda path: write_bdf(path, {}, labels=[name for name in LABELS if name not in ("T7", "EXG2")]),
-        "no channel named T7, EXG2; it has Fp1, AF3, F3",
+        "missing channel T7, EXG2; found Fp1, AF3, F3",
     ),
-    "channel twice": (lambda path: patch(path, 256 + 16, b"Fp2".ljust(16)), "no channel named AF3"),
-    "double": (lambda path: patch(path, 256 + 35 * 16, b"Fp2".ljust(16)), "more than one channel named Fp2; it has"),
-    "no status": (lambda path: patch(path, 256 + 46 * 16, b"Marks".ljust(16)), "no channel named Status"),
+    "channel twice": (lambda path: patch(path, 256 + 16, b"Fp2".ljust(16)), "missing channel AF3"),
+    "double": (lambda path: patch(path, 256 + 35 * 16, b"Fp2".ljust(16)), "duplicate channel Fp2; found"),
+    "no status": (lambda path: patch(path, 256 + 46 * 16, b"Marks".ljust(16)), "missing channel Status"),
     "unit": (lambda path: write_bdf(path, {}, units={"EXG1": "nV"}), "unit of EXG1 is 'nV'; expected uV"),
     "no mark": (
         lambda path: write_bdf(path, {}, marks=()),
@@ -750,20 +756,20 @@ BROKEN_RECORDINGS = {
     "one mark": (lambda path: write_bdf(path, {}, marks=(1024,)), STATUS.format(1) + r" \(at 4.00 s\); expected 2"),
     "three marks": (
         lambda path: write_bdf(path, {}, marks=(1024, 1536, 2048)),
-        STATUS.format(3) + r" \(at 4.00, 6.00, 8.00 s\); expected 2.*or move the folder of the session elsewhere",
+        STATUS.format(3) + r" \(at 4.00, 6.00, 8.00 s\); expected 2.*or move the session's folder elsewhere",
     ),
     "many marks": (
         lambda path: write_bdf(path, {}, marks=range(100, 3000, 100)),
         r"29 rising edges \(at 0.39, 0.78, 1.17, 1.56, 1.95, ... s\)",
     ),
-    "short": (lambda path: write_bdf(path, {}, marks=(1024, 1100)), "the clip lasts 0.30 s; expected 1 s or more"),
+    "short": (lambda path: write_bdf(path, {}, marks=(1024, 1100)), "clip of 0.30 s; expected 1 s or more"),
     "early": (
         lambda path: write_bdf(path, {}, marks=(512, 2000)),
         "the clip starts after 2.00 s; expected at least 3 s of baseline before it",
     ),
     "flat": (
         lambda path: write_bdf(path, FLAT),
-        "constant signal in EEG channel Cz; copy it again, or move the folder",
+        "constant signal in EEG channel Cz; copy it again, or move the session's folder",
     ),
 }
 
@@ -806,7 +812,7 @@ def test_marks_are_found_whatever_the_bits(rest, code, high, onset, length, puls
     words = np.full(1200, rest)
     for start in (onset, onset + length):
         words[start : start + pulse] = rest + code
-    # Bits of the amplifier come and go without a mark.
+    # Bits of the amplifier change without a trigger.
     words |= high << 16
     words[:7] ^= 0x10000
     words[700:] ^= 0x400000

@@ -1,4 +1,4 @@
-"""Valence of MAHNOB-HCI over time: the file beside the sessions, its clock, and what is wrong with it."""
+"""Continuous valence of MAHNOB-HCI: the additional file, its clock, and damaged files."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ def rewrite(path, **changes):
 
 
 def of_labels(description):
-    """Problems but for the face videos, which are not there."""
+    """Problems except those of the missing face videos."""
     return [problem for problem in description["problems"] if problem["file"].endswith(NAME)]
 
 
@@ -88,16 +88,16 @@ ROW = np.zeros((1, 24))
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"labels": None}, "holds trials_included; expected a cell `labels`"),
+        ({"labels": None}, "found trials_included; expected a cell `labels`"),
         ({"labels": np.zeros((4, 24))}, "holds labels, trials_included; expected a cell `labels`"),
         (
             {"trials_included": np.ones((3, 2))},
-            r"`trials_included` is \w+ \(3, 2\); expected a row for each of 4 `labels`",
+            r"`trials_included` is \w+ \(3, 2\); expected one row per of 4 `labels`",
         ),
         ({"trials_included": np.array([[1, 2], [1, 4], [2, 2], [2, 130]])}, "a number from 1 to 129"),
         (
             {"trials_included": np.array([[1, 2], [1, 2], [2, 2], [2, 4]])},
-            r"trial 2 of subject 1 \(row 2\): is there twice",
+            r"trial 2 of subject 1 \(row 2\): duplicate trial",
         ),
         ({"labels": cells(ROW, ROW, np.zeros((2, 3)), ROW)}, r"\(row 3\): float64 \(2, 3\); expected a row of numbers"),
         ({"labels": cells(ROW, ROW + np.nan, ROW, ROW)}, r"\(row 2\): expected numbers from -1 to 1"),
@@ -123,5 +123,5 @@ def test_a_damaged_file(written, file):
 def test_another_length_is_listed(written, file):
     rewrite(file, labels=cells(ROW, np.zeros((80, 1)), ROW, ROW))
     (problem,) = of_labels(MAHNOBHCI(written).describe())
-    assert "ends at 19.8 s; expected 6.0 s, as the clip" in problem["message"]
+    assert "ends at 19.8 s; expected 6.0 s, the duration of the clip" in problem["message"]
     MAHNOBHCI(written).check()

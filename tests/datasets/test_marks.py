@@ -14,7 +14,7 @@ def samples(*runs):
 
 
 def events_of_mne(values):
-    """Another's finding of every change to another word than 0."""
+    """Independent implementation: every change to another non-zero word."""
     info = mne.create_info(["STI"], 100, "stim")
     raw = mne.io.RawArray(np.asarray(values, dtype=float)[np.newaxis], info, verbose="ERROR")
     options = {"consecutive": True, "shortest_event": 1, "mask": 0xFFFF, "mask_type": "and", "verbose": "ERROR"}
@@ -45,8 +45,8 @@ def test_a_cable_that_settles_is_no_word():
     words = find_words(samples((0, 5), (16, 1), (20, 8), (4, 2), (15, 8), (7, 1), (3, 1), (0, 8)))
     assert words.found == ((5, 20), (14, 15))
     assert words.n_settling == 4
-    assert words.notes[0].endswith("on the way to another word, merged with the next: 4")
-    # Three samples are too long for that, and a bit that neither word has is no cable.
+    assert words.notes[0].endswith("in the transition to another word, merged with the next: 4")
+    # Three samples are too long for that, and a bit that is in neither word is not a transition.
     assert find_words(samples((0, 5), (16, 3), (20, 8))).found == ((5, 16), (8, 20))
     assert find_words(samples((20, 5), (33, 1), (0, 8))).found == ((5, 33),)
     # A pulse that settles is still a pulse.
@@ -58,7 +58,7 @@ def test_only_the_lower_16_bits_count_and_a_byte_that_is_never_off_does_not():
     idle, word = 0x19FF00, 0x18FF04
     words = find_words(samples((idle, 5), (word, 3), (idle, 5)))
     assert words.found == ((5, 4),)
-    assert words.notes == ["bits 0xFF00 are on throughout: ignored"]
+    assert words.notes == ["bits 0xFF00 are set throughout: ignored"]
     # FIF has the sixteenth bit as a sign.
     assert find_words(samples((0, 5), (-32768, 5))).found == ((5, 32768),)
 
@@ -66,7 +66,7 @@ def test_only_the_lower_16_bits_count_and_a_byte_that_is_never_off_does_not():
 def test_a_word_from_the_first_sample_on_has_no_onset():
     words = find_words(samples((7, 5), (0, 5), (7, 5)))
     assert words.found == ((10, 7),)
-    assert words.notes == ["begins at 7, which is no mark; changes back to it (its idle state?): 1"]
+    assert words.notes == ["starts at 7, which is not an event; changes back to it (possibly the idle state): 1"]
     assert find_words([]).found == ()
 
 
@@ -88,13 +88,13 @@ def test_annotations_and_words_of_one_recording(tmp_path):
     found = recording(tmp_path, values, [(2.01, 1.0, "clip"), (4.0, 0.01, "key\n1"), (3.0, 0, "BAD_x")], 300)
     assert found.marks == (
         Mark(2.01, 1.0, "clip"),
-        # Not of the moment of an event, but of what is said of the signal.
+        # Not at the time of an event, but of an annotation about the signal.
         Mark(3.0, None, "BAD_x"),
         Mark(3.0, None, "9", "trigger word"),
         Mark(4.0, None, "key 1"),
     )
     assert found.notes == (
-        "durations of one sample, counted as none: 1",
+        "events with a duration of one sample, read as no duration: 1",
         "trigger words at the moment of an annotation, left out: 1",
     )
     assert found.time_axis.stop_seconds == 6.0
@@ -117,10 +117,10 @@ def test_marks_outside_of_the_recording_are_counted(tmp_path):
     edf.write(tmp_path / "a.edf")
     found = read_marks(tmp_path / "a.edf", tmp_path)
     assert [(mark.start_seconds, mark.kind) for mark in found.marks] == [(1.0, "a")]
-    assert found.notes == ("marks before the first or after the last sample, left out: 1",)
+    assert found.notes == ("events before the first or after the last sample, left out: 1",)
 
 
 def test_a_trigger_channel_of_other_numbers_holds_no_words(tmp_path):
     found = recording(tmp_path, np.linspace(0, 1, 200), [(1.0, 0, "a")])
     assert [mark.kind for mark in found.marks] == ["a"]
-    assert found.notes == ("channel STI 014: no whole numbers, so no trigger words",)
+    assert found.notes == ("channel STI 014: no integer values, so no trigger words",)

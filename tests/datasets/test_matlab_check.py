@@ -1,4 +1,4 @@
-"""Damaged MATLAB files are refused before SciPy reads them, which may end the process."""
+"""Damaged MATLAB files are refused before SciPy reads them, which may crash the process."""
 
 import io
 import struct
@@ -51,12 +51,12 @@ def test_other_byte_order(tmp_path):
 @pytest.mark.parametrize(
     ("place", "value", "message"),
     [
-        # Such a type ended the process of SciPy 1.17 by a segmentation fault.
+        # Such a type crashed the process of SciPy 1.17 by a segmentation fault.
         ("type of numbers", 199, "numbers of type 199"),
         ("length of names", 0, "names of fields of 0 bytes"),
         ("length of names", -1, "names of fields of -1 bytes"),
         ("length of names", 1 << 30, "names of fields of 1073741824 bytes"),
-        ("type of a matrix", 9, "where type 14 belongs"),
+        ("type of a matrix", 9, "expected type 14"),
         ("size of a matrix", 1 << 30, "beyond the end"),
         ("shape", -1, "an array of shape"),
         ("shape", 1 << 20, "1048576 numbers|numbers for an array of"),
@@ -92,7 +92,7 @@ def test_a_file_cut_anywhere(tmp_path):
             check_matlab_file(path)
         except InputError:
             continue
-        # Cut between two variables, the rest is whole.
+        # Truncated between two variables, the rest is complete.
         assert length in (128 + 8 + struct.unpack("<I", whole[132:136])[0],) or length < 136
 
 

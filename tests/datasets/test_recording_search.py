@@ -1,4 +1,4 @@
-"""The recordings of a folder, each of them once."""
+"""Search for the recordings of a folder, each once."""
 
 import json
 import os
@@ -33,7 +33,7 @@ def test_linked_folders_are_followed_once(tmp_path):
     search = find_recordings(root)
     assert names(search, root) == ["s1/a.edf", "s2/deep/b.EDF"]
     assert [note.partition(":")[0] for note in search.notes] == ["again", "s1/above", "s2/loop"]
-    assert all("which is looked through already or holds it" in note for note in search.notes)
+    assert all("which is searched already or contains it" in note for note in search.notes)
     assert search.faults == ()
 
 
@@ -45,8 +45,8 @@ def test_what_cannot_be_looked_at_is_named(tmp_path):
     search = find_recordings(tmp_path)
     assert names(search, tmp_path) == ["a.edf"]
     assert [fault.partition(" (")[0] for fault in search.faults] == [
-        "b.edf: a link to nothing",
-        "sub2: a link to nothing",
+        "b.edf: broken link",
+        "sub2: broken link",
     ]
 
 
@@ -57,8 +57,8 @@ def test_devices_are_named_and_not_opened(tmp_path):
     search = find_recordings(tmp_path)
     assert names(search, tmp_path) == ["a.edf"]
     assert search.faults == (
-        "b.edf: is a FIFO (named pipe); expected a regular file",
-        "c.edf: is a device; expected a regular file",
+        "b.edf: is a FIFO (named pipe); expected a regular file; copy its content to a file",
+        "c.edf: is a device; expected a regular file; copy its content to a file",
     )
 
 
@@ -75,7 +75,7 @@ def test_folders_that_may_not_be_opened_are_named(tmp_path, monkeypatch):
     monkeypatch.setattr(type(tmp_path), "iterdir", iterdir)
     search = find_recordings(tmp_path)
     assert names(search, tmp_path) == ["a.edf"]
-    assert search.faults == ("closed: cannot be looked through (Permission denied)",)
+    assert search.faults == ("closed: cannot be searched (Permission denied)",)
 
 
 def test_a_recording_of_several_files_is_one(tmp_path):
@@ -94,13 +94,13 @@ def test_a_recording_of_several_files_is_one(tmp_path):
     assert names(find_recordings(tmp_path), tmp_path) == ["a.vhdr", "b.set", "e.mff", "f.set/g.edf"]
 
 
-def test_arrays_without_a_sidecar_are_said(tmp_path):
+def test_arrays_without_a_sidecar_are_reported(tmp_path):
     for name in ("a.npy", "b.npy"):
         np.save(tmp_path / name, np.zeros((1, 2)))
     (tmp_path / "a.json").write_text("{}")
     search = find_recordings(tmp_path)
     assert names(search, tmp_path) == ["a.npy"]
-    assert search.notes == ("no recordings, since no sidecar describes them: b.npy",)
+    assert search.notes == ("arrays without a sidecar, ignored: b.npy",)
 
 
 def test_of_a_bids_tree_those_of_its_subjects(tmp_path):
@@ -137,18 +137,18 @@ def test_parts_of_a_split_file_belong_to_the_first(split):
     assert kept(split) == (
         ["x_raw.fif"],
         [
-            "x_raw-1.fif: a further part of x_raw.fif, read with it",
-            "x_raw-2.fif: a further part of x_raw.fif, read with it",
+            "x_raw-1.fif: part of x_raw.fif, read with it",
+            "x_raw-2.fif: part of x_raw.fif, read with it",
         ],
     )
 
 
-def test_a_part_without_the_first_is_said(split, tmp_path):
+def test_a_part_without_the_first_is_reported(split, tmp_path):
     for part in ("x_raw-1.fif", "x_raw-2.fif"):
         os.symlink(split / part, tmp_path / part)
     files, notes = kept(tmp_path)
     assert files == ["x_raw-1.fif"]
-    assert notes[1] == "x_raw-1.fif: is called like a further part of x_raw.fif, which is not there; copy all parts"
+    assert notes[1] == "x_raw-1.fif: named like a part of x_raw.fif, which is missing; expected all parts; copy them"
 
 
 def test_one_file_by_two_names_is_one_recording(tmp_path):
@@ -157,10 +157,10 @@ def test_one_file_by_two_names_is_one_recording(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((1, 200)))
     (tmp_path / "b.npy").symlink_to(tmp_path / "a.npy")
     shutil.copy(tmp_path / "a.npy", tmp_path / "c.npy")
-    assert kept(tmp_path) == (["a.npy", "c.npy"], ["b.npy: the same data as a.npy (a.npy); left out"])
+    assert kept(tmp_path) == (["a.npy", "c.npy"], ["b.npy: same data as a.npy (a.npy); left out"])
 
 
-def test_one_name_in_two_formats_is_said(tmp_path):
+def test_one_name_in_two_formats_is_reported(tmp_path):
     sidecar = {"sampling_rate_hz": 100, "channel_names": ["Fz"], "unit": "uV", "axes": ["channels", "samples"]}
     (tmp_path / "a.json").write_text(json.dumps(sidecar))
     np.save(tmp_path / "a.npy", np.zeros((1, 200)))
@@ -168,5 +168,5 @@ def test_one_name_in_two_formats_is_said(tmp_path):
         tmp_path / "a.fif", verbose="ERROR"
     )
     assert kept(tmp_path)[1] == [
-        "a.fif and a.npy differ in their ending alone; if they are one recording in two formats, remove one"
+        "a.fif and a.npy differ only in their suffix; if they are one recording in two formats, remove one"
     ]

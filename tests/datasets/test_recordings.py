@@ -1,4 +1,4 @@
-"""The reader of one's own recordings: what it reads, what it refuses, and that one trial is in memory at a time."""
+"""Reader of own recordings: supported and refused files, and one trial in memory at a time."""
 
 import json
 import os
@@ -33,13 +33,13 @@ N_TRIALS = 3
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """Two subjects, three trials of 6 s, EDF: to read, not to write to."""
+    """Two subjects, three trials of 6 s, EDF: read-only."""
     return write_recordings(tmp_path_factory.mktemp("edf"), 2, N_TRIALS, trial_seconds=6, baseline_seconds=2)
 
 
 @pytest.fixture
 def copy(root, tmp_path):
-    """The same, to break: the recordings are links."""
+    """The same, for tests that damage it: the recordings are links."""
     for name in ("s01.edf", "s02.edf"):
         os.symlink(root / name, tmp_path / name)
     (tmp_path / "trials.csv").write_text((root / "trials.csv").read_text())
@@ -101,7 +101,7 @@ def test_trials_are_the_parts_of_the_file(root):
 
 
 def test_persons_who_were_recorded_together_and_a_rating_called_group(tmp_path):
-    """`group` is what people call patients and controls: a rating like another, which ties nobody to anybody."""
+    """`group` often means patients and controls: a rating like another, which defines no groups of subjects."""
     write_array(tmp_path, noise(), ("Fz", "Cz"))
     columns = "subject,trial,file,start_seconds,stop_seconds,valence,group,recorded_together"
     write_trials(
@@ -142,7 +142,7 @@ def test_never_more_than_a_trial_is_read(root, monkeypatch, rate, margin):
     monkeypatch.setattr(mne.io.BaseRaw, "load_data", lambda *_, **__: pytest.fail("read as a whole"))
     assert len(list(Recordings(root, sampling_rate_hz=rate).trials())) == 6
     assert len(read) == 6
-    # Baseline, trial and, where it is resampled, something on either side.
+    # Baseline, trial and, if it is resampled, a margin on either side.
     assert max(read) <= 8 * RATE + 2 * margin
 
 
@@ -201,10 +201,10 @@ def test_words_are_classes_and_numbers_are_ratings(tmp_path):
         {"valence": 2.0},
     ]
     assert problems_of(tmp_path) == [
-        "line 3, 4: no valence; left out where valence is the target",
-        "line 5: no state; left out where state is the target",
+        "line 3, 4: missing valence; left out if valence is the target",
+        "line 5: missing state; left out if state is the target",
     ]
-    dataset.check()  # an empty rating keeps nobody from using the others
+    dataset.check()  # an empty rating does not prevent the use of the others
 
 
 def test_ids_are_numbers_where_all_are(tmp_path):
@@ -246,7 +246,7 @@ def test_nothing_is_folded_back(tmp_path):
 @pytest.mark.parametrize("rate", [499.907, 1000.04, 127.93, 220.5, 500.0])
 @pytest.mark.parametrize("start", [3.3, 24.0])
 def test_odd_rates_keep_baseline_onset_and_length(tmp_path, rate, start):
-    """The ratio of some rates is a fraction of thousands, and the whole of it may lie before the file."""
+    """Some rates have a ratio of large integers, so that a whole step may precede the file."""
     time = np.arange(round(40 * rate)) / rate
     wave = 20 * np.sin(2 * np.pi * 7 * time)
     write_array(tmp_path, np.stack([wave, -wave]), ["Fz", "Cz"], rate=rate)
@@ -264,7 +264,7 @@ def test_odd_rates_keep_baseline_onset_and_length(tmp_path, rate, start):
     assert error.max() < (10 if start == 3.3 else 0.02)
 
 
-def test_a_step_of_no_whole_number_of_samples_is_said(tmp_path):
+def test_a_step_of_no_whole_number_of_samples_is_reported(tmp_path):
     write_array(tmp_path, noise(rate=125), ["Fz", "Cz"], rate=125)
     write_trials(tmp_path, "1,1,rec.npy,0,6,1")
     features = EEGGridFeatures(baseline="none")
@@ -375,12 +375,12 @@ def test_two_channels_in_one_cell_are_named(tmp_path, capsys):
     write_trials(tmp_path, "1,1,rec.npy,0,8,1")
     with pytest.raises(InputError, match="channels P7 and P9 share row 6, column 0 of the 9x9 grid; leave one out"):
         EEGGridFeatures(baseline="none").extract(Recordings(tmp_path).trials())
-    # Systems without a grid can use them: no problem, but a note.
+    # Systems without a grid can use them: a note rather than a problem.
     assert cli.main(["describe", str(tmp_path), "--dataset", "recordings"]) == 0
     assert "note: rec.npy: for systems with an electrode grid: channels P7 and P9 share" in capsys.readouterr().out
     (tmp_path / "channels.csv").write_text("name,kind\nP9,none\n")
     arrays, _ = EEGGridFeatures(baseline="none").extract(Recordings(tmp_path).trials())
-    # Iz has no cell of its own: that of Oz, the nearest.
+    # Iz has no own cell: it gets that of Oz, the nearest.
     assert [tuple(cell) for cell in np.argwhere(arrays["eeg"][0, 0, ..., 0])] == [(6, 0), (8, 4)]
 
 
@@ -388,8 +388,9 @@ def test_channel_table(tmp_path):
     write_array(tmp_path, noise(6), ["A1", "X", "EXG1", "EXG2", "Fz", "Skin"])
     write_trials(tmp_path, "1,1,rec.npy,0,8,1")
     assert problems_of(tmp_path) == [
-        "channel X, EXG1, EXG2, Skin: no electrode of the 10-5 system, and without coordinates; give electrode, "
-        "coordinates, or kind (none leaves it out), in channels.csv, which keras-emotion init-channels writes"
+        "channel X, EXG1, EXG2, Skin: not in the 10-5 system and without coordinates; expected an electrode; give "
+        "electrode, coordinates or kind (none: leave out) in channels.csv; keras-emotion init-channels writes that "
+        "file"
     ]
     (tmp_path / "channels.csv").write_text(
         "name,kind,electrode,factor\nEXG2,ecg,,\nEXG*,none,,10\nX,,t3,\nSkin,gsr,,\n*,,,0.5\n"
@@ -419,20 +420,20 @@ def test_broken_channel_table(tmp_path):
         "line 5: factor is 'many'",
     ]
     path.write_text("channel,kind\nFz,eeg\n")
-    with pytest.raises(InputError, match="has the columns channel, kind; expected name, and any of kind, electrode"):
+    with pytest.raises(InputError, match="found columns channel, kind; expected name, and any of kind, electrode"):
         Recordings(tmp_path)
     path.write_text("name,kind\nFz,none\nCz,none\n")
-    assert problems_of(tmp_path) == ["no EEG channel; it has Fz, Cz"]
+    assert problems_of(tmp_path) == ["no EEG channel; found Fz, Cz"]
     path.write_text("name,electrode\nFz,Cz\n")
-    assert problems_of(tmp_path) == ["channels Fz and Cz are both Cz; leave one out"]
+    assert problems_of(tmp_path) == ["channels Fz and Cz are both Cz; expected one; leave one out"]
 
 
 def test_incomplete_biosemi_cap_is_not_guessed(tmp_path):
     write_array(tmp_path, noise(4), ["A1", "A2", "A3", "B7"])
     write_trials(tmp_path, "1,1,rec.npy,0,8,1")
     (message,) = problems_of(tmp_path)
-    assert message.startswith("channel A3, B7: no electrode of the 10-5 system")
-    assert "only where all of a cap are there" in message
+    assert message.startswith("channel A3, B7: not in the 10-5 system")
+    assert "only if all of a cap are present" in message
 
 
 # --- units
@@ -441,13 +442,13 @@ def test_incomplete_biosemi_cap_is_not_guessed(tmp_path):
 @pytest.mark.parametrize(
     ("unit", "scale", "words", "factor"),
     [
-        ("uV", 1e-6, "volts taken for microvolts?", "1e+06"),
-        ("V", 1, "microvolts taken for volts?", "1e-06"),
-        ("mV", 1, "microvolts taken for millivolts?", "0.001"),
-        ("uV", 1e-3, "millivolts taken for microvolts?", "1000"),
+        ("uV", 1e-6, "volts read as microvolts?", "1e+06"),
+        ("V", 1, "microvolts read as volts?", "1e-06"),
+        ("mV", 1, "microvolts read as millivolts?", "0.001"),
+        ("uV", 1e-3, "millivolts read as microvolts?", "1000"),
     ],
 )
-def test_implausible_units_are_said_and_not_corrected(tmp_path, unit, scale, words, factor):
+def test_implausible_units_are_reported_and_not_corrected(tmp_path, unit, scale, words, factor):
     write_array(tmp_path, noise(seconds=20) * scale + 3e4 * scale, ["Fz", "Cz"], unit=unit)
     write_trials(tmp_path, "1,1,rec.npy,0,8,1", "1,2,rec.npy,8,16,1")
     (message,) = problems_of(tmp_path)
@@ -455,7 +456,7 @@ def test_implausible_units_are_said_and_not_corrected(tmp_path, unit, scale, wor
     assert message.startswith("trial 1, 2: EEG has a standard deviation of ")
     assert f"{words} if so, set factor {factor} in channels.csv" in message
     assert float(message.partition("deviation of ")[2].split()[0]) == pytest.approx(size, rel=0.05)
-    with pytest.raises(InputError, match=r"expected 0\.5 to 400: "):
+    with pytest.raises(InputError, match=r"expected 0\.5 to 400; "):
         list(Recordings(tmp_path).trials())
     (tmp_path / "channels.csv").write_text(f"name,factor\n*,{factor}\n")
     Recordings(tmp_path).check()
@@ -463,13 +464,13 @@ def test_implausible_units_are_said_and_not_corrected(tmp_path, unit, scale, wor
     np.testing.assert_allclose(trial.recording.signal.std(), 20, rtol=0.05)
 
 
-def test_fif_in_microvolts_is_said(tmp_path):
+def test_fif_in_microvolts_is_reported(tmp_path):
     info = mne.create_info(["Fz", "Cz"], 128, "eeg")
     mne.io.RawArray(noise(), info, verbose="ERROR").save(tmp_path / "x_raw.fif", verbose="ERROR")
     write_trials(tmp_path, "1,1,x_raw.fif,0,8,1")
     (message,) = problems_of(tmp_path)
     assert "deviation of 2.01e+07 to 2.01e+07 uV" in message
-    assert "microvolts taken for volts? if so, set factor 1e-06" in message
+    assert "microvolts read as volts? if so, set factor 1e-06" in message
 
 
 # --- what is refused
@@ -505,32 +506,32 @@ def test_everything_wrong_is_listed_at_once(copy, capsys):
     (unreadable,) = (line for line in lines if line.startswith(f"{copy / 'text.edf'}: cannot be read as .edf ("))
     assert sorted(set(lines) - {unreadable}) == sorted(
         [
-            f"{table}: line 12: valence is 'high'; expected a number, or nothing",
+            f"{table}: line 12: valence is 'high'; expected a number or an empty cell",
             f"{table}: line 13: subject is empty",
             f"{table}: line 13: video_offset_seconds without a video",
             f"{table}: line 6: stop_seconds 22 is not after start_seconds 24",
-            f"{table}: line 3 and 4: both are trial 2 of subject s01",
+            f"{table}: line 3 and 4: duplicate trial 2 of subject s01",
             f"{table}: line 2 and 3: trials overlap in s01.edf: 4 to 10 s and 9 to 16 s",
             f"{table}: line 5: stop_seconds is 2000, but s01.edf ends after {duration:g} s",
             f"{table}: line 8: file nowhere.edf: no such file",
             f"{table}: line 10: start_seconds is 'eleven'; expected a number, 0 or more",
             f"{table}: line 10: video gone.avi: no such file",
             f"{table}: line 11: baseline_seconds is 20, but the recording has 13 s before the trial",
-            f"{table}: line 12: trial is '6.5'; expected a whole number from 1 on",
-            f"{table}: line 9: video short.avi lasts 3.0 s; offset and trial need 7.0 s",
+            f"{table}: line 12: trial is '6.5'; expected an integer of 1 or more",
+            f"{table}: line 9: video short.avi lasts 3.0 s; expected 7.0 s, offset and trial",
         ]
     )
     assert cli.main(["describe", str(copy), "--dataset", "recordings"]) == 1
     out = capsys.readouterr().out
     assert all(f"problem: {line}" in out for line in lines)
-    # Nothing of a subject with a fault is given before the faults are said.
+    # No trial of a subject with a fault is yielded before the faults are raised.
     with pytest.raises(InputError, match="line 12: valence is 'high'"):
         next(Recordings(copy).trials(["s01"]))
 
 
 def test_a_trial_within_another_hides_no_overlap(tmp_path):
     write_array(tmp_path, noise(), ["Fz", "Cz"])
-    # The ends of one are the starts of the next in line 5 and 6: no overlap.
+    # In lines 5 and 6, the end of one trial is the start of the next: no overlap.
     rows = ["1,1,rec.npy,0,7,1", "1,2,rec.npy,2,3,1", "1,3,rec.npy,5,6,1", "1,4,rec.npy,7,8,1", "1,5,rec.npy,8,9,1"]
     write_trials(tmp_path, *rows)
     assert problems_of(tmp_path) == [
@@ -545,16 +546,28 @@ NEEDED = "subject,trial,file,start_seconds,stop_seconds"
 @pytest.mark.parametrize(
     ("columns", "rows", "message"),
     [
-        ("subject,trial,file,valence", ["1,1,gone.npy,5"], "no column start_seconds, stop_seconds; it has subject, "),
-        ("subject;trial;file", ["1;1;rec.npy"], "no column subject, trial, file, start_seconds, stop_seconds; it has "),
-        (f"{NEEDED},dataset", ["1,1,rec.npy,0,2,x"], "column dataset: expected a name of its own for each rating"),
-        (f"{NEEDED},a,a", ["1,1,rec.npy,0,2,1,2"], "column a.1: expected a name"),
-        (NEEDED, [], "holds no trials"),
-        (NEEDED, ["1,1,/x/rec.npy,0,2"], "line 2: file is '/x/rec.npy'; expected a path from the folder"),
+        (
+            "subject,trial,file,valence",
+            ["1,1,gone.npy,5"],
+            "missing column start_seconds, stop_seconds; it has subject, ",
+        ),
+        (
+            "subject;trial;file",
+            ["1;1;rec.npy"],
+            "missing column subject, trial, file, start_seconds, stop_seconds; it has ",
+        ),
+        (
+            f"{NEEDED},dataset",
+            ["1,1,rec.npy,0,2,x"],
+            "column dataset: expected a different name for each rating; rename it",
+        ),
+        (f"{NEEDED},a,a", ["1,1,rec.npy,0,2,1,2"], "column a.1: expected a different name"),
+        (NEEDED, [], "no trials"),
+        (NEEDED, ["1,1,/x/rec.npy,0,2"], "line 2: file is '/x/rec.npy'; expected a path relative to the folder"),
         (NEEDED, ["1,1,rec.npy,nan,2"], "line 2: start_seconds is 'nan'; expected a number"),
         (NEEDED, ["1,1,rec.npy,0,inf"], "line 2: stop_seconds is 'inf'; expected a number"),
         (NEEDED, ["1,1,rec.npy,-1,2"], "line 2: start_seconds is '-1'; expected a number, 0 or more"),
-        (NEEDED, ["1,0,rec.npy,0,2"], "line 2: trial is '0'; expected a whole number from 1 on"),
+        (NEEDED, ["1,0,rec.npy,0,2"], "line 2: trial is '0'; expected an integer of 1 or more"),
         (f"{NEEDED},x", ["1,1,rec.npy,0,2,inf", "1,2,rec.npy,2,4,1"], "line 2: x is 'inf'; expected a number"),
     ],
 )
@@ -579,7 +592,9 @@ def test_files_of_no_recording(tmp_path, suffix, content):
 
 
 def test_unreadable_table_and_bad_arguments(tmp_path):
-    with pytest.raises(InputError, match=r"trials.csv: missing: .* `keras-emotion init-trials .*` writes a first one"):
+    with pytest.raises(
+        InputError, match=r"trials.csv: missing file; .* `keras-emotion init-trials .*` writes an initial one"
+    ):
         Recordings(tmp_path)
     (tmp_path / "trials.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match=r"trials\.csv: cannot be read as csv"):
@@ -600,11 +615,11 @@ def test_unreadable_table_and_bad_arguments(tmp_path):
         ({"sampling_rate_hz": -1}, "rec.json: sampling_rate_hz: Input should be greater than 0"),
         (
             {"channel_names": ["Fz"]},
-            r"rec.npy: holds float64 \(2, 1280\); expected numbers of channels by samples, with 1",
+            r"rec.npy: found float64 \(2, 1280\); expected numbers of channels by samples, with 1",
         ),
         ({"axes": ["samples", "channels"]}, "expected numbers of samples by channels, with 2 channels"),
         ({"axes": ["channels", "channels"]}, "axes are channels and channels"),
-        ({"unit": ["uV"]}, "its sidecar has 1 units for 2 channels"),
+        ({"unit": ["uV"]}, "its sidecar has 1 units; expected 2, one per channel"),
         ({"unit": "parsec"}, "unit of EEG is parsec; expected one of V, mV, uV"),
         ({"Hz": 128}, "rec.json: Hz: Extra inputs are not permitted"),
     ],
@@ -621,14 +636,14 @@ def test_broken_arrays(tmp_path):
     (tmp_path / "rec.npy").write_text("text")
     scipy.io.savemat(tmp_path / "rec.mat", {"y": np.zeros((2, 5))})
     messages = problems_of(tmp_path)
-    assert [message.partition(";")[0] for message in messages] == ["an array without a sidecar"] * 2
+    assert [message.partition(";")[0] for message in messages] == ["sidecar missing"] * 2
     sidecar = {"sampling_rate_hz": 128, "channel_names": ["Fz", "Cz"], "unit": "uV", "axes": ["channels", "samples"]}
     (tmp_path / "recordings.json").write_text(json.dumps(sidecar))
     first, second = problems_of(tmp_path)
-    assert first.startswith("no array of numbers (")
-    assert second == 'its sidecar names no "variable"; expected that of the array'
+    assert first.startswith("unreadable (")
+    assert second == 'its sidecar has no "variable"; expected the name of its variable'
     (tmp_path / "recordings.json").write_text(json.dumps(sidecar | {"variable": "x"}))
-    assert problems_of(tmp_path)[1] == "no variable `x`, which its sidecar names"
+    assert problems_of(tmp_path)[1] == "missing variable `x`, which its sidecar names"
     (tmp_path / "recordings.json").write_text("{")
     assert "recordings.json: cannot be read as JSON" in problems_of(tmp_path)[0]
 
@@ -673,17 +688,17 @@ def test_videos_and_their_offsets(tmp_path):
     )
     messages = problems_of(tmp_path)
     assert messages[:2] == [
-        "line 2: video own.avi lasts 2.0 s; offset and trial need 3.0 s",
-        "line 3: video session.avi lasts 9.0 s; offset and trial need 9.6 s",
+        "line 2: video own.avi lasts 2.0 s; expected 3.0 s, offset and trial",
+        "line 3: video session.avi lasts 9.0 s; expected 9.6 s, offset and trial",
     ]
-    assert messages[2].startswith("no readable video (")
-    # Said before a run, in which its faces would not be used; an offset says that it is right.
+    assert messages[2].startswith("unreadable video (")
+    # Reported before a run that would not use its faces; an offset confirms that it is right.
     write_trials(
         tmp_path, "1,1,rec.npy,0,2,session.avi,", "1,2,rec.npy,2,4,session.avi,0", "1,3,rec.npy,4,6,,", columns=columns
     )
     assert problems_of(tmp_path) == [
-        "line 2: video session.avi lasts 9.0 s, the trial 2.0 s; say when the trial starts in it "
-        "(video_offset_seconds; 0 where with its first frame), or its faces are not used"
+        "line 2: video session.avi lasts 9.0 s; expected 2.0 s, the duration of the trial; give the time of the "
+        "trial's start in the video (video_offset_seconds; 0 for the first frame), or its faces are not used"
     ]
 
 
@@ -695,7 +710,7 @@ def test_bids_tree_needs_mne_bids(tmp_path, monkeypatch):
     (tmp_path / "sub-1_eeg.edf").write_text("")
     write_trials(tmp_path, "1,1,sub-1_eeg.edf,0,2,1")
     monkeypatch.setitem(sys.modules, "mne_bids", None)
-    assert problems_of(tmp_path) == ["lies in a BIDS tree; install mne-bids to read it"]
+    assert problems_of(tmp_path) == ["cannot read a BIDS tree without mne-bids; install mne-bids"]
 
 
 def test_bids_tree(root, tmp_path, capsys):
@@ -708,7 +723,7 @@ def test_bids_tree(root, tmp_path, capsys):
         mne_bids.write_raw_bids(raw, place, format="EDF", allow_preload=True, overwrite=True, verbose="ERROR")
     folder = tmp_path / "sub-01" / "eeg"
     channels = folder / "sub-01_task-clips_channels.tsv"
-    # What the tree says counts, not what the file does: a channel that it calls EOG is one.
+    # The sidecar overrides the file: a channel that it declares as EOG is EOG.
     channels.write_text(channels.read_text().replace("EEG F3\tEEG", "EEG F3\tEOG"))
     assert cli.main(["init-trials", str(tmp_path)]) == 0
     table = pd.read_csv(tmp_path / "trials.csv")
@@ -722,7 +737,7 @@ def test_bids_tree(root, tmp_path, capsys):
     assert "F3" not in trial.eeg_channel_names
     sources = [path.relative_to(tmp_path).as_posix() for path in Recordings(tmp_path).source_files("01")]
     assert "sub-01/eeg/sub-01_task-clips_channels.tsv" in sources
-    # What mne-bids reads from the folders above.
+    # Files that mne-bids reads from the folders above.
     assert {"participants.tsv", "sub-01/sub-01_scans.tsv"} <= set(sources)
     assert not any(name.startswith("sub-02") for name in sources)
 
@@ -731,7 +746,7 @@ def test_bids_tree(root, tmp_path, capsys):
     ("line", "message"),
     [
         ("1,1,rec.npy,1,9,5,57", "line 2: more cells than the 6 columns; is it a decimal comma? write a point"),
-        ('1,1,rec.npy,1,9,"5,57"', "line 2: valence is '5,57'; expected a number, or nothing"),
+        ('1,1,rec.npy,1,9,"5,57"', "line 2: valence is '5,57'; expected a number or an empty cell"),
         (f"1,1,{300 * 'x'}.npy,1,9,5", "no such file"),
     ],
 )
@@ -762,7 +777,7 @@ def test_sessions_that_are_words_are_all_words(tmp_path):
 
 
 def test_trials_numbered_anew_in_each_session_are_other_trials(tmp_path):
-    """In files of their own or in one; without a name for it, no two of them are the same stimulus."""
+    """In separate files or in one; trials without a stimulus name have different stimuli."""
     write_array(tmp_path, noise(seed=1), ["Fz", "Cz"], name="one.npy")
     write_array(tmp_path, noise(seed=2), ["Fz", "Cz"], name="two.npy")
     rows = ["1,2,1,two.npy,0,4,5", "1,1,2,one.npy,4,8,3", "1,1,1,one.npy,0,4,2", "1,3,1,two.npy,4,8,6"]
@@ -778,7 +793,7 @@ def test_trials_numbered_anew_in_each_session_are_other_trials(tmp_path):
     assert len({trial.stimulus for trial in trials}) == 4
     for trial, seed, start in zip(trials, (1, 1, 2, 2), (0, 4, 0, 4), strict=True):
         np.testing.assert_allclose(trial.recording.signal, noise(seed=seed)[:, start * 128 : (start + 4) * 128])
-    # Windows are told apart by the columns that name a trial.
+    # Windows are identified by the columns that identify a trial.
     _, windows = EEGGridFeatures(baseline="none").extract(trials)
     assert len(windows.groupby(["dataset", "subject", "session", "trial"])) == 4
     assert not windows.duplicated(["dataset", "subject", "session", "trial", "start_seconds"]).any()
@@ -797,7 +812,7 @@ def test_a_trial_twice_in_a_session_is_refused(tmp_path):
     write_array(tmp_path, noise(), ["Fz", "Cz"])
     rows = ["1,a,1,rec.npy,0,2,5", "1,b,1,rec.npy,2,4,5", "1,b,1,rec.npy,4,6,5"]
     write_trials(tmp_path, *rows, columns="subject,session,trial,file,start_seconds,stop_seconds,valence")
-    assert problems_of(tmp_path) == ["line 3 and 4: both are trial 1 of subject 1, session b"]
+    assert problems_of(tmp_path) == ["line 3 and 4: duplicate trial 1 of subject 1, session b"]
 
 
 def test_faults_name_the_session_where_there_are_several(tmp_path, capsys):
@@ -809,7 +824,7 @@ def test_faults_name_the_session_where_there_are_several(tmp_path, capsys):
     assert problems_of(tmp_path) == ["session b, trial 1, 2: constant signal in EEG channel Pz"]
     with pytest.raises(InputError, match=r"rec\.npy: session b, trial 1: constant signal in EEG channel Pz"):
         list(Recordings(tmp_path).trials())
-    # Where trial numbers alone name no trial, the table of trials has the session beside them.
+    # If trial numbers alone do not identify a trial, the table of trials includes the session.
     assert cli.main(["describe", str(tmp_path)]) == 1
     headings = next(line for line in capsys.readouterr().out.splitlines() if "shown as" in line)
     assert headings.split()[1:6:2] == ["subject", "session", "trial"]
@@ -819,7 +834,7 @@ def test_faults_name_the_session_where_there_are_several(tmp_path, capsys):
 
 
 def as_recordings(root, out, **reader):
-    """The published files of a copy of SAM40, with the table that makes them recordings of one's own."""
+    """Published files of a copy of SAM40, with the table that makes them own recordings."""
     (out / "files").mkdir()
     rows = []
     for trial in SAM40(root, **reader).trials():
@@ -838,7 +853,7 @@ def as_recordings(root, out, **reader):
                 "stress": trial.ratings.get("stress"),
             }
         )
-    # By trial: the classes are numbered as the table first names them.
+    # By trial: classes are numbered by first occurrence in the table.
     pd.DataFrame(rows).sort_values(["trial", "subject"]).to_csv(out / "trials.csv", index=False)
     variable = {"filtered": "Clean_data", "raw": "Data"}[SAM40(root, **reader).file_format]
     sidecar = {"sampling_rate_hz": 128, "channel_names": CHANNEL_NAMES, "unit": "uV", "variable": variable}
@@ -874,7 +889,7 @@ def test_sam40_as_recordings_is_sam40(tmp_path):
     relaxed = [trial for trial in own.trials([1]) if trial.stimulus.startswith(RELAXATION)]
     assert [list(trial.ratings) for trial in relaxed] == [["task"]] * 3
     (problem,) = own.describe()["problems"]
-    assert problem["message"].startswith("line 2, 3, 4, 5, 6, 7: no stress; left out")
+    assert problem["message"].startswith("line 2, 3, 4, 5, 6, 7: missing stress; left out")
 
 
 def test_sam40_as_recordings_gives_the_same_table(tmp_path, monkeypatch, capsys):
@@ -898,7 +913,7 @@ def test_sam40_as_recordings_gives_the_same_table(tmp_path, monkeypatch, capsys)
 
 @pytest.mark.real_data
 def test_published_sam40_as_recordings_is_sam40(real_data, tmp_path):
-    """Two subjects of the compact archive, written out as they are published, and the four files of the raw set."""
+    """Two subjects of the compact archive, converted to the published files, and the four files of the raw set."""
     compact = SAM40(real_data / "sam40", file_format="compact")
     (tmp_path / "sam40").mkdir()
     for trial in compact.trials([1, 23]):

@@ -1,4 +1,4 @@
-"""The pickle reader against `pickle.load` on good files, real files of Python 2, and hostile ones."""
+"""Pickle reader compared with `pickle.load` on valid files, real files of Python 2, and hostile ones."""
 
 import os
 import pickle
@@ -27,7 +27,7 @@ def deap_like(rng=None):
 def assert_same(read, expected):
     if isinstance(expected, np.ndarray):
         assert isinstance(read, np.ndarray)
-        # pickle.load turns foreign byte orders into the machine's; we leave them.
+        # pickle.load converts foreign byte orders to the machine's; this reader keeps them.
         assert read.dtype.newbyteorder("=") == expected.dtype.newbyteorder("=")
         assert read.shape == expected.shape
         np.testing.assert_array_equal(read, expected)
@@ -105,7 +105,7 @@ def test_arrays_are_views_of_the_bytes_read(tmp_path):
 
 
 class Payload:
-    """Leaves a marker where it is executed."""
+    """Payload that leaves a marker file when executed."""
 
     def __init__(self, marker):
         self.marker = marker
@@ -119,10 +119,10 @@ def test_payload_is_refused_and_not_executed(tmp_path, protocol):
     marker = tmp_path / "executed"
     path = tmp_path / "s01.dat"
     path.write_bytes(pickle.dumps(Payload(marker), protocol=protocol))
-    with pytest.raises(InputError, match=rf"{path}: byte \d+: asks for posix.system, which is not allowed"):
+    with pytest.raises(InputError, match=rf"{path}: byte \d+: refers to posix.system, which is not allowed"):
         restricted_pickle.read(path)
     assert not marker.exists()
-    # The payload does work: nothing but the reader kept it from running.
+    # The payload works: only the reader prevented its execution.
     pickle.loads(path.read_bytes())
     assert marker.exists()
 
@@ -167,7 +167,7 @@ def test_the_array_that_the_hostile_ones_are_made_of_is_good():
         (b"S'abc\n.", "argument of STRING"),
         (b"S'a\\qc'\n.", "argument of STRING: an escape"),
         (b"S'a\\777c'\n.", "argument of STRING: an escape"),
-        (b"cnumpy\\q\nndarray\n.", "asks for numpy"),
+        (b"cnumpy\\q\nndarray\n.", "refers to numpy"),
         (b"cnumpy\xff\nndarray\n.", "argument of GLOBAL"),
         (b"U\x05abc", "truncated: 5 bytes expected, 3 left"),
         (b"X\x01\0\0\0\xff.", "text"),
@@ -179,14 +179,14 @@ def test_the_array_that_the_hostile_ones_are_made_of_is_good():
         (b"\x82\x01.", "EXT1 is not allowed"),
         (b"\x97.", "NEXT_BUFFER is not allowed"),
         (b"(\x90.", "is not allowed"),
-        (b"cbuiltins\neval\n.", "asks for builtins.eval"),
-        (b"c__builtin__\ngetattr\n.", "asks for __builtin__.getattr"),
-        (b"\x8c\x08builtins\x8c\x04exec\x93.", "asks for builtins.exec"),
-        (b"cnumpy\nload\n.", "asks for numpy.load"),
+        (b"cbuiltins\neval\n.", "refers to builtins.eval"),
+        (b"c__builtin__\ngetattr\n.", "refers to __builtin__.getattr"),
+        (b"\x8c\x08builtins\x8c\x04exec\x93.", "refers to builtins.exec"),
+        (b"cnumpy\nload\n.", "refers to numpy.load"),
         (b"cnumpy\nndarray\n.", "a constructor where a value is expected"),
         (b"](cnumpy\nndarray\ne.", "a constructor where a value is expected"),
         (b"cnumpy\nndarray\n\x85.", "a constructor where a value is expected"),
-        (b"U\x01a)R.", "a call of something that is no constructor"),
+        (b"U\x01a)R.", "a call of something other than a constructor"),
         (b"c_codecs\nencode\n(U\x01aU\x05utf-8tR.", "arguments of the constructor `encode`"),
         (b"c_codecs\nencode\nX\x02\0\0\0\xc4\x80X\x06\0\0\0latin1\x86R.", "text"),
         (b"c__builtin__\nbytes\n(K\x05tR.", "arguments of the constructor `bytes`"),
@@ -205,7 +205,7 @@ def test_the_array_that_the_hostile_ones_are_made_of_is_good():
         (array_bytes(shape=b"K\0J\xff\xff\xff\x7fJ\xff\xff\xff\x7f\x87", buffer=b""), "array of shape"),
         (array_bytes(shape=b"(" + b"K\x01" * 40 + b"t", buffer=b"\0" * 8), "array of shape"),
         (array_bytes(buffer=b"\0" * 15), "with 15 bytes of data"),
-        # An array whose state never came, put where the caller would meet it.
+        # An array whose state was never set, in a place where it would be returned.
         (b"](cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\0\x85U\x01b\x87Re.", "a constructor where"),
     ],
 )
@@ -228,7 +228,7 @@ def test_missing_and_large_files(tmp_path):
     with pytest.raises(InputError, match=r"s01\.dat: cannot be read"):
         restricted_pickle.read(tmp_path / "s01.dat")
     (tmp_path / "s02.dat").write_bytes(b"N" * 100)
-    with pytest.raises(InputError, match=r"s02\.dat: 100 bytes; files above 99 bytes are not read"):
+    with pytest.raises(InputError, match=r"s02\.dat: file of 100 bytes; expected at most 99; copy it again"):
         restricted_pickle.read(tmp_path / "s02.dat", max_bytes=99)
 
 
@@ -251,7 +251,7 @@ def test_one_string_cannot_be_encoded_again_and_again():
     text = b"X" + struct.pack("<I", 10**6) + b"a" * 10**6 + b"q\x010"
     again = b"c_codecs\nencode\nq\x020" + b"](" + b"h\x02h\x01U\x06latin1\x86R" * 1000 + b"e."
     peak, message = peak_bytes(text + again)
-    assert "encodes more text than the file holds" in message or "constructor" in message
+    assert "encodes more text than the file contains" in message or "constructor" in message
     assert peak < 20e6
 
 
@@ -271,7 +271,7 @@ FUZZ = settings(max_examples=300, deadline=2000, suppress_health_check=[HealthCh
 
 
 def read_or_refuse(content):
-    """Only a value or an `InputError` may come out."""
+    """The result is always a value or an `InputError`."""
     try:
         value = restricted_pickle.loads(content)
     except InputError:
@@ -282,7 +282,7 @@ def read_or_refuse(content):
         assert isinstance(
             item, dict | list | tuple | str | bytes | int | float | complex | np.ndarray | np.generic | None
         )
-        # Lists can hold themselves; one level is enough to see that no part of the machine leaks.
+        # Lists can contain themselves; one level suffices to see that no internal value leaks.
         if item is value and isinstance(item, dict | list | tuple):
             stack.extend(x for x in (item.values() if isinstance(item, dict) else item) if x is not value)
 

@@ -1,4 +1,4 @@
-"""SAM40's reader, on synthetic files in the published format, a compact archive, and the real recordings."""
+"""SAM40 reader, on synthetic files in the published format, a compact archive, and the real recordings."""
 
 import json
 import shutil
@@ -18,13 +18,13 @@ STIMULI = [f"{task}_{n}" for task in ("Relax", "Stroop", "Arithmetic", "Mirror_i
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """A synthetic copy of two subjects, filtered and raw: to read, not to write to."""
+    """Synthetic copy of two subjects, filtered and raw: read-only."""
     return write_sam40(tmp_path_factory.mktemp("sam40"), n_subjects=2, files=("filtered", "raw"))
 
 
 @pytest.fixture
 def copy(root, tmp_path):
-    """The filtered files and the labels, to break."""
+    """Filtered files and labels, for tests that damage them."""
     shutil.copytree(root / "filtered_data", tmp_path / "filtered_data")
     shutil.copy(root / "stress_labels.csv", tmp_path)
     return tmp_path
@@ -85,7 +85,7 @@ def test_published_files(root):
         stress = {} if task == "Relax" else {"stress": labels[2, label, int(repetition)]}
         assert trial.ratings == {"task": TASKS.index(task), **stress}
         assert SAM40.class_names["task"][int(trial.ratings["task"])] == task
-    # Relaxation was not rated: its 0 in the labels is no rating, and must not count as a low one.
+    # Relaxation was not rated: its 0 in the labels is not a rating, and must not count as a low one.
     assert [list(trial.ratings) for trial in trials] == [["task"]] * 3 + [["task", "stress"]] * 9
 
 
@@ -119,7 +119,7 @@ def test_compact_file_is_read_once_and_stays_integer(compact, monkeypatch):
     assert "_compact_eeg" not in vars(dataset)
     for _ in range(3):
         list(dataset.trials([1]))
-    # Index and shape when it is made, the recordings at the first trial.
+    # Index and shape at construction, the recordings at the first trial.
     assert len(calls) == 3
     assert dataset._compact_eeg.dtype == np.int16
 
@@ -163,7 +163,7 @@ def test_registry():
 
 
 def test_nothing_there(tmp_path):
-    with pytest.raises(InputError, match=r"holds no recordings of SAM40; expected Stroop_sub_1_trial1.mat"):
+    with pytest.raises(InputError, match=r"no recordings of SAM40; expected files such as Stroop_sub_1_trial1.mat"):
         SAM40(tmp_path)
     with pytest.raises(InputError, match="no such folder"):
         SAM40(tmp_path / "nowhere")
@@ -172,16 +172,16 @@ def test_nothing_there(tmp_path):
 def test_bad_arguments(root):
     with pytest.raises(ValueError, match="`file_format` is 'npz'"):
         SAM40(root, file_format="npz")
-    with pytest.raises(InputError, match="holds no compact recordings"):
+    with pytest.raises(InputError, match="no compact recordings"):
         SAM40(root, file_format="compact")
-    with pytest.raises(InputError, match="no file of subject 3; there are 1, 2"):
+    with pytest.raises(InputError, match="no files of subject 3; available: 1, 2"):
         SAM40(root).check([3])
 
 
 def test_same_recording_twice(copy):
     (copy / "again").mkdir()
     shutil.copy(copy / "filtered_data" / "Relax_sub_1_trial1.mat", copy / "again")
-    with pytest.raises(InputError, match=r"Relax_1 of subject 1 is there twice: .*again/.* and .*filtered_data/"):
+    with pytest.raises(InputError, match=r"duplicate Relax_1 of subject 1: .*again/.* and .*filtered_data/"):
         SAM40(copy)
 
 
@@ -199,8 +199,11 @@ def spoiled(row, value):
     ("break_it", "message"),
     [
         (lambda path: path.write_bytes(path.read_bytes()[:1000]), "damaged or truncated MATLAB file"),
-        (lambda path: scipy.io.savemat(path, {"Data": np.ones((32, 3200))}), "no variable `Clean_data`"),
-        (clean(np.ones((14, 3200))), r"`Clean_data` is float64 \(14, 3200\); expected numbers of shape \(32, 3200\)"),
+        (lambda path: scipy.io.savemat(path, {"Data": np.ones((32, 3200))}), "missing variable `Clean_data`"),
+        (
+            clean(np.ones((14, 3200))),
+            r"`Clean_data` is float64 \(14, 3200\); expected numbers of shape \(32, 3200\)",
+        ),
         (clean("text"), "`Clean_data` is <U"),
         (spoiled(1, np.nan), "NaN or infinite values in Fz"),
         (spoiled(31, 7.0), "constant signal in EEG channel Fp2"),
@@ -236,7 +239,7 @@ def test_all_bad_recordings_are_listed_together(copy):
 @pytest.mark.parametrize(
     ("break_it", "message"),
     [
-        (lambda path: path.unlink(), "missing: expected the stress ratings"),
+        (lambda path: path.unlink(), "missing file; expected the stress ratings"),
         (
             lambda path: path.write_text("subject,task\n1,Relax\n"),
             "expected a csv with the columns subject, task, trial",
@@ -252,7 +255,7 @@ def test_all_bad_recordings_are_listed_together(copy):
         ),
         (
             lambda path: edit_labels(path.parent, lambda t: t[t["trial"] != 3]),
-            "no row for subject 1, task Relax, trial 3",
+            "missing row for subject 1, task Relax, trial 3",
         ),
     ],
     ids=["missing", "columns", "empty", "range", "task", "row"],
@@ -273,7 +276,7 @@ def test_broken_labels(copy, break_it, message):
         ({"trial": np.full(24, 4)}, r"`trial` holds \[4\]; expected 1 to 3"),
         ({"ch_names": np.array([f"A{n}" for n in range(32)])}, "channels A0, A1"),
         ({"fs": np.int32(256)}, "`fs` is 256; expected 128"),
-        ({"subject": np.ones(24, int)}, "of subject 1 is there twice"),
+        ({"subject": np.ones(24, int)}, "of subject 1"),
         ({"task": np.array([None] * 24)}, "damaged or truncated archive"),
     ],
 )
@@ -335,7 +338,7 @@ def test_real_compact_file(real):
     for trial in trials:
         task, _, repetition = trial.stimulus.rpartition("_")
         row = keys.index((17, task, int(repetition)))
-        # The archive says its scale in float32; the reader computes in float64.
+        # The archive stores its scale in float32; the reader computes in float64.
         np.testing.assert_allclose(trial.recording.signal, eeg[row] * float(scale), rtol=1e-12)
         assert trial.recording.channel_names == tuple(names)
         assert trial.ratings.get("stress", 0) == ratings[row]

@@ -1,4 +1,4 @@
-"""SEED's reader, on synthetic files in both of its formats and with both kinds of names."""
+"""SEED reader, on synthetic files in both of its formats and with both naming schemes."""
 
 import json
 import pickle
@@ -31,19 +31,19 @@ FIRST = "1_20131027.mat"
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """Two subjects, two sessions, clips of 2 s: to read, not to write to."""
+    """Two subjects, two sessions, clips of 2 s: read-only."""
     return write_seed(tmp_path_factory.mktemp("seed"), n_subjects=2, n_sessions=2, clip_seconds=2)
 
 
 @pytest.fixture
 def copy(root, tmp_path):
-    """The same, to break."""
+    """The same, for tests that damage it."""
     return shutil.copytree(root, tmp_path / "seed")
 
 
 @pytest.fixture
 def one(root, tmp_path):
-    """One session of signals, to break; `synthetic.json` states one session."""
+    """One session of signals, for tests that damage it; `synthetic.json` declares one session."""
     folder = tmp_path / "seed"
     (folder / SIGNALS).mkdir(parents=True)
     for name in (f"{SIGNALS}/{FIRST}", f"{SIGNALS}/label.mat", "seed-stimulation.xlsx", "Channel Order.xlsx"):
@@ -61,14 +61,14 @@ def variables_of(path):
 
 
 def edit(path, change):
-    """Write a MATLAB file anew with some of its variables changed; `None` takes one out."""
+    """Rewrite a MATLAB file with some variables changed; `None` removes one."""
     variables = variables_of(path)
     variables |= change(variables) if callable(change) else change
     scipy.io.savemat(path, {name: array for name, array in variables.items() if array is not None})
 
 
 def problems_of(reader):
-    """Messages by name of the file."""
+    """Messages by file name."""
     return [(problem["file"].rpartition("/")[2], problem["message"]) for problem in reader.describe()["problems"]]
 
 
@@ -121,7 +121,7 @@ def test_features_are_those_of_the_files(root, session):
             assert array.shape == (2, 62, 5)
             np.testing.assert_array_equal(array, np.moveaxis(stored[f"{name}{number}"], 0, 1))
             np.testing.assert_array_equal(pickle.loads(pickle.dumps(features.read))(name), array)
-    with pytest.raises(InputError, match=r"1_2013\d+\.mat: no feature dasm_LDS; expected one of de_"):
+    with pytest.raises(InputError, match=r"1_2013\d+\.mat: unknown feature dasm_LDS; expected one of de_"):
         features.read("dasm_LDS")
     (first, *_) = reader.inspect(1).description["trials"]
     assert first["duration_seconds"] == 2
@@ -149,7 +149,7 @@ def test_letters_in_place_of_numbers(root, tmp_path):
 def test_subjects_by_number_and_sessions_by_date(copy):
     folder = copy / SIGNALS
     (folder / "2_20140404.mat").rename(folder / "10_20140404.mat")
-    # By name the other way round.
+    # Reversed by name.
     (folder / FIRST).rename(folder / f"0{FIRST}")
     (folder / "1_20131030.mat").rename(folder / "1_20130101.mat")
     ordered = ["1_20130101.mat", f"0{FIRST}"]
@@ -160,7 +160,7 @@ def test_subjects_by_number_and_sessions_by_date(copy):
 
 
 def test_trials_are_found_by_name(one):
-    """In another order, beside other variables, and of whatever initials."""
+    """In another order, with other variables, and with any initials."""
     path = one / SIGNALS / FIRST
     expected = [trial.recording.signal for trial in SEED(one).trials()]
     shuffled = list(variables_of(path).items())[::-1]
@@ -221,7 +221,7 @@ def test_one_signal_at_a_time_in_memory(root):
     with peak_memory() as peak:
         for _ in SEED(root).trials([1]):
             pass
-    # Of a file with fifteen: the signal as stored, as given, and what SciPy reads at once.
+    # In a file with fifteen: the stored signal, the returned one, and SciPy's.
     assert peak[0] < 5 * n_bytes
 
 
@@ -239,13 +239,16 @@ def test_description(root):
 
 
 def test_labels_are_read_and_not_known(one):
-    """Other labels than those of SEED: used as they are, and reported."""
+    """Labels other than those of SEED are used and reported."""
     others = [-label for label in LABELS]
     scipy.io.savemat(one / SIGNALS / "label.mat", {"label": np.array([others])})
     (one / "seed-stimulation.xlsx").unlink()
     reader = SEED(one)
     assert [trial.ratings["emotion"] - 1 for trial in reader.trials()] == others
-    message = "labels differ from those known of SEED: trial 1 is -1, not 1, trial 3 is 1, not -1, trial 4 is 1, not -1"
+    message = (
+        "labels differ from the known labels of SEED: trial 1 is -1, expected 1, trial 3 is 1, expected -1, trial 4 is "
+        "1, expected -1"
+    )
     ((file, found),) = problems_of(reader)
     assert (file, found.partition(" and ")[0]) == ("label.mat", message)
 
@@ -261,7 +264,7 @@ def test_label_file_in_the_root(one):
     [
         ("seed-stimulation.xlsx", "seed-stimulation.xlsx"),
         ("SEED_stimulation.xlsx", "SEED_stimulation.xlsx"),
-        (None, "the facts known of SEED"),
+        (None, "the known facts of SEED"),
     ],
 )
 def test_without_label_file(one, name, source):
@@ -271,7 +274,7 @@ def test_without_label_file(one, name, source):
     reader = SEED(one)
     assert [trial.ratings["emotion"] - 1 for trial in reader.trials()] == LABELS
     assert problems_of(reader) == [
-        ("label.mat", f"missing: labels are taken from {source}; copy it beside the files"),
+        ("label.mat", f"missing file; labels are taken from {source}; copy it to the folder of the files"),
     ]
     assert f"label.mat is missing: labels are taken from {source}" in reader.notes()
 
@@ -328,7 +331,7 @@ def truncated(name, n_bytes=1000):
 BLOCKING = {
     "another person's trial": (
         signals(lambda variables: {"ab_eeg15": None, "jl_eeg15": variables["ab_eeg15"]}),
-        (FIRST, "variables with the initials of 2 persons .*; jl: trial 15.; expected one"),
+        (FIRST, "variables with the initials of 2 subjects .*; jl: trial 15.; expected one"),
     ),
     "channels": (
         signals(lambda variables: {"ab_eeg2": variables["ab_eeg2"][:61]}),
@@ -350,7 +353,7 @@ BLOCKING = {
     ),
     "truncated": (truncated(f"{SIGNALS}/{FIRST}"), (FIRST, "damaged or truncated MATLAB file")),
     "empty": (truncated(f"{SIGNALS}/{FIRST}", 0), (FIRST, "damaged or truncated MATLAB file")),
-    "no trials": (
+    "missing trials": (
         lambda root: scipy.io.savemat(root / SIGNALS / FIRST, {"de_LDS1": np.ones((62, 2, 5))}),
         (FIRST, "no variables like jl_eeg1; found de_LDS1"),
     ),
@@ -358,16 +361,22 @@ BLOCKING = {
         table_of(WRONG_CODES),
         (
             "label.mat",
-            "labels differ from seed-stimulation.xlsx: trial 2 is 0, not 1; the files do not belong together",
+            "labels differ from seed-stimulation.xlsx: trial 2 is 0, expected 1; the files do not belong together",
         ),
     ),
-    "labels of another code": (labels(np.array([CODES])), ("label.mat", "`label` is 2, 1, 0, .*out of -1, 0, 1")),
+    "labels of another code": (labels(np.array([CODES])), ("label.mat", "`label` is 2, 1, 0, .*from -1, 0, 1")),
     "too few labels": (labels(np.array([LABELS[1:]])), ("label.mat", r"`label` is int64 \(1, 14\); expected 15")),
-    "no labels": (labels(np.array([LABELS]), "y"), ("label.mat", "`label` is not there; expected 15 numbers")),
+    "no labels": (
+        labels(np.array([LABELS]), "y"),
+        ("label.mat", "`label` is missing; expected 15 numbers"),
+    ),
     "truncated labels": (truncated(f"{SIGNALS}/label.mat", 100), ("label.mat", "damaged or truncated MATLAB file")),
     "channels in another order": (
         channels([*CHANNELS[:57], "O1", "CB1", *CHANNELS[59:]]),
-        ("Channel Order.xlsx", "62 names, row 58 is O1, not CB1, row 59 is CB1, not O1; expected the 62 channels"),
+        (
+            "Channel Order.xlsx",
+            "62 names, row 58 is O1, expected CB1, row 59 is CB1, expected O1; expected the 62 channels",
+        ),
     ),
     "too few channels": (channels(CHANNELS[:60]), ("Channel Order.xlsx", "60 names; expected the 62 channels")),
 }
@@ -388,7 +397,7 @@ def without(*names):
 
 
 FLAWS = {
-    "missing trials": (without("ab_eeg3", "ab_eeg12"), (FIRST, "no trial 3, 12; expected 1 to 15"), 13),
+    "missing trials": (without("ab_eeg3", "ab_eeg12"), (FIRST, "missing trial 3, 12; expected 1 to 15"), 13),
     "unexpected trial": (
         signals(lambda variables: {"ab_eeg16": variables["ab_eeg1"]}),
         (FIRST, "trial 16 is not read; expected 1 to 15"),
@@ -396,12 +405,12 @@ FLAWS = {
     ),
     "damaged table": (
         truncated("seed-stimulation.xlsx", 500),
-        ("seed-stimulation.xlsx", "damaged, or no .xlsx workbook"),
+        ("seed-stimulation.xlsx", "damaged .xlsx workbook"),
         15,
     ),
-    "table without labels": (table_of(CODES, heading="x"), ("seed-stimulation.xlsx", "no column Label"), 15),
+    "table without labels": (table_of(CODES, heading="x"), ("seed-stimulation.xlsx", "missing column Label"), 15),
     "short table": (table_of(CODES[:9]), ("seed-stimulation.xlsx", "Label is '2', .*; expected 15 numbers"), 15),
-    "damaged channels": (truncated("Channel Order.xlsx", 500), ("Channel Order.xlsx", "damaged, or no .xlsx"), 15),
+    "damaged channels": (truncated("Channel Order.xlsx", 500), ("Channel Order.xlsx", "damaged .xlsx"), 15),
     "a file with another name": (
         lambda root: (root / SIGNALS / "1_20131335.mat").touch(),
         ("1_20131335.mat", "not read; expected a name like 1_20131027.mat"),
@@ -414,7 +423,10 @@ FLAWS = {
     ),
     "wrong visit": (
         lambda root: (root / SIGNALS / FIRST).rename(root / SIGNALS / "1_20140404.mat"),
-        ("1_20140404.mat", "SEED has sessions of subject 1 on 20131027, 20131030, 20131107; is it another person's"),
+        (
+            "1_20140404.mat",
+            "SEED has sessions of subject 1 on 20131027, 20131030, 20131107; check that the file is of this subject",
+        ),
         15,
     ),
 }
@@ -437,7 +449,10 @@ def test_a_file_of_another_person_among_those_of_a_subject(copy):
     reader = SEED(copy)
     reader.check()
     assert problems_of(reader) == [
-        ("1_20131107.mat", f"variables begin with bc, those of {FIRST} with ab; is it another person's file?"),
+        (
+            "1_20131107.mat",
+            f"variables start with bc, those of {FIRST} with ab; check that the file is of this subject",
+        ),
         (SIGNALS, "subject 1: 3 sessions (2013-10-27, 2013-10-30, 2013-11-07); expected 2"),
     ]
 
@@ -494,10 +509,10 @@ def test_nothing_there(tmp_path, root):
 
 
 FEATURE_FAULTS = {
-    "missing": ({"psd_LDS3": None}, "trial 3: no psd_LDS"),
+    "missing": ({"psd_LDS3": None}, "trial 3: missing psd_LDS"),
     "shape": ({"de_LDS3": np.ones((62, 2, 4))}, r"trial 3: de_LDS of shape \(62, 2, 4\); expected \(62, windows, 5\)"),
     "windows": ({"de_LDS3": np.ones((62, 3, 5))}, "trial 3: de_LDS of 3 windows; expected 2, a clip of 2 s"),
-    # Of the first feature the duration is taken.
+    # The duration is that of the first feature.
     "NaN": ({"psd_LDS3": np.full((62, 2, 5), np.nan)}, "trial 3: NaN or infinite values in psd_LDS"),
     "infinity": ({"de_movingAve3": np.full((62, 2, 5), np.inf)}, "trial 3: NaN or infinite values in de_movingAve"),
     "text": ({"de_movingAve3": np.full((62, 2, 5), "a")}, "`de_movingAve3` is <U1"),
@@ -525,4 +540,4 @@ def test_missing_features_of_a_trial(copy):
     edit(copy / FEATURES / FIRST, lambda variables: {name: None for name in variables if name.endswith("_movingAve15")})
     reader = SEED(copy, "features")
     reader.check()
-    assert problems_of(reader) == [(FIRST, "no trial 15; expected 1 to 15")]
+    assert problems_of(reader) == [(FIRST, "missing trial 15; expected 1 to 15")]

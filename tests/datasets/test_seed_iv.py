@@ -1,4 +1,4 @@
-"""SEED-IV's reader, on synthetic files in both of its formats, and on broken ones."""
+"""SEED-IV reader, on synthetic files in both of its formats, and on damaged ones."""
 
 import json
 import pickle
@@ -25,13 +25,13 @@ FIRST = "1_20160518.mat"
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """One subject, two sessions, clips of 4 s: to read, not to write to."""
+    """One subject, two sessions, clips of 4 s: read-only."""
     return write_seed_iv(tmp_path_factory.mktemp("seed_iv"), n_subjects=1, n_sessions=2, clip_seconds=4)
 
 
 @pytest.fixture
 def one(root, tmp_path):
-    """One session, to break; `synthetic.json` states one session."""
+    """One session, for tests that damage it; `synthetic.json` declares one session."""
     folder = tmp_path / "seed_iv"
     for kind in (RAW, FEATURES, EYES):
         (folder / kind / "1").mkdir(parents=True)
@@ -51,13 +51,13 @@ def variables_of(path):
 
 
 def edit(path, changes):
-    """Write a MATLAB file anew with some of its variables changed; `None` takes one out."""
+    """Rewrite a MATLAB file with some variables changed; `None` removes one."""
     variables = variables_of(path) | changes
     scipy.io.savemat(path, {name: array for name, array in variables.items() if array is not None})
 
 
 def problems_of(reader):
-    """Messages by name of the file."""
+    """Messages by file name."""
     return [(problem["file"].rpartition("/")[2], problem["message"]) for problem in reader.describe()["problems"]]
 
 
@@ -79,7 +79,7 @@ def test_signals_are_those_of_the_files(root):
         assert trial.recording.units == ("uV",) * 62
         assert trial.ratings == {"emotion": LABELS[trial.session - 1][trial.trial - 1]}
         assert (trial.presentation, trial.split) == (trial.trial, "")
-    # No session shares a clip with another.
+    # Sessions have no clips in common.
     assert [trial.stimulus for trial in trials] == [f"clip_{clip:02d}" for clip in range(1, 49)]
     assert SEEDIV.class_names["emotion"] == ("neutral", "sad", "fear", "happy")
     assert reader.genders() == {1: "male"}
@@ -98,7 +98,7 @@ def test_features_are_those_of_the_files(root):
         array = pickle.loads(pickle.dumps(features.read))(name)
         assert array.shape == (1, 62, 5)
         np.testing.assert_array_equal(array, np.moveaxis(stored[f"{name}7"], 0, 1))
-    with pytest.raises(InputError, match=r"1_20161125.mat: no feature de; expected one of de_movingAve, "):
+    with pytest.raises(InputError, match=r"1_20161125.mat: unknown feature de; expected one of de_movingAve, "):
         features.read("de")
     assert trial.duration_seconds == 4
 
@@ -132,7 +132,7 @@ def test_eye_movements_come_with_either(root, file_format):
 
 
 def test_folders_of_sessions_and_columns_of_events(one):
-    """Events may lie in folders of sessions, and lists in columns; variables end with the number of the trial."""
+    """Events may be in session folders, and lists may be columns; variable names end with the trial number."""
     expected = next(iter(SEEDIV(one).trials())).eye_movements.read_events()
     (one / EVENTS / "1").mkdir()
     for path in (one / EVENTS).glob("*.mat"):
@@ -192,7 +192,7 @@ def test_description(root):
 
 def test_real_copies_have_three_sessions(one):
     (one / "synthetic.json").unlink()
-    assert problems_of(SEEDIV(one)) == [(RAW, "subject 1: no session 2, 3; expected 1 to 3")]
+    assert problems_of(SEEDIV(one)) == [(RAW, "subject 1: missing session 2, 3; expected 1 to 3")]
 
 
 # --- labels
@@ -209,8 +209,12 @@ def test_labels_are_read_and_compared(one):
     reader = SEEDIV(one)
     assert [trial.ratings["emotion"] for trial in reader.trials()] == others[0]
     messages = [message for file, message in problems_of(reader) if file == "ReadMe.txt"]
-    assert messages[0].startswith("labels of session 1 differ from those known of SEED-IV: trial 1 is 3, not 1, ")
-    assert messages[1].startswith("labels of session 3 differ from those known of SEED-IV: trial 1 is 2, not 1, ")
+    assert messages[0].startswith(
+        "labels of session 1 differ from the known labels of SEED-IV: trial 1 is 3, expected 1, "
+    )
+    assert messages[1].startswith(
+        "labels of session 3 differ from the known labels of SEED-IV: trial 1 is 2, expected 1, "
+    )
     reader.check()
 
 
@@ -218,9 +222,9 @@ def test_without_the_readme(one):
     (one / "ReadMe.txt").unlink()
     reader = SEEDIV(one)
     assert [trial.ratings["emotion"] for trial in reader.trials()] == LABELS[0]
-    message = "missing: labels are taken from the facts known of SEED-IV; copy it into the root"
+    message = "missing file; labels are taken from the known facts of SEED-IV; copy it into the root"
     assert problems_of(reader) == [("ReadMe.txt", message)]
-    assert reader.notes() == ["ReadMe.txt is missing: labels are taken from the facts known of SEED-IV"]
+    assert reader.notes() == ["ReadMe.txt is missing: labels are taken from the known facts of SEED-IV"]
 
 
 # --- what is wrong
@@ -247,7 +251,10 @@ NOISE = np.random.default_rng(0).normal(0, 10, (62, 800))
 FLAT = NOISE.copy()
 FLAT[57] = 3.0
 BLOCKING = {
-    "another person's trial": (rename, (FIRST, "variables with the initials of 2 persons .*; jl: trial 24.; expected")),
+    "another person's trial": (
+        rename,
+        (FIRST, "variables with the initials of 2 subjects .*; jl: trial 24.; expected"),
+    ),
     "channels": (
         signals({"ab_eeg2": NOISE[:61]}),
         (FIRST, r"trial 2: signal of shape \(61, 800\); expected \(62, samples\), at least 1 s at 200 Hz"),
@@ -256,7 +263,7 @@ BLOCKING = {
     "NaN": (signals({"ab_eeg4": np.full((62, 800), np.nan)}), (FIRST, "trial 4: NaN or infinite values in Fp1, ")),
     "flat": (signals({"ab_eeg4": FLAT}), (FIRST, "trial 4: constant signal in EEG channel CB1$")),
     "truncated": (truncated(RAW, "1", FIRST), (FIRST, "damaged or truncated MATLAB file")),
-    "no trials": (
+    "missing trials": (
         lambda root: scipy.io.savemat(root / RAW / "1" / FIRST, {"x": np.ones((62, 2))}),
         (FIRST, "no variables like cz_eeg1; found x"),
     ),
@@ -264,9 +271,9 @@ BLOCKING = {
         lambda root: shutil.copy(root / RAW / "1" / FIRST, root / RAW / "1" / "1_20161125.mat"),
         ("1_20161125.mat", f"same subject and session as {FIRST}; keep one of them"),
     ),
-    "no labels of a session": (
+    "no labels": (
         lambda root: (root / "ReadMe.txt").write_text(labels_text(LABELS[0], LABELS[1])),
-        ("ReadMe.txt", "`session3_label` is not there; expected 24 numbers from 0 to 3; copy it again"),
+        ("ReadMe.txt", "`session3_label` is missing; expected 24 numbers from 0 to 3; copy it again"),
     ),
     "labels of another code": (
         lambda root: (root / "ReadMe.txt").write_text(labels_text([4] * 24, LABELS[1], LABELS[1])),
@@ -274,7 +281,7 @@ BLOCKING = {
     ),
     "channels in another order": (
         lambda root: write_workbook(root / "Channel Order.xlsx", [["FP1"]] * 62),
-        ("Channel Order.xlsx", "62 names, row 2 is FP1, not FPZ, .*; expected the 62 channels of SEED in their order"),
+        ("Channel Order.xlsx", "62 names, row 2 is FP1, expected FPZ, .*; expected the 62 channels of SEED in order"),
     ),
 }
 
@@ -299,7 +306,11 @@ def events(kind, changes):
 
 PUPIL = "1_20160518_pupil.mat"
 FLAWS = {
-    "missing trials": (signals({"ab_eeg3": None, "ab_eeg12": None}), (FIRST, "no trial 3, 12; expected 1 to 24"), 22),
+    "missing trials": (
+        signals({"ab_eeg3": None, "ab_eeg12": None}),
+        (FIRST, "missing trial 3, 12; expected 1 to 24"),
+        22,
+    ),
     "unexpected trial": (signals({"ab_eeg25": NOISE}), (FIRST, "trial 25 is not read; expected 1 to 24"), 24),
     "resampled": (
         signals({"ab_eeg5": np.repeat(NOISE, 5, axis=1)}),
@@ -311,7 +322,7 @@ FLAWS = {
             [(root / folder / "1" / FIRST).rename(root / folder / "1" / "1_20160519.mat") for folder in (RAW, EYES)]
             and [path.rename(str(path).replace("0518", "0519")) for path in (root / EVENTS).iterdir()]
         ),
-        ("1_20160519.mat", "SEED-IV has session 1 of subject 1 on 20160518; is it another person's file"),
+        ("1_20160519.mat", "SEED-IV has session 1 of subject 1 on 20160518; check that the file is of this subject"),
         24,
     ),
     "another name": (
@@ -319,14 +330,18 @@ FLAWS = {
         ("1_20161335.mat", "not read; expected a name like 1/1_20160518.mat"),
         24,
     ),
-    "damaged channels": (truncated("Channel Order.xlsx", n_bytes=500), ("Channel Order.xlsx", "damaged, or no"), 24),
-    "no file of eye features": (
+    "damaged channels": (truncated("Channel Order.xlsx", n_bytes=500), ("Channel Order.xlsx", "damaged"), 24),
+    "no files of eye features": (
         lambda root: (root / EYES / "1" / FIRST).unlink(),
-        (FIRST, "missing: no eye features of this session"),
+        (FIRST, "missing file; the eye features of this session are not read"),
         24,
     ),
     "truncated eye features": (truncated(EYES, "1", FIRST, n_bytes=100), (FIRST, "damaged or truncated MATLAB"), 24),
-    "no eye features of a trial": (eyes({"eye_5": None}), (FIRST, "no variable of trial 5; copy the file again"), 24),
+    "no eye features of a trial": (
+        eyes({"eye_5": None}),
+        (FIRST, "missing variable of trial 5; copy the file again"),
+        24,
+    ),
     "transposed eye features": (
         eyes({"eye_5": np.ones((1, 31))}),
         (FIRST, r"eye features of trial 5 have the shape \(1, 31\); expected \(31, windows\)"),
@@ -338,9 +353,9 @@ FLAWS = {
         24,
     ),
     "one number twice": (eyes({"ear_5": np.ones((31, 1))}), (FIRST, "variables eye_5 and ear_5 have the same"), 24),
-    "no file of saccades": (
+    "no files of saccades": (
         lambda root: (root / EVENTS / "1_20160518_saccade.mat").unlink(),
-        (EVENTS, "1_20160518: no file of saccade; the events of this session are not read"),
+        (EVENTS, "1_20160518: missing file of saccade; the events of this session are not read"),
         24,
     ),
     "three columns of pupils": (
@@ -350,7 +365,7 @@ FLAWS = {
     ),
     "another number of pupils": (
         events("pupil", {"pupil_2": np.ones((2000, 4))}),
-        (PUPIL, r"2000 pupils of trial 2; expected \d+, one for each fixation in 1_20160518_fixation.mat"),
+        (PUPIL, r"2000 pupils of trial 2; expected \d+, one per fixation in 1_20160518_fixation.mat"),
         24,
     ),
     "another number of statistics": (
@@ -379,9 +394,9 @@ def test_faults_that_are_described_and_do_not_block(one, flaw):
 
 
 FEATURE_FAULTS = {
-    "missing": ({"psd_LDS3": None}, "trial 3: no psd_LDS"),
+    "missing": ({"psd_LDS3": None}, "trial 3: missing psd_LDS"),
     "shape": ({"de_LDS3": np.ones((62, 1, 4))}, r"trial 3: de_LDS of shape \(62, 1, 4\); expected \(62, windows, 5\)"),
-    "windows": ({"de_LDS3": np.ones((62, 3, 5))}, "trial 3: features of 1, 3 windows; expected one number"),
+    "windows": ({"de_LDS3": np.ones((62, 3, 5))}, "trial 3: features of 1, 3 windows; expected equal numbers"),
     "NaN": ({"psd_LDS3": np.full((62, 1, 5), np.nan)}, "NaN or infinite values in psd_LDS3"),
     "text": ({"de_movingAve3": np.full((62, 1, 5), "a")}, "`de_movingAve3` is <U1"),
 }
@@ -401,7 +416,7 @@ def test_faults_of_features(one, fault):
 
 def test_faults_of_eye_movements_are_not_listed_without_end(one):
     edit(one / EYES / "1" / FIRST, {f"eye_{trial}": None for trial in range(11, 25)})
-    expected = [f"no variable of trial {trial}; copy the file again" for trial in (11, 12, 13)]
+    expected = [f"missing variable of trial {trial}; copy the file again" for trial in (11, 12, 13)]
     assert problems_of(SEEDIV(one)) == [(FIRST, line) for line in [*expected, "and 11 more faults of its trials"]]
 
 
@@ -415,7 +430,7 @@ def test_damaged_eye_movements_block_only_who_reads_them(one):
 
 def test_nothing_there(tmp_path, root):
     message = (
-        "no folder eeg_raw_data or eeg_feature_smooth with files named like 1/1_20160518.mat; give the folder that"
+        "no folder eeg_raw_data or eeg_feature_smooth with files named like 1/1_20160518.mat; expected the folder that"
     )
     with pytest.raises(InputError, match=message):
         SEEDIV(tmp_path)

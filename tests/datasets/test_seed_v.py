@@ -1,4 +1,4 @@
-"""SEED-V's reader, on synthetic recordings and pickles, and on broken ones."""
+"""SEED-V reader, on synthetic recordings and pickles, and on damaged ones."""
 
 import io
 import json
@@ -25,31 +25,31 @@ TABLE = "emotion_label_and_stimuli_order.xlsx"
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """One subject, one session, clips of 4 s: to read, not to write to."""
+    """One subject, one session, clips of 4 s: read-only."""
     return write_seed_v(tmp_path_factory.mktemp("seed_v"), n_subjects=1, n_sessions=1, clip_seconds=4)
 
 
 @pytest.fixture
 def one(root, tmp_path):
-    """The same with features alone, to break."""
+    """The same with features only, for tests that damage it."""
     return shutil.copytree(root, tmp_path / "seed_v", ignore=shutil.ignore_patterns(RAW))
 
 
 @pytest.fixture
 def recording(root, tmp_path):
-    """The recording alone, to break."""
+    """The recording only, for tests that damage it."""
     folder = tmp_path / "seed_v"
     return shutil.copytree(root, folder, ignore=shutil.ignore_patterns(FEATURES, EYES))
 
 
 def contents(path):
-    """Arrays of a file of features, unpickled: the file is ours."""
+    """Arrays of a feature file, unpickled, since the file is synthetic."""
     with np.load(path) as archive:
         return {name: pickle.loads(archive[name].tobytes()) for name in archive.files}
 
 
 def edit(path, data=None, label=None):
-    """Write a file of features anew with some of its trials changed; `None` takes one out."""
+    """Rewrite a feature file with some trials changed; `None` removes one."""
     arrays = contents(path)
     for name, changes in (("data", data), ("label", label)):
         arrays[name] |= changes or {}
@@ -92,12 +92,12 @@ def test_signals_are_cut_by_seconds_and_resampled(root):
 
 
 def test_what_is_read_is_what_was_written(tmp_path):
-    """Of a file of one's own numbers: microvolt, at its place, of the channel's name in whatever case and order."""
+    """In a file with known numbers: microvolts, at the right time, channels found in any case and order."""
     names = ["HEO", *(name.lower() for name in reversed(seed_sessions.CHANNEL_NAMES))]
     times = np.arange(4000) / 1000
     signal = np.stack([row * np.sin(2 * np.pi * 7 * times) for row in range(len(names))])
     path = tmp_path / "x.cnt"
-    # Above half of the new rate: nothing of it is folded back.
+    # Above half of the new rate: no aliasing.
     high = 100 * np.sin(2 * np.pi * 200 * times)
     with open_cnt_writer(path, names, 1000, 4000, [], sample_bytes=4) as writer:
         writer.write(signal + high)
@@ -114,7 +114,7 @@ def test_what_is_read_is_what_was_written(tmp_path):
 
 @pytest.mark.parametrize("sample_bytes", [2, 4])
 def test_bytes_of_large_recordings_are_known_by_their_sizes(tmp_path, monkeypatch, sample_bytes):
-    """Of files of 2 GB MNE has to be told."""
+    """For files of 2 GB, MNE needs the data format."""
     signal = np.random.default_rng(0).normal(0, 20, (3, 1000))
     path = tmp_path / "x.cnt"
     with open_cnt_writer(path, ["Fz", "Cz", "M1"], 500, 1000, [(100, 1)] * 40, sample_bytes=sample_bytes) as writer:
@@ -135,7 +135,7 @@ def test_features_are_those_of_the_files(root):
         array = pickle.loads(pickle.dumps(features.read))("de")
         assert array.shape == (1, 62, 5)
         np.testing.assert_array_equal(array.reshape(1, 310), stored[trial.trial - 1])
-    with pytest.raises(InputError, match=r"1_1.npz: no feature psd; expected de"):
+    with pytest.raises(InputError, match=r"1_1.npz: unknown feature psd; expected de"):
         features.read("psd")
     eyes = contents(root / EYES / NPZ)["data"]
     movements = trials[7].eye_movements
@@ -201,7 +201,10 @@ def class_of(path):
 
 
 FEATURE_FAULTS = {
-    "no trials": (features(data=dict.fromkeys(range(15))), (NPZ, "no variables like 0; found none; copy the file")),
+    "missing trials": (
+        features(data=dict.fromkeys(range(15))),
+        (NPZ, "no variables like 0; found none; copy the file"),
+    ),
     "width": (
         features(data={3: np.ones((1, 309))}),
         (NPZ, r"trial 4: `data` is float64 \(1, 309\); expected numbers of shape \(windows, 310\)"),
@@ -210,22 +213,22 @@ FEATURE_FAULTS = {
     "text": (features(data={3: "abc"}), (NPZ, r"trial 4: `data` is <U3 \(\)")),
     "labels": (
         features(label={3: np.array([4])}),
-        (NPZ, f"session 1: labels differ from {TABLE}: trial 4 is 4, not 2; copy both again"),
+        (NPZ, f"session 1: labels differ from {TABLE}: trial 4 is 4, expected 2; copy both again"),
     ),
     "two labels in a trial": (features(label={3: np.array([4, 2])}), (NPZ, r"trial 3 has the labels \[2, 4\]")),
-    "other keys": (features(data={"x": np.ones((1, 310))}), (NPZ, "`data` has the key 'x'; expected numbers")),
-    "truncated": (truncated(f"{FEATURES}/{NPZ}", 2000), (NPZ, "damaged, or no .npz file")),
+    "other keys": (features(data={"x": np.ones((1, 310))}), (NPZ, "`data` has the key 'x'; expected trial numbers")),
+    "truncated": (truncated(f"{FEATURES}/{NPZ}", 2000), (NPZ, "damaged .npz file")),
     "an array": (
         lambda root: (root / FEATURES / NPZ).write_bytes(npy_bytes()),
-        (NPZ, "damaged, or no .npz file"),
+        (NPZ, "damaged .npz file"),
     ),
     "a program": (
         lambda root: class_of(root / FEATURES / NPZ),
-        (NPZ, "byte 0: asks for os.system, which is not allowed"),
+        (NPZ, "byte 0: refers to os.system, which is not allowed"),
     ),
     "another array": (
         lambda root: np.savez(root / FEATURES / NPZ, x=np.ones(3)),
-        (NPZ, "no array `data`; found x; copy it again"),
+        (NPZ, "missing array `data`; found x; copy it again"),
     ),
     "no pickle": (
         lambda root: np.savez(root / FEATURES / NPZ, data=np.ones(3)),
@@ -233,7 +236,7 @@ FEATURE_FAULTS = {
     ),
     "table without sessions": (
         lambda root: write_workbook(root / TABLE, [["x", *LABELS]]),
-        (TABLE, "1 rows of 15 classes; expected 3, a row for each session, of disgust, fear, sad, neutral, happy"),
+        (TABLE, "1 rows of 15 classes; expected 3, one row per session, of disgust, fear, sad, neutral, happy"),
     ),
 }
 
@@ -249,7 +252,7 @@ def test_faults_of_features_that_block(one, fault):
 
 
 FLAWS = {
-    "missing trials": (features(data={3: None, 4: None}), (NPZ, "no trial 4, 5; expected 1 to 15"), 13),
+    "missing trials": (features(data={3: None, 4: None}), (NPZ, "missing trial 4, 5; expected 1 to 15"), 13),
     "another name": (
         lambda root: (root / FEATURES / "first.npz").touch(),
         ("first.npz", "not read; expected a name like 1_1_20180804.cnt or 1_123.npz"),
@@ -257,12 +260,12 @@ FLAWS = {
     ),
     "other labels in the table": (
         lambda root: (write_workbook(root / TABLE, [["x", *LABELS], ["x", *LABELS], ["x", *LABELS]]),),
-        (TABLE, "labels of session 2 differ from those known of SEED-V: trial 1 is 4, not 2"),
+        (TABLE, "labels of session 2 differ from the known labels of SEED-V: trial 1 is 4, expected 2"),
         15,
     ),
     "no eye features": (
         lambda root: (root / EYES / NPZ).unlink(),
-        (EYES, "subject 1: no eye features of session 1"),
+        (EYES, "subject 1: missing eye features of session 1"),
         15,
     ),
     "eye features of 31 columns": (
@@ -270,7 +273,7 @@ FLAWS = {
         (NPZ, r"trial 3: `data` is float64 \(1, 31\); expected numbers of shape \(windows, 33\)"),
         15,
     ),
-    "truncated eye features": (truncated(f"{EYES}/{NPZ}", 2000), (NPZ, "damaged, or no .npz file"), 15),
+    "truncated eye features": (truncated(f"{EYES}/{NPZ}", 2000), (NPZ, "damaged .npz file"), 15),
 }
 
 
@@ -291,14 +294,14 @@ def test_a_truncated_recording(recording):
     whole = path.read_bytes()
     for n_bytes in (0, 500, 20_000, len(whole) // 2):
         path.write_bytes(whole[:n_bytes])
-        with pytest.raises(InputError, match=rf"{CNT}: damaged or no Neuroscan .cnt file \((?!File)"):
+        with pytest.raises(InputError, match=rf"{CNT}: damaged Neuroscan .cnt file \((?!File)"):
             SEEDV(recording).check()
-    # As long as its header says, and shorter than the times of the clips.
+    # Consistent with its header, but shorter than the times of the clips.
     path.write_bytes(whole)
     marker = json.loads((recording / "synthetic.json").read_text())
     marker["clip_spans"][0][14] = [86, 96]
     (recording / "synthetic.json").write_text(json.dumps(marker))
-    message = rf"{CNT}: trial 15: 86 to 96 s in a recording that lasts 92.000 s; expected at least 1 s within it"
+    message = rf"{CNT}: trial 15: 86 to 96 s in a recording of 92.000 s; expected at least 1 s within it"
     with pytest.raises(InputError, match=message):
         list(SEEDV(recording).trials())
 
@@ -308,7 +311,7 @@ def test_a_recording_without_a_channel(recording):
     content = bytearray(path.read_bytes())
     content[900:903] = b"XYZ"
     path.write_bytes(content)
-    with pytest.raises(InputError, match=rf"{CNT}: no channel FP1; expected the 62 of SEED; copy the file again"):
+    with pytest.raises(InputError, match=rf"{CNT}: missing channel FP1; expected the 62 of SEED; copy the file again"):
         SEEDV(recording).check()
 
 

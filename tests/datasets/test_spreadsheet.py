@@ -1,4 +1,4 @@
-"""Workbooks by their first sheet."""
+"""First sheets of workbooks."""
 
 import zipfile
 
@@ -48,5 +48,5 @@ def test_damaged_workbooks(path, damage):
                 archive.writestr(name, part)
     else:
         path.write_bytes({"empty": b"", "half": content[: len(content) // 2], "text": b"Name,Label\n"}[damage])
-    with pytest.raises(InputError, match=r"a\.xlsx: damaged, or no \.xlsx workbook \(.*\); copy it again"):
+    with pytest.raises(InputError, match=r"a\.xlsx: damaged \.xlsx workbook \(.*\); copy it again"):
         read_first_sheet(path)

@@ -1,4 +1,4 @@
-"""Stimulus folders: clips by name or by table, every fault listed at once, and a reader that keeps the contract."""
+"""Stimulus folders: clips by name or by table, all faults at once, and a reader that satisfies the contract."""
 
 import json
 import pickle
@@ -41,7 +41,7 @@ def clips(tmp_path_factory):
 
 @pytest.fixture
 def folder(clips, tmp_path):
-    """Clips to break."""
+    """Clips, for tests that damage them."""
     return shutil.copytree(clips, tmp_path / "clips")
 
 
@@ -91,7 +91,7 @@ def test_relative_path_with_a_colon(clips, tmp_path, monkeypatch):
 
 def break_missing(folder):
     (folder / "2.mp4").unlink()
-    return "no clip of stimulus 2; expected 2.mp4", True
+    return "missing clip of stimulus 2; expected 2.mp4", True
 
 
 def break_short(folder):
@@ -106,12 +106,12 @@ def break_short_sound(folder):
 
 def break_no_sound(folder):
     write(folder / "2.mp4", 12, 0)
-    return "2.mp4: no sound track; expected a clip with sound", "sound"
+    return "2.mp4: no audio track; expected a clip with audio", "sound"
 
 
 def break_no_picture(folder):
     write(folder / "2.mp4", 0, 12)
-    return "2.mp4: no picture; expected a video", "picture"
+    return "2.mp4: no video track; expected a video", "picture"
 
 
 def break_silent(folder):
@@ -141,15 +141,19 @@ def with_table(folder, change):
 
 
 TABLES = {
-    "no stimulus": (lambda rows: rows.append(",1.mp4,,"), "stimuli.csv: line 8: no stimulus; expected its id", True),
+    "no stimulus": (
+        lambda rows: rows.append(",1.mp4,,"),
+        "stimuli.csv: line 8: stimulus is empty; expected its id",
+        True,
+    ),
     "unknown": (
         lambda rows: rows.append("77,1.mp4,,"),
         "stimuli.csv: line 8: stimulus 77 is not in the dataset, which has 1, 2, 3, 4, 5, ...",
         None,
     ),
-    "twice": (lambda rows: rows.append("2,1.mp4,,"), "stimuli.csv: line 8: stimulus 2 again, as in line 3", True),
-    "no row": (lambda rows: rows.pop(1), "stimuli.csv: no clip of stimulus 2; expected a row with its file", True),
-    "no file": (lambda rows: rows.__setitem__(1, "2,,,"), "stimuli.csv: line 3: no file of stimulus 2", True),
+    "twice": (lambda rows: rows.append("2,1.mp4,,"), "stimuli.csv: line 8: duplicate stimulus 2, also in line 3", True),
+    "no row": (lambda rows: rows.pop(1), "stimuli.csv: missing clip of stimulus 2; expected a row with its file", True),
+    "no file": (lambda rows: rows.__setitem__(1, "2,,,"), "stimuli.csv: line 3: file of stimulus 2 is empty", True),
     "lost file": (
         lambda rows: rows.__setitem__(1, "2,x.mp4,,"),
         "x.mp4: no such file; expected the clip of stimulus 2; it is in line 3 of stimuli.csv",
@@ -158,7 +162,7 @@ TABLES = {
     "words": (lambda rows: rows.__setitem__(1, "2,2.mp4,x,"), "line 3: start_seconds is 'x'; expected seconds", True),
     "order": (
         lambda rows: rows.__setitem__(1, "2,2.mp4,5,4"),
-        "line 3: start_seconds is 5 and stop_seconds 4; expected a start from 0 on and a later stop",
+        "line 3: start_seconds is 5 and stop_seconds 4; expected a start of 0 or more and a later stop",
         True,
     ),
     "late": (
@@ -197,7 +201,7 @@ def test_faults(folder, dataset, fault):
             assert message in str(error.value)
         else:
             wanted.check()
-    # Whoever reads no stimuli is not stopped by them.
+    # Runs that read no stimuli are not blocked by them.
     reader.for_sources(("recording",)).check()
 
 
@@ -218,10 +222,10 @@ def test_folders_that_cannot_be_used(tmp_path, dataset):
     with pytest.raises(InputError, match="no such folder; expected a folder of stimuli"):
         with_stimuli(dataset, tmp_path / "none")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="no clips; expected a file for each stimulus"):
+    with pytest.raises(InputError, match="no clips; expected one file per stimulus"):
         StimulusFolder.read(tmp_path / "empty")
     (tmp_path / "empty" / "stimuli.csv").write_text("stimulus;file\n1;1.mp4\n")
-    with pytest.raises(InputError, match=r"stimuli.csv: no column stimulus, file; it has stimulus;file"):
+    with pytest.raises(InputError, match=r"stimuli.csv: missing column stimulus, file; it has stimulus;file"):
         StimulusFolder.read(tmp_path / "empty")
 
 
@@ -248,7 +252,7 @@ def test_silence_is_counted_in_seconds(tmp_path):
     sound = 0.1 * np.sin(np.arange(8 * SAMPLING_RATE_HZ) * 0.3).astype(np.float32)
     sound[2 * SAMPLING_RATE_HZ : 5 * SAMPLING_RATE_HZ] = 0
     write_clip(tmp_path / "a.mp4", iter(()), sound, 4.0, SIZE)
-    # Coding smears the edges of sound over the seconds beside it.
+    # Encoding smears the edges of audio over the adjacent seconds.
     assert silent_seconds(Clip(tmp_path / "a.mp4")) in (2, 3)
     assert silent_seconds(Clip(tmp_path / "a.mp4", 5.0, 8.0)) == 0
 
@@ -271,7 +275,7 @@ def test_a_first_table(folder, dataset):
         "5,,,",
         "6,6.mp4,,",
     ]
-    with pytest.raises(InputError, match="is there already"):
+    with pytest.raises(InputError, match="file exists"):
         write_first_stimuli(folder, dataset)
 
 
@@ -285,7 +289,7 @@ def test_commands(tmp_path, capsys):
     assert row["sound_seconds"] >= 60
     (clips / "1.mp4").rename(clips / "one.mp4")
     assert cli.main([*arguments, "--brief"]) == 1
-    assert "no clip of stimulus 1" in capsys.readouterr().out
+    assert "missing clip of stimulus 1" in capsys.readouterr().out
     write(clips / "1.mp4", 80)
     assert cli.main(["init-stimuli", str(clips), "--dataset", "deap", "--data-root", str(deap)]) == 0
     printed = capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Two models on the same folds: against SciPy, by hand, and against planted differences."""
+"""Comparison of two models on the same folds: against SciPy, by hand, and with planted differences."""
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ N_TRIALS, N_WINDOWS, N_FOLDS = 12, 3, 4
 
 
 def table(seed, share_right, subjects=(2, 10, 7), n_repetitions=2, protocol="trial_disjoint"):
-    """Predictions of which a share is right, trial-wise folds; folds of a repetition hold every fourth trial."""
+    """Predictions with a given share of correct ones, in trial-wise folds; each fold holds every fourth trial."""
     generator = np.random.default_rng(seed)
     rows = []
     for subject in subjects:
@@ -31,7 +31,7 @@ def table(seed, share_right, subjects=(2, 10, 7), n_repetitions=2, protocol="tri
 
 
 def with_probabilities(predictions, seed):
-    """Probabilities that agree with the predictions, more or less sure."""
+    """Probabilities that agree with the predictions, with varying certainty."""
     sure = np.random.default_rng(seed).uniform(0.5, 1, len(predictions))
     high = np.where(predictions["prediction"] == 1, sure, 1 - sure)
     return predictions.assign(probability_0=1 - high, probability_1=high)
@@ -187,7 +187,7 @@ def test_scored_by_trial_the_folds_vote_by_themselves():
 
 
 def test_differences_that_are_all_the_same_are_no_evidence():
-    """Of three subjects each has one window more right in one model, at accuracies whose rounding differs."""
+    """Each of three subjects has one more correct window in one model, at accuracies with different rounding."""
     first = table(0, 1.0, n_repetitions=1)
     for subject, n_wrong in ((2, 1), (7, 4), (10, 9)):
         own = first.index[first["subject"] == subject][:n_wrong]

@@ -49,7 +49,7 @@ def same_scores(first, second):
 def test_columns_are_named_by_a_mapping(tmp_path):
     ours = written(predicted(0), tmp_path / "ours.csv")
     theirs = predicted(0).rename(columns={"subject": "Subject id", "label": "y_true", "prediction": "y, pred"})
-    # What is called as ours is, and is something else, is not read.
+    # A column with our name but another meaning is not read.
     theirs = theirs.assign(start=theirs["start"] * 128, stop=theirs["stop"] * 128, label="x", start_seconds=0.0)
     mapping = {"subject": "Subject id", "label": "y_true", "prediction": "y, pred"}
     mapping |= {"start": "start/128", "stop": "stop/128"}
@@ -76,14 +76,14 @@ def test_a_table_without_times_is_not_checked_for_overlaps(tmp_path):
     assert (read["stop_seconds"] - read["start_seconds"] == 1).all()
     assert kinds(check_predictions(read)) == {MIXED, ("note", "not checkable")}
     same_scores(read, read_predictions(written(predicted(0), tmp_path / "with_times.csv")))
-    # Windows of a trial in several folds are numbered through: a shared trial, and no window twice.
+    # Windows of a trial in several folds are numbered consecutively: a shared trial, but no duplicated window.
     shuffled = table.assign(fold=np.arange(len(table)) % 2)
     read = read_predictions(written(shuffled, tmp_path / "shuffled.csv"), {"start": "@row"})
     assert kinds(check_predictions(read)) == {MIXED, ("leak", "shared trial"), ("note", "not checkable")}
 
 
 def eegain(rows, path, epoch=30, part="test"):
-    """As `--log_predictions=True` of EEGain writes a test subject."""
+    """Predictions as `--log_predictions=True` of EEGain writes them for a test subject."""
     columns = {"subject": "Subject id", "trial": "Video id", "label": "Actual", "prediction": "Predicted"}
     table = rows.rename(columns=columns)[list(columns.values())]
     table.insert(0, "Epoch", epoch)
@@ -105,7 +105,7 @@ def test_predictions_of_eegain_are_known_by_their_header(tmp_path):
     assert first == "read as a table of EEGain"
     assert len(left_out) == 6
     assert all("36 of 54 rows left out: not the test part, or an earlier epoch" in note for note in left_out)
-    # All see the same videos, which the next subject's model knows.
+    # All subjects see the same videos, which the model has seen in training.
     assert kinds(check_predictions(read)) == {("note", "shared stimulus"), ("note", "not checkable")}
 
 
@@ -172,7 +172,7 @@ def test_the_command_maps_columns(tmp_path, capsys):
     assert cli.main(["audit", "--table", table, "--columns", "label=y_true", "prediction=y pred", "start=@row"]) == 0
     assert "note: not checkable (table, label): the table has no times" in capsys.readouterr().out
     for words, message in (
-        (["label"], "--columns label: expected OURS=THEIRS, as label=y_true"),
+        (["label"], "--columns label: expected OURS=THEIRS, such as label=y_true"),
         (["label=a", "label=b"], "--columns label=b: label is given twice"),
     ):
         with pytest.raises(SystemExit, match=r"^2$"):

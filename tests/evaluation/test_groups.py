@@ -1,4 +1,4 @@
-"""Subjects who were recorded together are on one side of a split, and a split that separates them is found."""
+"""Subjects who were recorded together stay together in a split, and a split that separates them is reported."""
 
 import itertools
 
@@ -74,7 +74,7 @@ def test_groups_that_share_a_subject_are_one():
     # 5, 4 and 2 by x, 1 by y of 2; numbered by the first subject of each.
     assert people_codes(table).tolist() == [0, 0, 1, 0, 0, 0, 2, 2]
     others = pd.concat([table, table.assign(dataset="other", recorded_together="")], ignore_index=True)
-    # The same names in another dataset are other people.
+    # The same names in another dataset are different people.
     assert people_codes(others)[8:].tolist() == [7, 6, 5, 4, 4, 3, 8, 8]
 
 

@@ -1,4 +1,4 @@
-"""The package of numbers loads no deep-learning framework and no other room of the house."""
+"""The evaluation package imports neither a deep learning framework nor any other package of the suite."""
 
 import os
 import subprocess

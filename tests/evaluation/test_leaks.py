@@ -1,4 +1,4 @@
-"""Planted faults are found, each by its name; clean splits are not accused."""
+"""Planted faults are found, each by name; clean splits have no findings."""
 
 import itertools
 
@@ -234,7 +234,7 @@ def test_protocols_of_windows_are_accused_of_shared_trials(name):
     assert "overlap in time" not in kinds(found)
 
 
-# Tables of other people ----------------------------------------------------------------------------------------------
+# External tables ------------------------------------------------------------------------------------------------------
 
 
 def predictions_of(table, fold, accuracy=0.8, seed=0):

@@ -44,7 +44,7 @@ def scikit_learn_scores(labels, predictions, n_classes):
 def labelled_rows(draw):
     n_classes = draw(st.integers(2, 4))
     n_rows = draw(st.integers(1, 40))
-    # Ranges of their own, so that classes go missing on either side.
+    # Different ranges, so that classes are missing on either side.
     most = [draw(st.integers(0, n_classes - 1)) for _ in range(2)]
     generator = np.random.default_rng(draw(st.integers(0, 10_000)))
     labels, predictions = (generator.integers(0, top + 1, n_rows) for top in most)
@@ -215,7 +215,7 @@ def test_scores_of_ratings_are_those_of_other_libraries(seed):
     r = scipy.stats.pearsonr(ratings, predictions).statistic
     assert found["root_mean_squared_error"] == pytest.approx(error)
     assert found["correlation"] == pytest.approx(r)
-    # Lin's other form: what correlation there is, times how far the two lie from a line of 45 degrees.
+    # Lin's other form: the correlation, times the distance of both from the 45 degree line.
     scale, shift = ratings.std() / predictions.std(), ratings.mean() - predictions.mean()
     bias = 2 / (scale + 1 / scale + shift**2 / (ratings.std() * predictions.std()))
     assert found["concordance"] == pytest.approx(r * bias)

@@ -1,4 +1,4 @@
-"""Shuffled ratings: what stays, what moves, and for whom."""
+"""Permuted ratings: what stays, what moves, and for which subjects."""
 
 import hypothesis
 import hypothesis.strategies as st
@@ -58,7 +58,7 @@ def test_a_shuffle_depends_on_neither_the_other_subjects_nor_the_order_of_rows(t
 @hypothesis.given(table=tables(), permutation=st.integers(1, 50), between=st.sampled_from(["trials", "stimuli"]))
 @hypothesis.settings(max_examples=40, deadline=None)
 def test_several_ratings_of_a_trial_move_together(table, permutation, between):
-    """Under the permutation of the first, the second is what the trial that it comes from has."""
+    """The second rating moves together with the first."""
     second = table.groupby(["subject", "trial"]).ngroup().to_numpy(dtype=float)
     pairs = np.stack([table["rating"], second], axis=1)
     moved = permuted_ratings(table, pairs, permutation, between=between)
@@ -89,7 +89,7 @@ def test_where_a_stimulus_was_not_rated_the_circle_is_followed():
     ratings = np.array([1.0, 2.0, 3.0, 4.0])
     for permutation in range(1, 30):
         image = np.random.default_rng([0, permutation]).permutation(4)
-        # Without "b": whoever would take its rating takes that of its image.
+        # Without "b": its rating is replaced by that of the stimulus that follows in the permutation.
         expected = [image[one] if image[one] != 1 else image[1] for one in (0, 2, 3)]
         kept = table[table["stimulus"] != "b"]
         moved = permuted_ratings(kept, ratings[[0, 2, 3]], permutation, between="stimuli")

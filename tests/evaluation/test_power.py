@@ -90,11 +90,11 @@ def test_from_the_trials_needed_on_the_power_stays(difference, chance):
 def test_a_plan_agrees_with_itself_in_all_directions(protocol):
     own = Assumptions(chance=0.5, between=0.04)
     plan = plan_study(PROTOCOLS[protocol], 0.05, 20, 40, own)
-    # As many subjects, and no fewer, have the power.
+    # This number of subjects is the smallest with the power.
     with_needed = plan_study(PROTOCOLS[protocol], 0.05, plan.subjects_needed, 40, own)
     with_fewer = plan_study(PROTOCOLS[protocol], 0.05, plan.subjects_needed - 1, 40, own)
     assert with_fewer.power < 0.8 <= with_needed.power
-    # As many trials.
+    # The same for trials.
     assert plan_study(PROTOCOLS[protocol], 0.05, 20, plan.trials_needed, own).power >= 0.8
     assert plan_study(PROTOCOLS[protocol], 0.05, 20, plan.trials_needed - 7, own).power < 0.8
     assert plan_study(PROTOCOLS[protocol], plan.detectable, 20, 40, own).power == pytest.approx(0.8)
@@ -119,7 +119,7 @@ def test_what_each_protocol_needs_besides():
     assert within.power is within.detectable is within.trials_needed is None
     # A seventh of the trials is tested.
     assert plan_study(PROTOCOLS["trial_holdout"], 0.1).alone_trials_needed == 7 * trials_needed(0.1)
-    # Subjects who differ by more than five of them can show: no number of trials helps.
+    # Subjects differ by more than five of them can detect: no number of trials suffices.
     assert plan_study(PROTOCOLS["trial_disjoint"], 0.05, 5, 40, Assumptions(between=0.1)).trials_needed is None
 
 
@@ -183,7 +183,7 @@ def test_the_summary_says_what_its_data_show():
             "target": "valence",
             "repetition": 0,
             "fold": 0,
-            # Shares of classes that differ between subjects move accuracies, and no difference from chance.
+            # Class shares that differ between subjects shift accuracies, but not the difference from chance.
             "label": (generator.random(120) < 0.3 + 0.08 * subjects).astype(int),
             "prediction": (generator.random(120) < 0.3 + 0.08 * subjects).astype(int),
         }

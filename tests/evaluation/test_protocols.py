@@ -1,4 +1,4 @@
-"""Protocols: who trains, who validates, who is tested, and what is flagged."""
+"""Protocols: training, validation and test sets, and flags."""
 
 import json
 
@@ -87,7 +87,7 @@ def test_to_the_letter_deepvanet_has_the_same_folds_and_nothing_selects_on_them(
         np.testing.assert_array_equal(own_test, test)
         assert len(validation) == 0
     assert len(protocol.flags) == n_flags
-    # What follows from the folds stays flagged; that the paper prints no rule for the epoch comes in its place.
+    # Flags that follow from the folds remain; the missing rule for the epoch is added.
     *others, assumed = literal.flags
     assert others == [flag for flag in protocol.flags if flag != "epoch chosen on the test fold"]
     assert assumed == "the paper prints no rule for the epoch: that the last of them is tested is an assumption"
@@ -123,7 +123,7 @@ def test_as_published_mercl_has_four_folds_over_windows_and_names_its_assumption
 def test_as_published_hlstm_is_one_split_5_to_1_to_1_over_windows_of_a_subject():
     protocol = PROTOCOLS["as_published_hlstm"]
     table, labels = window_table(ONE_SUBJECT, n_windows=7)
-    # However much a run reduces folds.
+    # Regardless of the reduction of folds in a run.
     for maximum_folds in (None, 3):
         ((train, validation, test),) = protocol.folds(table, labels, seed=1, maximum_folds=maximum_folds)
         assert [len(part) for part in (train, validation, test)] == [100, 20, 20]

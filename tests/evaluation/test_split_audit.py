@@ -1,4 +1,4 @@
-"""Splitters and estimators of scikit-learn under audit: planted leaks are found, clean ones are not accused."""
+"""Audit of scikit-learn splitters and estimators: planted leaks are found, clean ones have no findings."""
 
 import numpy as np
 import pandas as pd
@@ -26,7 +26,7 @@ from keras_emotion.schema import InputError
 
 
 def study(n_subjects=4, n_trials=8, n_windows=5, effect=0.0, fingerprint=3.0, seed=0, hop=2.0):
-    """Windows of 2 s: features with a fingerprint of each trial, labels that half of each subject's trials have."""
+    """Windows of 2 s: features with a fingerprint of each trial; half of each subject's trials have each label."""
     rng = np.random.default_rng(seed)
     rows = [(s, t, w * hop, w * hop + 2) for s in range(n_subjects) for t in range(n_trials) for w in range(n_windows)]
     table = pd.DataFrame(rows, columns=["subject", "trial", "start", "stop"])
@@ -89,7 +89,7 @@ def test_splits_of_a_whole_window_table():
     assert by_subject.folds["n_test"].tolist() == [40] * 4
     by_trial = audit_split(X, y, table, GroupKFold(4), split_by="stimulus")
     assert kinds(by_trial) | kinds(by_trial, "warning") == set()
-    # Trials of one number: of each subject another one.
+    # Trial numbers occur once per subject.
     assert kinds(audit_split(X, y, table, GroupKFold(4), split_by="trial", disjoint="subjects")) == {"shared subject"}
 
 
@@ -113,7 +113,7 @@ def test_equal_rows_on_both_sides_are_found():
     assert kinds(audit_split(X, y, table["stimulus"], [(np.arange(10, 60), np.arange(10))])) == set()
 
 
-# --- what was done to X before
+# --- earlier processing of X
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -147,7 +147,7 @@ def test_scores_within_each_subject_are_transductive():
     scaled = pd.DataFrame(X).groupby(table["subject"]).transform(lambda column: (column - column.mean()) / column.std())
     found = audit_split(scaled, y, table, LeaveOneGroupOut())
     assert kinds(found, "warning") == {"transductive"}
-    # Not where it holds of one subject alone.
+    # Not if it holds for one subject only.
     X[table["subject"] == 1] = scaled[table["subject"] == 1]
     assert "transductive" not in kinds(audit_split(X, y, table, LeaveOneGroupOut()), "warning")
 
@@ -166,7 +166,7 @@ def test_a_column_that_is_the_label_is_found():
 
 
 class ScalesTestRows(TransformerMixin, BaseEstimator):
-    """Standardises whatever it is given by itself."""
+    """Standardise any input by its own statistics."""
 
     def fit(self, X, y=None):
         return self
@@ -176,7 +176,7 @@ class ScalesTestRows(TransformerMixin, BaseEstimator):
 
 
 class Remembers(ClassifierMixin, BaseEstimator):
-    """Stays fitted when it is cloned."""
+    """Estimator that stays fitted when cloned."""
 
     def __sklearn_clone__(self):
         return self
@@ -244,7 +244,7 @@ def test_an_estimator_that_learns_from_the_test_rows_is_found():
 
 
 class Holds(ClassifierMixin, BaseEstimator):
-    """Nearest rows, of whatever it holds besides its training rows."""
+    """Nearest neighbour on training rows and additional stored rows."""
 
     def __init__(self, known=None):
         self.known = known
@@ -286,7 +286,7 @@ def test_a_step_that_was_fitted_on_all_rows_is_found(part):
         return audit_split(X, y, trial, GroupKFold(4), pipeline)
 
     assert kinds(audited(part.fit(X, y))) == {"fitted on test rows"}
-    # Of rows that nobody knows.
+    # Fitted on unknown rows.
     elsewhere = audited(part.fit(X[::3] * 2, y[::3]))
     assert kinds(elsewhere) == set()
     assert kinds(elsewhere, "warning") == {"unknown origin"}
@@ -297,7 +297,7 @@ def test_an_estimator_that_stays_fitted_is_found():
     found = audit_split(X, y, table["stimulus"], GroupKFold(4), Remembers().fit(X[:7], y[:7]))
     assert "unknown origin" in kinds(found, "warning")
     frozen = audit_split(X, y, table["stimulus"], GroupKFold(4), FrozenEstimator(LIGHT.fit(X, y)))
-    # Its scaler is fitted on X itself, its regression on what the scaler gives.
+    # Its scaler is fitted on X itself, its regression on the scaler's output.
     assert (kinds(frozen), kinds(frozen, "warning")) == ({"fitted on test rows"}, {"unknown origin"})
 
 

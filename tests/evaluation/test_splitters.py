@@ -1,4 +1,4 @@
-"""Splitters: what they keep disjoint, and that nothing but the ids, the labels and the seed decides."""
+"""Splitters: what they keep disjoint, and that folds depend only on ids, labels and seed."""
 
 import os
 import pickle
@@ -70,7 +70,7 @@ EVERY_SPLITTER = pytest.mark.parametrize("kind", SPLITTERS)
 
 
 def drawn_table(data, kind, n_windows=3):
-    """A table that the splitter can split: stimuli must carry one label to be surely so, subjects be three or more."""
+    """A table that the splitter can split: with one label per stimulus, and at least three subjects."""
     trials = data.draw(trials_of_subjects(*((3, 5) if "subject" in kind else ())))
     if kind == "stimuli":
         trials = [trials[0]] * len(trials)
@@ -100,7 +100,7 @@ def test_units_are_disjoint_and_each_row_is_tested_once(kind, data):
         tested[test] += 1
         validated[validation] += 1
     assert (tested == 1).all()
-    # Each fold validates once wherever the next fold can be spared: always, when units hold one class each.
+    # Each fold is the validation set once if the next fold can be spared: always, if units hold one class each.
     if "subject" not in kind:
         assert (validated == 1).all()
     assert splitter.get_n_splits(table, labels) == len(outer)
@@ -174,7 +174,7 @@ def test_folds_do_not_depend_on_the_hash_seed():
 
 
 def test_folds_of_a_small_table_worked_by_hand():
-    # Six trials of one window; NumPy's permutation under seed [7, 0] is the only thing taken as given.
+    # Six trials of one window; only NumPy's permutation with seed [7, 0] is assumed.
     table, labels = window_table([[0, 1, 0, 1, 0, 1]], n_windows=1)
     shuffled = np.random.default_rng([7, 0]).permutation(6).tolist()
     dealt = [trial for trial in shuffled if trial % 2 == 0] + [trial for trial in shuffled if trial % 2 == 1]
@@ -241,7 +241,7 @@ def test_validation_spares_the_last_training_unit_of_a_class():
         for train, validation, test in splits:
             assert set(labels[train]) == {0, 1}
             assert len(validation) == len(test) == 12
-    # Both classes are in the second subject alone: its fold has two others to train on, and neither to spare.
+    # Only the second subject has both classes: its fold leaves two others for training, and none for validation.
     table, labels = window_table([[1] * 4, balanced(4), [0] * 4])
     assert len(list(SubjectKFold().split(table, labels))) == 3
     with pytest.raises(NotEvaluable, match="validation taken out"):

@@ -90,7 +90,7 @@ def test_chance_of_a_perfect_prediction_worked_by_hand():
     chance = permutation_chance(predictions_of(subjects), n_permutations=20_000)
     assert chance.mean == pytest.approx(0.5, abs=0.01)
     assert (chance.low, chance.high) == (0.0, 1.0)
-    # One of six would be a p-value of 1/6 whatever was found: there is none.
+    # One of six would always give a p-value of 1/6 at least: there is none.
     assert np.isnan(chance.p_value)
     assert chance.n_labelings == 6
 
@@ -134,7 +134,7 @@ def test_chance_of_a_constant_is_its_accuracy_exactly():
 
 
 def test_chance_agrees_with_every_permutation_enumerated():
-    # Trials of unlike length, three classes, labels permuted within each subject on its own.
+    # Trials of different lengths, three classes, labels permuted within each subject.
     subjects = {
         "s1": [(0, [0, 0, 1]), (1, [1, 1]), (2, [2, 0, 2, 2]), (1, [1])],
         "s2": [(0, [1, 1]), (0, [0, 2, 0]), (1, [1, 0])],
@@ -142,7 +142,7 @@ def test_chance_agrees_with_every_permutation_enumerated():
     null = enumerated_null(subjects)
     observed = np.mean([(2 + 2 + 3 + 1) / 10, (0 + 2 + 1) / 7])
     found = permutation_chance(predictions_of(subjects, n_repetitions=2), n_permutations=20_000)
-    # Twelve distinct labelings of the one, three of the other: all 36 are looked at.
+    # Twelve distinct labelings of one subject, three of the other: all 36 are enumerated.
     assert found.n_labelings == 36
     assert found.mean == pytest.approx(null.mean())
     assert found.p_value == pytest.approx(np.mean(null >= observed - 1e-12))

@@ -1,4 +1,4 @@
-"""From predictions to the tables of a report, by hand and against scikit-learn loop by loop."""
+"""Summary tables from predictions, by hand and against scikit-learn loops."""
 
 import statistics
 
@@ -142,7 +142,7 @@ def test_the_majority_of_a_pool_serves_each_of_its_subjects():
     both = pd.concat([hand_made(subject=1), hand_made(subject=2)])
     found = subject_scores(both, hand_made_majority(POOL))
     assert found["majority_accuracy"].tolist() == pytest.approx([2 / 6] * 2)
-    # Beside a pool's, a subject's own row holds; ids may come back from a file as strings.
+    # A subject's own row takes precedence over the pool's; ids read from a file may be strings.
     mixed = pd.concat([hand_made_majority(POOL), hand_made_majority("2", classes=(0, 1))])
     assert subject_scores(both, mixed)["majority_accuracy"].tolist() == pytest.approx([2 / 6, 4 / 6])
 

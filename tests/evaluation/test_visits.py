@@ -1,4 +1,4 @@
-"""Protocols for several visits and for stimuli that are shown again; predefined splits; knowing the stimulus."""
+"""Protocols for several sessions and repeated stimuli; predefined splits; the stimulus baseline."""
 
 import itertools
 
@@ -29,7 +29,7 @@ from keras_emotion.schema import InputError
 
 
 def study(n_subjects=4, n_sessions=2, n_stimuli=8, n_windows=2, n_presentations=1):
-    """A study with visits; trials are numbered anew in each, in an order of its own."""
+    """A study with several sessions; trials are renumbered in each, in a different order."""
     rows = []
     for subject, session in itertools.product(range(1, n_subjects + 1), range(1, n_sessions + 1)):
         shown = np.random.default_rng([subject, session]).permutation(np.tile(np.arange(n_stimuli), n_presentations))
@@ -199,7 +199,7 @@ def test_static_checks_find_no_leak_in_clean_protocols(name):
         for parts in protocol.folds(pool, labels_of(pool)):
             checks.fold(pool, *parts)
     leaks = {finding.kind for finding in checks.findings() if finding.severity == "leak"}
-    # Under session_disjoint a person meets every stimulus in training: that is found.
+    # Under session_disjoint, training includes every stimulus of a subject: this is reported.
     assert leaks == ({"shared stimulus"} if name == "session_disjoint" else set())
 
 
@@ -210,7 +210,7 @@ def test_a_shared_session_is_found_where_sessions_are_claimed_to_be_apart():
     assert "shared session" in {finding.kind for finding in checks.findings() if finding.severity == "leak"}
 
 
-# What knowing the stimulus is worth -----------------------------------------------------------------------------------
+# Stimulus baseline ----------------------------------------------------------------------------------------------------
 
 
 def test_the_baseline_agrees_with_a_loop():
@@ -237,7 +237,7 @@ def test_labels_that_are_a_property_of_the_stimulus():
     table = study().assign(label=lambda one: labels_of(one))
     assert is_property_of_stimulus(table)
     assert not is_property_of_stimulus(table.assign(label=table["trial"] % 2))
-    # Where every trial has a stimulus of its own, that says nothing.
+    # If every trial has its own stimulus, this is not informative.
     assert not is_property_of_stimulus(table.assign(stimulus=np.arange(len(table)) // 2))
 
 
@@ -250,7 +250,7 @@ def test_ratings_of_a_stimulus_stay_together(between):
     by_person = table.groupby(["subject", "stimulus"]).ngroup().to_numpy().astype(float)
     for permutation in range(1, 6):
         moved = permuted_ratings(table, by_person, permutation, between=between)
-        # Who met a stimulus several times has one and the same rating of it, in the session at least.
+        # Repeated presentations of a stimulus to a subject keep equal ratings, at least within a session.
         place = ["subject", "stimulus", *(["session"] if between == "sessions" else [])]
         assert (pd.Series(moved).groupby([table[name] for name in place]).nunique() == 1).all()
         for _, rows in table.groupby("subject").indices.items():

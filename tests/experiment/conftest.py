@@ -1,4 +1,4 @@
-"""What the tests of engines and of runs that last share."""
+"""Fixtures shared by the tests of engines and of long runs."""
 
 import importlib.util
 import sys

@@ -68,7 +68,7 @@ def both_ways(cases) -> dict:
 
 
 def whole_run(folder: Path, engine: str) -> dict:
-    """A run that is gone on with, its audit, and what it was said to cost."""
+    """A resumed run, its audit, and its estimated cost."""
     from conftest import MemoryReader
     from tiny_run import tiny_experiment
 

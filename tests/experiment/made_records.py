@@ -1,4 +1,4 @@
-"""Records of jobs that nobody trained, for tests of what becomes of records."""
+"""Records of jobs without training, for tests of the handling of records."""
 
 from keras_emotion.json_files import read_json
 

@@ -62,7 +62,7 @@ CONNECTIVITY = ConnectivityFeatures(sample_seconds=12.0)
 def test_predictions_do_not_depend_on_the_order_of_channels_in_files(tmp_path, study, system):
     experiment = experiment_in(tmp_path, system=system)
     same = run(experiment, study(tmp_path), tmp_path / "same").predictions()
-    # Of the first subject too, whose order is no more that of the study than any other.
+    # Of the first subject too, whose order has no priority in the study.
     mixed = study(tmp_path, s1=NAMES[::-1], s3=NAMES[3:] + NAMES[:3])
     folder = run(experiment, mixed, tmp_path / "mixed")
     pd.testing.assert_frame_equal(folder.predictions(), same, rtol=1e-6)

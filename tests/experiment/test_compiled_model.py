@@ -1,4 +1,4 @@
-"""What a process keeps for a system is kept under the content of its files, and not under their names."""
+"""Caches of a process for a system are keyed by the content of its files, not by their names."""
 
 import re
 from types import SimpleNamespace
@@ -105,4 +105,5 @@ def test_options_that_no_network_can_have_are_refused_and_faults_are_not(fault, 
         CompiledModel(SimpleNamespace(system=System()), Training(), {"eeg": (2, 14, 5)}, 2, {})
     assert isinstance(refused.value, InputError) == (raised is InputError)
     if raised is InputError:
-        assert str(refused.value).startswith("System: no network for windows of this shape (eeg 2 x 14 x 5): `pool")
+        message = "System: the network does not support windows of this shape (eeg 2 x 14 x 5): `pool"
+        assert str(refused.value).startswith(message)

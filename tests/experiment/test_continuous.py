@@ -1,4 +1,4 @@
-"""Ratings that follow time: folds of whole trials, a planted course that is found, runs that are taken up."""
+"""Continuous ratings: folds of whole trials, a planted course that is found, resumed runs."""
 
 import json
 from types import SimpleNamespace
@@ -100,7 +100,7 @@ def test_the_network_learns_a_course():
     ratings = np.concatenate([0.5 * np.sin(np.arange(n) / 4 + rng.uniform(0, 6)) for n in lengths])
     features = rng.normal(size=(len(trial), 3, 4)).astype(np.float32)
     features[:, 1, 2] += 4 * ratings
-    # Steps that nobody rated.
+    # Unrated steps.
     given = np.where(rng.random(len(ratings)) < 0.02, np.nan, ratings)
     data = SimpleNamespace(table=table, features=features, cells=np.array([[0, 3], [4, 4], [8, 5]]))
     parts = tuple(np.flatnonzero((trial >= low) & (trial < high)) for low, high in ((0, 16), (16, 20), (20, 24)))
@@ -109,7 +109,7 @@ def test_the_network_learns_a_course():
     predictions = _network(data, given, parts, statistics, training, seed=0)
     assert predictions.shape == parts[2].shape
     assert rating_metrics(ratings[parts[2]], predictions)["concordance"] > 0.6
-    # It never saw the ratings of the test trials.
+    # It never reads the ratings of the test trials.
     others = np.where(trial >= 20, -given, given)
     np.testing.assert_array_equal(_network(data, others, parts, statistics, training, seed=0), predictions)
     with pytest.raises(InputError, match="no sequence of 6 rated steps in the validation part; choose fewer --steps"):
@@ -147,7 +147,8 @@ def test_the_command(data, runtime, tmp_path, monkeypatch, capsys):
     assert {row["protocol"] for row in printed["summary"]} == {"subject_disjoint"}
     first, *reasons, last = printed["notes"]
     assert (
-        first == "24 of 240 steps of the others have no value of continuous_valence: they are predicted and not scored"
+        first == "24 of 240 steps of the other trials have no value of continuous_valence: they are predicted but not "
+        "scored"
     )
     # Four trials of a person are two of each class.
     assert [reason.partition(", subject")[0] for reason in reasons] == [
@@ -160,6 +161,6 @@ def test_the_command(data, runtime, tmp_path, monkeypatch, capsys):
     assert set(pd.read_csv("run/predictions.csv")["model"]) == {"ridge"}
     with pytest.raises(SystemExit, match=r"^2$"):
         cli.main(["continuous", str(data), "--rating", "valence", "--feature-store", str(runtime.feature_store)])
-    assert "no trial has the continuous rating valence; expected one of those there are: continuous_valence" in (
+    assert "no trial has the continuous rating valence; expected one of: continuous_valence" in (
         capsys.readouterr().err
     )

@@ -1,6 +1,9 @@
+import contextlib
 import importlib
+import importlib.metadata
 import json
 import os
+import re
 import secrets
 import signal
 import subprocess
@@ -9,10 +12,11 @@ import textwrap
 import time
 import types
 
+import cloudpickle
+import numpy as np
 import pytest
 import threadpoolctl
 
-import keras_emotion
 from keras_emotion.environment import visible_gpus
 from keras_emotion.experiment import Runtime, engine, prepare, run
 from keras_emotion.experiment.engine import in_workers
@@ -21,20 +25,20 @@ from keras_emotion.schema import InputError
 TABLES = ("results.csv", "predictions.csv")
 PICKLERS = ("cloudpickle", "ray.cloudpickle")
 
-# Ray starts processes of its own and leaves their ends, and their pipes, to the end of the program.
+# Ray starts its own processes and leaves their ends, and their pipes, to the end of the program.
 RAY_WARNINGS = [
     pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning"),
     pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning"),
 ]
 ENGINES = ["processes", "dask", pytest.param("ray", marks=[pytest.mark.slow, *RAY_WARNINGS])]
 
-# That Dask gives the same bytes is always tested; to start a cluster for each further question takes a minute.
+# Equality of results with Dask is always tested; starting a cluster for each further question takes a minute.
 CLUSTERS_ARE_SLOW = [ENGINES[0], pytest.param("dask", marks=pytest.mark.slow), ENGINES[2]]
 
 
 @pytest.fixture
 def in_workers_too(memory_reader):
-    """What this file and the reader are travels with the tasks: workers cannot import tests."""
+    """This file and the reader are pickled by value with the tasks, because workers cannot import tests."""
     modules = [sys.modules[memory_reader.__module__], sys.modules[__name__]]
     picklers = [importlib.import_module(name) for name in PICKLERS]
     for pickler in picklers:
@@ -48,7 +52,7 @@ def in_workers_too(memory_reader):
 
 @pytest.fixture(scope="module")
 def dask_address():
-    """A cluster that runs already, with two workers."""
+    """A running cluster with two workers."""
     dask, distributed = importlib.import_module("dask"), importlib.import_module("distributed")
     with (
         dask.config.set({"distributed.worker.daemon": False}),
@@ -59,9 +63,9 @@ def dask_address():
 
 @pytest.fixture
 def two_workers(request):
-    """Two workers of the engine, of a Dask cluster that runs already, or of a Ray cluster of our own.
+    """Two workers of the engine, of a running Dask cluster, or of our own Ray cluster.
 
-    Of two threads where nothing else is said: other workers would have to be started for another number.
+    With two threads unless given: other numbers would require other workers.
     """
 
     def of(name, **fields):
@@ -79,7 +83,7 @@ def _done(runtime, *tasks, trains=False):
 def test_every_engine_gives_the_same_bytes(name, unbroken_tiny_run, tiny_run, in_workers_too, two_workers, tmp_path):
     unbroken, reader, _ = unbroken_tiny_run
     experiment = tiny_run.tiny_experiment(tmp_path / "features", workers=2, engine=name)
-    # Features by workers that are there; the run then starts workers of its own for the trainings alone.
+    # Existing workers extract features; the run then starts its own workers for the trainings only.
     there = two_workers(name, threads_per_worker=1, feature_store=tmp_path / "features")
     prepare(experiment.changed({"runtime": there}), reader)
     folder = run(experiment, reader, tmp_path / "run")
@@ -95,7 +99,7 @@ def _where():
 
 
 def _backend():
-    # Keras takes the variable when it is first imported, and to import it takes 6 s.
+    # Keras reads the variable when it is first imported, and importing it takes 6 s.
     assert "keras" not in sys.modules
     return os.environ["KERAS_BACKEND"]
 
@@ -137,7 +141,7 @@ def test_workers_have_their_threads_and_work_where_the_run_was_started(
     runtime = two_workers(name)
     if name != "processes":
         monkeypatch.chdir(tmp_path)  # elsewhere than where the cluster was started
-    # Features take one thread, whatever the workers that train have.
+    # Features take one thread, regardless of the training workers.
     done = _done(runtime, *[(_where, ())] * 8, trains=trains)
     assert len({process for process, _, _ in done} - {os.getpid()}) == 2
     assert {count for _, counts, _ in done for count in counts} == {n_threads}
@@ -146,7 +150,7 @@ def test_workers_have_their_threads_and_work_where_the_run_was_started(
 
 @pytest.mark.parametrize("name", CLUSTERS_ARE_SLOW)
 def test_workers_train_on_the_backend_of_this_process(name, in_workers_too, two_workers, monkeypatch):
-    """Whatever a variable has been set to since Keras was imported."""
+    """Regardless of changes of a variable after Keras was imported."""
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     assert set(_done(two_workers(name), *[(_backend, ())] * 4)) == {"tensorflow"}
 
@@ -177,7 +181,7 @@ def test_an_error_in_a_worker_is_raised_here(name, in_workers_too, two_workers):
 
 @pytest.mark.parametrize("name", CLUSTERS_ARE_SLOW)
 def test_a_worker_that_is_killed_ends_the_run_and_says_what_to_do(name, in_workers_too, two_workers):
-    with pytest.raises(InputError, match=r"a worker was killed.*go on with --resume"):
+    with pytest.raises(InputError, match=r"a worker was killed.*continue with --resume"):
         _done(two_workers(name), (_killed, ()))
 
 
@@ -187,12 +191,21 @@ def _kills_the_worker_of_dask():
 
 
 def test_a_worker_of_dask_that_is_lost_ends_the_run_too(in_workers_too):
-    # How often Dask tries a task again whose worker was lost.
+    # How often Dask retries a task whose worker was lost.
     # First: what is imported below `set` loses its own settings with those that are set.
     importlib.import_module("distributed")
     with importlib.import_module("dask").config.set({"distributed.scheduler.allowed-failures": 0}):  # noqa: SIM117
-        with pytest.raises(InputError, match=r"a worker was killed.*go on with --resume"):
+        with pytest.raises(InputError, match=r"a worker was killed.*continue with --resume"):
             _done(Runtime(workers=1, engine="dask"), (_kills_the_worker_of_dask, ()))
+
+
+def test_a_dask_cluster_whose_worker_is_lost_at_its_start_says_so(monkeypatch):
+    def fails(**_):
+        raise RuntimeError("Nanny failed to start.")
+
+    monkeypatch.setattr(importlib.import_module("distributed"), "LocalCluster", fails)
+    with pytest.raises(InputError, match=r"a worker was killed.*continue with --resume"):
+        _done(Runtime(workers=1, engine="dask"), (os.getpid, ()))
 
 
 def _of_another_module():
@@ -210,15 +223,79 @@ def test_a_module_that_workers_lack_is_named(name, in_workers_too, two_workers):
 
 
 def test_a_dask_cluster_of_another_version_is_refused(dask_address, monkeypatch):
-    monkeypatch.setattr(engine, "__version__", "0.0.1")
-    with pytest.raises(InputError, match=rf"have keras_emotion {keras_emotion.__version__}; here it is 0\.0\.1"):
+    version = importlib.metadata.version("keras_emotion")
+    monkeypatch.setattr(engine, "package_versions", lambda: {"keras_emotion": "0.0.1"})
+    with pytest.raises(InputError, match=rf"have keras_emotion {version}; here it is 0\.0\.1"):
         _done(Runtime(workers=2, engine="dask", cluster_address=dask_address), (os.getpid, ()))
+
+
+def test_a_worker_with_other_versions_refuses_its_task(monkeypatch):
+    conditions = engine._Conditions(False, 1, False, None, "tensorflow", "", {"numpy": "1.0", "keras_emotion": "0.0.1"})
+    with pytest.raises(
+        InputError, match=rf"numpy {np.__version__} \(here 1\.0\).*install the same ones where workers run"
+    ):
+        engine._unpacked(conditions, cloudpickle.dumps((os.getpid, ())))
+
+
+def _versions(**changes):
+    packages = {
+        "python": "3.11.7.final.0",
+        "dask": "2025.1",
+        "distributed": "2025.1",
+        "cloudpickle": "3.1",
+        "lz4": None,
+    }
+    return {"packages": {**packages, **changes}}
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "worker", "message"),
+    [
+        ({}, {"dask": "2024.12"}, "the Dask cluster has dask 2024.12 (here 2025.1); install the same versions"),
+        ({"python": "3.12.1.final.0"}, {}, "the Dask cluster has Python 3.12 (here 3.11); install"),
+        ({"python": "3.11.2.final.0", "lz4": "4.0"}, {}, ""),
+    ],
+)
+def test_a_dask_cluster_of_other_packages_is_refused(scheduler, worker, message):
+    answers = {"client": _versions(), "scheduler": _versions(**scheduler), "workers": {"tcp://a": _versions(**worker)}}
+    client = types.SimpleNamespace(get_versions=lambda: answers, run=lambda function, name: {"tcp://a": function(name)})
+    with pytest.raises(InputError, match=f"^{re.escape(message)}") if message else contextlib.nullcontext():
+        engine._check_versions(client)
+
+
+def test_what_ray_refuses_is_one_line(monkeypatch):
+    def init(**_):
+        raise RuntimeError("Version mismatch: The cluster was started with:\n    Ray: 1.0\n    Python: 3.8")
+
+    ray = types.ModuleType("ray")
+    ray.init, ray.is_initialized = init, lambda: False
+    for name in ("ray.util.joblib.ray_backend", "ray.util.multiprocessing"):
+        module = types.ModuleType(name)
+        module.RayBackend = object
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    runtime = Runtime(workers=2, engine="ray", cluster_address="10.0.0.1:6379")
+    message = (
+        "--cluster-address 10.0.0.1:6379: Ray cannot be used: Version mismatch: The cluster was started with: Ray: 1.0"
+    )
+    with pytest.raises(InputError, match=f"^{re.escape(message)} Python: 3.8$"):
+        _done(runtime, (os.getpid, ()))
+
+
+def _out_of_memory():
+    raise MemoryError("Unable to allocate 8.00 GiB")
+
+
+def test_a_task_without_memory_is_one_line():
+    message = r"^out of memory \(Unable to allocate 8\.00 GiB\); use fewer --workers.*continue with --resume$"
+    with pytest.raises(InputError, match=message):
+        _done(Runtime(workers=1), (_out_of_memory, ()))
 
 
 @pytest.fixture
 def ray_address(monkeypatch):
-    """A cluster of Ray that runs already, another program's, with two CPUs."""
-    # A cluster lets in who knows its token: one for this test alone.
+    """A running Ray cluster of another program, with two CPUs."""
+    # A cluster requires its token: one for this test only.
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
     program = textwrap.dedent("""
@@ -247,7 +324,7 @@ def ray_address(monkeypatch):
 def test_a_ray_cluster_that_runs_already_is_used(ray_address, in_workers_too):
     runtime = Runtime(workers=2, engine="ray", cluster_address=ray_address)
     assert len({process for process, _, _ in _done(runtime, *[(_where, ())] * 8)}) == 2
-    with pytest.raises(InputError, match=r"has 2 CPUs; 3 workers of 1 threads need 3: give fewer --workers"):
+    with pytest.raises(InputError, match=r"has 2 CPUs, but 3 workers of 1 threads need 3; give fewer --workers"):
         _done(runtime.changed({"workers": 3}), (_where, ()))
 
 
@@ -268,7 +345,7 @@ def test_a_missing_package_is_named_with_its_extra(fields, package, extra, monke
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"engine": "dask", "cluster_address": "tcp://127.0.0.1:1"}, "give --workers with it"),
+        ({"engine": "dask", "cluster_address": "tcp://127.0.0.1:1"}, "give --workers"),
         ({"cluster_address": "tcp://127.0.0.1:1", "workers": 2}, "give --engine ray or --engine dask"),
     ],
 )
@@ -278,7 +355,7 @@ def test_a_cluster_needs_an_engine_and_a_number_of_workers(fields, message):
 
 
 def test_a_dask_cluster_that_does_not_answer_or_does_not_fit_is_refused(dask_address, monkeypatch):
-    with pytest.raises(InputError, match="has 2 workers: give fewer --workers than 3"):
+    with pytest.raises(InputError, match="has 2 workers; give fewer --workers than 3"):
         _done(Runtime(workers=3, engine="dask", cluster_address=dask_address), (os.getpid, ()))
     monkeypatch.setattr(engine, "_CONNECTING_SECONDS", 1)
     with pytest.raises(InputError, match=r"--cluster-address tcp://127\.0\.0\.1:1: no Dask cluster answers"):
@@ -295,7 +372,7 @@ def test_gpus_are_those_that_cuda_would_see(variable, ids, monkeypatch):
 
 
 def _claims(tmp_path, visible, n_processes):
-    """What each of some processes sees after its claim, one after another, all alive at once; then as many others."""
+    """GPUs visible to processes after their claims, one after another, all alive; then to as many others."""
     # They are forks of one process: to import what claims takes longer than all else.
     program = textwrap.dedent("""
         import json, os, signal, sys
@@ -335,7 +412,7 @@ def _claims(tmp_path, visible, n_processes):
 def test_a_worker_has_a_gpu_of_its_own_until_it_ends(tmp_path):
     two, three = _claims(tmp_path, "GPU-a,1", [2, 3])
     assert two == [["GPU-a", "False"], ["1", "False"]]
-    # Those were killed, and their claims went with them. A third shares.
+    # Those were killed, and their claims ended with them. A third shares.
     *own, (shared, _) = three
     assert own == [["GPU-a", "False"], ["1", "False"]]
     assert shared in ("GPU-a", "1")
@@ -349,11 +426,11 @@ def _visible():
 def test_workers_that_train_get_a_gpu_each_and_others_none(in_workers_too, monkeypatch, tmp_path):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    # Workers of this test alone: those that are there already have other variables.
+    # Separate workers for this test: existing ones have other variables.
     monkeypatch.setattr(engine, "_IDLE_SECONDS", {True: 31, False: 32})
     monkeypatch.setattr(engine, "_training_workers_run", True)
     engine.loky.get_reusable_executor(max_workers=2, timeout=30, reuse=False).shutdown(wait=True)
-    # First those that have none: a worker keeps the GPU that it has claimed.
+    # First those without any: a worker keeps its claimed GPU.
     for trains, expected in ((False, {"0,1"}), (True, {"0", "1"})):
         done = _done(Runtime(), *[(_visible, ())] * 8, trains=trains)
         by_worker = dict(done)
@@ -361,3 +438,11 @@ def test_workers_that_train_get_a_gpu_each_and_others_none(in_workers_too, monke
         assert all(by_worker[process] == gpu for process, gpu in done)
     assert len(by_worker) == 2
     engine.loky.get_reusable_executor(max_workers=1, timeout=30, reuse=False).shutdown(wait=True)
+
+
+def test_without_locks_of_files_no_gpu_is_claimed(monkeypatch):
+    # As on Windows, where the variable may be set and `fcntl` cannot be imported.
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    engine.claim_gpu()
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "0,1"

@@ -1,4 +1,4 @@
-"""What the suite exists to show: how much of an accuracy comes from the protocol."""
+"""The main purpose of the suite: how much of an accuracy is due to leakage."""
 
 import pytest
 
@@ -41,6 +41,6 @@ def test_without_effect_windows_leak_and_whole_trials_do_not(accuracy):
 
 
 def test_a_planted_effect_is_found_in_trials_never_seen(accuracy):
-    # Folds of windows are not asked about here: they are half of the time.
+    # Without folds of windows, which take half of the time.
     found = accuracy(2.0, protocols=("trial_disjoint",))
     assert found["trial_disjoint"] > 0.75

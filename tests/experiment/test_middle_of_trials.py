@@ -1,4 +1,4 @@
-"""Windows of the middle of each trial, or of its end: how many, which, and of which trials there are none."""
+"""Windows in the middle or at the end of each trial: how many, which, and for which trials there are none."""
 
 import numpy as np
 import pytest
@@ -48,7 +48,7 @@ def test_a_run_has_the_windows_of_the_middle_alone(planned):
     last = planned(4.0, "last").joined(1).table
     assert last.groupby("trial")["start_seconds"].apply(list).tolist() == [[8.0, 10.0]] * 8
     assert middle.dropped_windows().empty
-    # Both are of one entry of the store.
+    # Both use one entry of the store.
     assert whole.feature_folders == middle.feature_folders
 
 
@@ -57,7 +57,7 @@ def test_trials_that_are_too_short_are_refused_all_at_once(planned):
         planned(30.0)
     lines = str(error.value).splitlines()
     assert lines[0].startswith("--middle-seconds 30: trials are shorter; give fewer seconds, or leave out the subjects")
-    assert lines[1].strip() == "subject 1, session 1, trial 1: 6 windows of 2 s; expected the 15 that 30 s hold"
+    assert lines[1].strip() == "subject 1, session 1, trial 1: 6 windows of 2 s; expected the 15 of 30 s"
     assert len(lines) == 1 + 8
 
 

@@ -1,4 +1,4 @@
-"""A network that learns ratings before another one takes it over, and what networks hand to their heads."""
+"""Pre-training of a network on ratings, and transfer of its weights."""
 
 import keras
 import numpy as np
@@ -36,14 +36,14 @@ class RatedPictures(FaceFeatures):
 
 
 class WithPictures(FaceAffect):
-    """Pictures that are there already."""
+    """Precomputed pictures."""
 
     def parts(self):
         return {"faces": RatedPictures(window_seconds=0.04, steps=1, image_size=32)}
 
 
 class Actors(Reader):
-    """Actors of one clip each, some of them rated for one thing alone."""
+    """Actors of one clip each, some of them with one rating only."""
 
     name = "memory"
     synthetic = True
@@ -96,12 +96,12 @@ def test_ratings_of_unseen_people_are_learnt_and_the_network_is_the_one_that_was
     predicted = model.predict({"faces": arrays["faces"][:, 0]}, verbose=0)
     errors = (predicted[:, 0] - arrays["step_ratings@valence"][:, 0]) ** 2
     by_actor = pd.Series(errors).groupby(table["subject"]).mean()
-    # Two actors have the error that was reported, whichever they are.
+    # Two actors have the reported error, whichever they are.
     reported = scores.loc["valence", "root_mean_squared_error"]
     pairs = [(i, j) for i in by_actor.index for j in by_actor.index if i < j]
     tested = min(pairs, key=lambda pair: abs(np.sqrt(by_actor[list(pair)].mean()) - reported))
     assert np.sqrt(by_actor[list(tested)].mean()) == pytest.approx(reported, abs=1e-4)
-    # The mean that is said in place of a prediction is that of others: their own mean would come closer.
+    # The predicted mean is that of other people: their own mean would be closer.
     own = arrays["step_ratings@valence"][table["subject"].isin(tested), 0]
     others = [arrays["step_ratings@valence"][~table["subject"].isin((*tested, *left)), 0].mean() for left in pairs]
     possible = np.sqrt(own.var() + (own.mean() - np.array(others)) ** 2)
@@ -132,12 +132,12 @@ def test_another_networks_faces_start_from_it(tmp_path):
 
 
 def test_a_window_with_one_of_two_ratings_is_refused(tmp_path):
-    with pytest.raises(InputError, match="a rating of one target and none of the other"):
+    with pytest.raises(InputError, match="a rating of one target but not of the other"):
         pretrain(experiment_of(tmp_path), Actors(tmp_path, without_arousal=(3,)), tmp_path / "pretrained")
 
 
 def test_too_few_people_are_refused(tmp_path):
-    with pytest.raises(InputError, match="nobody can be kept apart to be tested on"):
+    with pytest.raises(InputError, match="no people can be held out for the test"):
         pretrain(experiment_of(tmp_path, subjects=(1, 2)), Actors(tmp_path), tmp_path / "pretrained")
 
 
@@ -182,7 +182,7 @@ def test_features_are_those_of_the_runs_networks_on_windows_that_they_were_teste
         tested = predictions[(predictions["protocol"] == protocol) & (predictions["fold"] == 0)]
         assert labels.tolist() == tested["label"].tolist()
         assert {name: array.shape for name, array in kinds.items()} == {"bio": (len(tested), 5)}
-        # What the head of the saved network makes of them is what the run said.
+        # Applying the saved network's head to them gives the run's predictions.
         (saved,) = (folder.path / "models").glob(f"{protocol}-*-fold0-*.keras")
         x = kinds["bio"]
         model = keras.models.load_model(saved)

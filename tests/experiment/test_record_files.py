@@ -88,7 +88,7 @@ def test_a_file_that_has_lost_its_checksum_is_damaged(tmp_path):
     file = tmp_path / "config.json"
     for name in (b'"chfcksum"', b'"checksum "'):
         file.write_bytes(_written().replace(b'"checksum"', name))
-        with pytest.raises(DamagedFile, match="has no field checksum"):
+        with pytest.raises(DamagedFile, match="missing field checksum"):
             read_json(file)
     file.write_bytes(_written().replace(b' "has_checksum": true,\n', b""))
     assert read_json(file)[1]
@@ -120,7 +120,7 @@ def test_a_damaged_record_is_moved_and_its_job_done_again(tmp_path, how, capsys)
         folder.finish({})
     (note,) = folder.check_jobs().notes
     assert note.startswith(f"jobs/{file.name}: damaged (")
-    # To look at a run moves nothing.
+    # Reading a run moves no file.
     assert file.read_bytes() == BAD[how]
     jobs = folder.set_aside_damaged()
     assert jobs.finished == {record_name(job(fold=1))}
@@ -128,7 +128,7 @@ def test_a_damaged_record_is_moved_and_its_job_done_again(tmp_path, how, capsys)
     (moved,) = (folder.path / "damaged").iterdir()
     assert moved.read_bytes() == BAD[how]
     assert capsys.readouterr().err.count(f"{file}: damaged (") == 1
-    # What another process, which found the same, does then.
+    # As another process does that found the same.
     assert folder.set_aside_damaged() == jobs
 
 
@@ -154,8 +154,8 @@ def test_a_record_counts_for_its_own_job_and_run_alone(tmp_path):
     jobs = folder.check_jobs()
     assert jobs.finished == {record_name(job())}
     assert sorted(one.reason.partition(":")[0] for one in jobs.damaged) == [
-        "the record of another job",
-        "the record of another run",
+        "contains the record of another job",
+        "contains the record of another run",
     ]
 
 
@@ -165,7 +165,7 @@ def test_a_record_of_an_earlier_version_counts_and_is_mentioned(tmp_path):
     (folder.path / "jobs" / f"{earlier_name(old)}.json").write_text(json.dumps(old))
     assert folder.check_jobs().finished == {record_name(job(subject=1))}
     assert folder.check_jobs().notes == ["1 record without a checksum, of an earlier version"]
-    # Of a job that was done again, one counts.
+    # Of a repeated job, one record counts.
     folder.write_job(record(job(subject=1)))
     folder.finish(SUMMARY, expected=[record_name(job(subject=1))])
     assert len(folder.predictions()) == 2
@@ -201,12 +201,44 @@ def test_other_damaged_files_are_made_again(tmp_path, name, how):
     (folder.path / name).write_bytes(BAD[how])
     folder.set_aside_damaged()
     assert not (folder.path / name).exists()
+    # Nothing is made again in a run that is finished.
+    assert folder.is_finished is name.startswith("starts")
     folder.start(SCIENCE, "identity", DATA, resume=True)
     folder.record_start({"started": "2026-01-01T10:00:00+00:00"})
     folder.finish(SUMMARY)
     assert (folder.path / "data.json").read_bytes() == before["data.json"]
     assert folder.inference is None or name != "inference.json"
     assert folder.environment["started"] == "2026-01-01T10:00:00+00:00"
+
+
+@pytest.mark.parametrize("name", ["results.csv", "predictions.csv", "search.csv"])
+@pytest.mark.parametrize(
+    "damage",
+    [lambda content: content[:-40], lambda content: bytes(len(content)), lambda content: b"", None],
+    ids=["truncated", "zeros", "empty", "missing"],
+)
+def test_damaged_tables_are_put_together_again(tmp_path, name, damage, capsys):
+    folder = started(tmp_path / "run")
+    for candidate, score in (("a", 0.1), ("b", 0.2)):
+        folder.write_job({**record(job(candidate=candidate)), "validation_score": score})
+    folder.finish(SUMMARY)
+    assert folder.set_aside_damaged().finished == folder.finished_jobs()
+    assert folder.is_finished
+    file = folder.path / name
+    whole = file.read_bytes()
+    if damage is None:
+        file.unlink()
+    else:
+        file.write_bytes(damage(whole))
+    read = {"results.csv": folder.results, "predictions.csv": folder.predictions}
+    if name in read and damage is not None:
+        with pytest.raises(InputError, match=f"^{file}: .*; --resume creates it again$"):
+            read[name]()
+    folder.set_aside_damaged()
+    assert not folder.is_finished
+    folder.finish(SUMMARY)
+    assert file.read_bytes() == whole
+    assert damage is None or len(list((folder.path / "damaged").glob(f"{file.stem}-*.csv"))) == 1
 
 
 def test_changed_data_are_not_believed(tmp_path):
@@ -273,7 +305,7 @@ def test_a_run_in_which_all_jobs_failed_has_empty_tables(tmp_path):
 
 def test_tables_are_not_made_of_fewer_records_than_there_are_jobs(tmp_path):
     folder = started(tmp_path / "run", [job()])
-    with pytest.raises(InputError, match=r"1 jobs have no record any more .*give --resume"):
+    with pytest.raises(InputError, match=r"1 jobs have no record .*give --resume"):
         folder.finish(SUMMARY, expected=[record_name(job()), record_name(job(fold=1))])
 
 
@@ -286,8 +318,14 @@ def test_tables_are_not_made_of_fewer_records_than_there_are_jobs(tmp_path):
         ({"n_training_windows": "9"}, "n_training_windows: "),
         ({"predictions": {}}, "has no field predictions.subject, predictions.trial"),
         ({"predictions": {**record(job())["predictions"], "label": [0]}}, "columns of different lengths"),
-        ({"predictions": {**record(job())["predictions"], "probability_low": [0.1, float("nan")]}}, "no number from 0"),
-        ({"predictions": {**record(job())["predictions"], "probability_low": ["0.1", 0.1]}}, "no number from 0 to 1"),
+        (
+            {"predictions": {**record(job())["predictions"], "probability_low": [0.1, float("nan")]}},
+            "not a number from 0",
+        ),
+        (
+            {"predictions": {**record(job())["predictions"], "probability_low": ["0.1", 0.1]}},
+            "not a number from 0 to 1",
+        ),
         ({"failed": ""}, "has no field test_subjects"),
     ],
 )

@@ -68,7 +68,7 @@ def test_another_configuration_or_other_data_are_refused_with_the_difference(tmp
 def test_a_folder_of_something_else_is_refused(tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.tex").write_text("mine")
-    with pytest.raises(InputError, match="not empty and holds no run"):
+    with pytest.raises(InputError, match="not empty and contains no run"):
         RunFolder(tmp_path / "run").start(SCIENCE, "identity", DATA, resume=True)
 
 
@@ -86,7 +86,7 @@ def test_finished_jobs_without_a_configuration_are_not_taken_for_a_new_run(tmp_p
     folder = _started(tmp_path)
     folder.write_job(_record(1, 0))
     (folder.path / "config.json").unlink()
-    with pytest.raises(InputError, match="not empty and holds no run"):
+    with pytest.raises(InputError, match="not empty and contains no run"):
         folder.start(SCIENCE, "identity", DATA, resume=True)
 
 
@@ -124,6 +124,30 @@ def test_every_start_is_kept(tmp_path):
     resumed = [{**second}, {"started": "2026-01-03T10:00:00+00:00"}]
     del resumed[0]["jobs"]
     assert folder.environment == {**first, "resumed": resumed}
+
+
+def test_the_first_start_stays_the_first_where_the_clock_was_set_back(tmp_path):
+    folder = _started(tmp_path)
+    times = [
+        "2026-05-01T10:00:00+00:00",
+        "2025-01-01T10:00:00+00:00",
+        "2026-05-01T10:00:00+00:00",
+        "2026-01-01T10:00:00",
+    ]
+    # As the first versions named them.
+    folder.write_json("starts/2026-05-01T100000+0000-ffff.json", {"started": times[0]})
+    for started in times[1:]:
+        folder.record_start({"started": started})
+    assert folder.environment == {"started": times[0], "resumed": [{"started": started} for started in times[1:]]}
+
+
+def test_other_versions_of_the_first_start_are_listed(tmp_path):
+    folder = _started(tmp_path)
+    assert folder.other_versions({"numpy": "2.0"}) == []
+    folder.record_start({"started": "2026-01-01T10:00:00+00:00", "packages": {"numpy": "1.26", "keras": "3.12"}})
+    assert folder.other_versions({"numpy": "2.0", "keras": "3.12", "jax": "0.5"}) == ["numpy 1.26 (here 2.0)"]
+    with pytest.raises(InputError, match=r"the run was started with other versions: .*numpy 1\.26 \(here 2"):
+        folder.start({**SCIENCE, "seed": 9}, "identity", DATA, resume=True)
 
 
 def test_the_start_that_an_earlier_version_kept_stays(tmp_path):

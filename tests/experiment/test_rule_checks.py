@@ -1,4 +1,4 @@
-"""A label rule that leaves one class is named, with the option that changes it."""
+"""A label rule with a single class is reported, with the option that changes it."""
 
 from types import SimpleNamespace
 

@@ -16,7 +16,7 @@ from keras_emotion.systems.comparison_networks import ComparisonNetwork
 from keras_emotion.systems.facrnn import FACRNN
 
 TABLES = ("results.csv", "predictions.csv")
-# Windows of 2 s; the network that is traced fastest, which each process does anew.
+# Windows of 2 s; the network that is traced fastest, since each process traces it.
 NETWORK = ComparisonNetwork(network="dgcnn", features=ConnectivityFeatures(sample_seconds=2.0, window_seconds=1.0))
 
 
@@ -42,7 +42,7 @@ def _tables(folder):
 
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory, memory_reader):
-    """A run in one process, and what it was made from."""
+    """A run in one process, and its experiment and data."""
     folder = tmp_path_factory.mktemp("unbroken")
     reader = memory_reader(folder)
     return run(_experiment(folder), reader, folder / "run"), reader, folder
@@ -76,13 +76,13 @@ if __name__ == "__main__":
     script.write_text(program)
     process = subprocess.Popen([sys.executable, script], start_new_session=True, stderr=subprocess.DEVNULL)
     jobs = tmp_path / "run" / "jobs"
-    deadline = time.monotonic() + 400  # of a machine that has other things to do
+    deadline = time.monotonic() + 400  # for a busy machine
     while not list(jobs.glob("[!.]*.json")) and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.05)
     workers = _in_session(process.pid) - {process.pid}
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    # Workers end with the process that started them, and do not train on.
+    # Workers end with their parent process, and do not continue training.
     deadline = time.monotonic() + 5
     while _in_session(process.pid) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -155,16 +155,16 @@ def test_a_subject_that_cannot_be_divided_is_listed_and_the_others_are_done(tmp_
 
 
 def test_an_unknown_target_is_named(tmp_path, memory_reader):
-    with pytest.raises(InputError, match="target 'mood' is no rating of dataset memory; it has valence, arousal"):
+    with pytest.raises(InputError, match="target 'mood' is not a rating of dataset memory; it has valence, arousal"):
         run(_experiment(tmp_path, targets=("mood",)), memory_reader(tmp_path), tmp_path / "run")
 
 
 @pytest.mark.parametrize(
     ("subjects", "message"),
     [
-        (("pool", "b"), "subject 'pool': this name stands for all subjects together"),
+        (("pool", "b"), "subject 'pool': this name is reserved for all subjects together"),
         (("a\udcff",), r"subject 'a.udcff': has a character that is not valid Unicode"),
-        ((1, "1"), "subject 1 and subject '1' are the same in a table of results"),
+        ((1, "1"), "subject 1 and subject '1' are equal in a table of results"),
     ],
 )
 def test_names_that_cannot_be_used_are_refused_before_anything_is_read(tmp_path, memory_reader, subjects, message):
@@ -188,7 +188,7 @@ def test_models_of_the_last_repetition_load_and_know_what_they_are(tmp_path, mem
     assert model.inference["class_names"] == ["low", "high"]
     assert model.inference["channel_names"][:2] == ["F3", "F4"]
     assert model.inference["parts"]["eeg"]["fields"]["window_seconds"] == 2.0
-    # And what they were trained on: all trials that they were not tested on.
+    # And their training data: all trials except the test trials.
     predictions, plan = folder.predictions(), prepare(experiment, memory_reader(tmp_path, n_subjects=1))[0]
     for fold, file in enumerate(models):
         origin = Origin.read(file.rename(tmp_path / "elsewhere.keras"))

@@ -46,7 +46,7 @@ def test_two_processes_share_a_run(unbroken_tiny_run, tiny_run, tmp_path):
     assert sorted(path.name for path in (tmp_path / "run" / "jobs").iterdir()) == sorted(
         path.name for path in (unbroken.path / "jobs").iterdir()
     )
-    # No line of the start-up log of TensorFlow.
+    # No line of TensorFlow's start-up log.
     assert all(line.startswith("[") for text in printed for line in text.splitlines()), printed
     # Each prints every job that was not done when it started, its own with their accuracies.
     assert sum(text.count(": accuracy ") for text in printed) < 2 * tiny_run.N_JOBS
@@ -141,7 +141,7 @@ def test_a_full_disk_is_one_clear_message_and_loses_no_finished_job(
         room = os.statvfs(disk)
         blocks = room.f_bavail - 3 * -(-record_bytes // room.f_bsize)
         (disk / "filler").write_bytes(bytes(blocks * room.f_bsize))
-        # In this process: a new one would import and trace all that is here already.
+        # In this process: a new one would have to import and trace everything.
         _, *words = _command(tiny_run, folder.path, features, "--resume", "--workers", "1")
         monkeypatch.setattr(sys, "argv", words)
         monkeypatch.setattr(sys, "path", [*sys.path])
@@ -183,7 +183,7 @@ def test_a_run_killed_twenty_times_ends_with_the_same_tables(unbroken_tiny_run, 
 
     def started(place):
         place.mkdir(exist_ok=True)
-        # Features of its own: they are computed anew, and killed too.
+        # Separate features: they are computed again, and interrupted too.
         command = _command(tiny_run, place / "run", place / "features", "--resume")
         return subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
 
@@ -192,7 +192,7 @@ def test_a_run_killed_twenty_times_ends_with_the_same_tables(unbroken_tiny_run, 
     seconds = time.monotonic() - before
     n_kills, n_runs, jobs_when_killed = 0, 0, set()
     while n_kills < 20:
-        # A run that ended before it was killed often enough is followed by another.
+        # A run that ended before enough interruptions is followed by another.
         n_runs += 1
         place = tmp_path / str(n_runs)
         code = None

@@ -1,4 +1,4 @@
-"""Features of stimuli in runs: computed once a clip, paired with the EEG by time, whatever the engine."""
+"""Features of stimuli in runs: computed once per clip, paired with the EEG by time, on any engine."""
 
 import dataclasses
 import shutil
@@ -52,7 +52,7 @@ class SeesStimuli(EstimatorSystem):
 
 
 class Counting(MediaFrames):
-    """Frames; leaves a line for each clip that is computed."""
+    """Frames; writes a line for each computed clip."""
 
     kind: ClassVar[str] = "MediaFrames"
     log: ClassVar[list] = []
@@ -139,7 +139,7 @@ def test_a_clip_is_computed_once_whoever_was_shown_it(tmp_path, clips, monkeypat
     prepare(experiment(tmp_path, system=system), reader)
     assert sorted(Counting.log) == [(f"{number}.mp4", 5) for number in range(1, N_TRIALS + 1)]
     before = entries(tmp_path)
-    # A subject of whom all is there computes nothing, a new one looks up what is there.
+    # A subject with stored features computes nothing, a new one looks up existing entries.
     prepare(experiment(tmp_path, system=system), reader)
     more = with_stimuli(Described(tmp_path, n_subjects=4, n_trials=N_TRIALS, seconds=SECONDS), clips)
     prepare(experiment(tmp_path, system=system), more)
@@ -213,7 +213,7 @@ def test_runs_are_the_same_resumed_and_loaded_again(tmp_path, clips, workers):
     folder = run(wanted, reader, tmp_path / "run")
     predictions = folder.predictions()
     assert set(predictions["stimulus"]) == set(stimuli)
-    # The data with their clips are moved, and the run is looked at again.
+    # The data with their clips are moved, and the run is opened again.
     moved = shutil.move(study, tmp_path / "moved")
     loaded, dataset = load_experiment(tmp_path / "run", moved)
     assert (loaded, dataset.stimuli) == (wanted, moved / "clips")
@@ -226,7 +226,7 @@ def test_runs_are_the_same_resumed_and_loaded_again(tmp_path, clips, workers):
 
 
 def test_protocols_that_share_stimuli_are_flagged_and_quadrants_are_a_target(tmp_path, clips):
-    """One run, read from its folder and its report: what the stimulus tells, and four classes of two ratings."""
+    """One run, read from its folder and its report: the stimulus baseline, and four classes of two ratings."""
     reader = with_stimuli(Described(tmp_path, n_subjects=3, n_trials=N_TRIALS, seconds=SECONDS), clips)
     shared = ("as_published_mercl", "trial_disjoint_across_subjects", "subject_disjoint")
     # Within a subject no trial shares its stimulus with another: each was shown once.
@@ -281,7 +281,10 @@ def test_a_quadrant_is_permuted_as_its_ratings_are(tmp_path, clips):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"targets": ("valence+liking",)}, "target 'liking' is no rating of dataset memory; it has valence, arousal"),
+        (
+            {"targets": ("valence+liking",)},
+            "target 'liking' is not a rating of dataset memory; it has valence, arousal",
+        ),
         ({"targets": ("valence+valence",)}, r"'valence\+valence': the same rating twice"),
         (
             {"targets": ("valence+arousal",), "label_rule": LabelRule(kind="levels", edges=(3, 6))},
@@ -322,7 +325,7 @@ def test_sessions_that_were_asked_for_are_the_only_ones(tmp_path):
     assert list(plan.units()) == [("within_session", "valence", 1, "")]
     both = dataclasses.replace(plan, experiment=wanted.changed({"sessions": ()}))
     assert [session for *_, session in both.units()] == [1, 2]
-    # Of the second subject there is but the second session.
+    # The second subject has only the second session.
     plan = prepare(wanted, TwoSessions(tmp_path, n_subjects=2, n_trials=12))[0]
     with pytest.raises(InputError, match=r"sessions: subject 2 has no session 1; it has 2; give other sessions"):
         plan.window_set("pool", "valence")
@@ -342,18 +345,18 @@ def test_all_faults_of_clips_are_listed(tmp_path, clips):
     with pytest.raises(InputError) as error:
         prepare(experiment(tmp_path), reader)
     assert [line.split(": ")[1].split(";")[0] for line in str(error.value).splitlines()] == [
-        "no clip of stimulus 2",
-        "no clip of stimulus 4",
+        "missing clip of stimulus 2",
+        "missing clip of stimulus 4",
     ]
     assert not (tmp_path / "features").exists() or not entries(tmp_path)
     for path in gone:
         path.rename(folder / path.name)
     with pytest.raises(InputError) as error:
         prepare(experiment(tmp_path), reader.reopened())
-    # Both tracks of both: that the first cannot be used hides nothing.
+    # Both tracks of both: the fault of the first does not hide others.
     lines = str(error.value).splitlines()
     assert [line.split(": ")[0].rpartition("/")[2] for line in lines] == ["1.mp4", "1.mp4", "3.mp4", "3.mp4"]
-    assert sum("its sound breaks off" in line for line in lines) == 2
+    assert sum("audio decoding failed" in line for line in lines) == 2
 
 
 def test_all_trials_of_all_subjects_that_are_too_short_are_listed(tmp_path, clips):

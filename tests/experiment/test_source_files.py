@@ -14,7 +14,7 @@ from keras_emotion.schema import InputError
 from keras_emotion.synthetic import write_recordings
 
 OPENED: list[str] = []
-"""Files that this process has opened, while it is listened to."""
+"""Files opened by this process, while recording."""
 _listens: list[bool] = []
 
 
@@ -23,12 +23,12 @@ def _listen(event, arguments):
         OPENED.append(str(arguments[0]))
 
 
-sys.addaudithook(_listen)  # stays for good: there is no way to take it away
+sys.addaudithook(_listen)  # permanent: audit hooks cannot be removed
 
 
 @pytest.fixture
 def opened():
-    """Names of the files that are opened after this fixture is asked for."""
+    """Names of the files opened after this fixture is requested."""
     OPENED.clear()
     _listens.append(True)
     yield OPENED

@@ -1,4 +1,4 @@
-"""Weights that an interrupted job has left."""
+"""Weights left by an interrupted job."""
 
 import shutil
 import types
@@ -13,7 +13,7 @@ WEIGHTS = [np.arange(6.0).reshape(2, 3), np.ones(3)]
 
 
 class Model:
-    """As much of a network as has weights."""
+    """The part of a network that has weights."""
 
     def __init__(self, weights):
         self.weights = weights
@@ -26,7 +26,7 @@ class Model:
 
 
 def loaded(file):
-    """The result and the weights that a file gives."""
+    """The result and the weights loaded from a file."""
     model = Model([np.zeros_like(array) for array in WEIGHTS])
     request = types.SimpleNamespace(start=lambda: None, compiled=types.SimpleNamespace(model=model))
     return load_stage(file, request), model.weights

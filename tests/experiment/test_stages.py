@@ -1,4 +1,4 @@
-"""Systems that are trained in several stages: what goes from stage to stage, and what does not."""
+"""Systems with several stages: what passes between stages, and what does not."""
 
 import dataclasses
 
@@ -16,7 +16,7 @@ EPOCHS = Training(epochs=3, batch_size=4, learning_rate=1e-2)
 
 
 class First(NetworkSystem):
-    """An encoder that learns the label through a head of its own."""
+    """An encoder trained on the label through its own head."""
 
     def parts(self):
         return {}
@@ -45,7 +45,7 @@ class Classifier(keras.Model):
 
 
 class Two(NetworkSystem):
-    """The encoder, frozen, under a new classifier that also sees what the first network says."""
+    """The encoder, frozen, under a new classifier that also reads the first network's output."""
 
     starts_from: tuple[str, ...] = ("encoder",)
     sampling: str = "plain"
@@ -202,7 +202,7 @@ def test_a_job_that_was_killed_goes_on_with_its_next_stage(made, tmp_path, monke
 
     monkeypatch.setattr(training, "fit", noted)
     resumed = training.run_job(plan, job)
-    # What is damaged is trained again.
+    # Damaged files are trained again.
     file.write_bytes(whole[: len(whole) // 2])
     again = training.run_job(plan, job)
     assert fitted == ["first", "", "", "first", ""]

@@ -1,4 +1,4 @@
-"""Teachers: what they see, what they give, and that none of it comes from test windows."""
+"""Teachers: their inputs and outputs, and that none of it comes from test windows."""
 
 import dataclasses
 import shutil
@@ -118,7 +118,7 @@ def test_the_teacher_of_a_fold_sees_nothing_of_the_test_windows(tmp_path, protoc
 
         def fit(request):
             if "faces" not in request.compiled.model.input:
-                # The student: what it is given is there by now.
+                # The student: its input exists by now.
                 return FitResult(1, float("nan"))
             result = training.fit(request)
             teachers.append(request.compiled.model.get_weights())
@@ -142,7 +142,7 @@ def test_the_teacher_of_a_fold_sees_nothing_of_the_test_windows(tmp_path, protoc
     _, same = teacher_weights(spoilt)
     for one, other in zip(weights, same, strict=True):
         np.testing.assert_array_equal(one, other)
-    # The comparison can tell: a change in the training windows makes another teacher.
+    # The comparison is sensitive: a change in the training windows gives another teacher.
     shown = fold.arrays["faces"][everything].copy()
     shown[fold.train] = 255 - shown[fold.train]
     _, others = teacher_weights(dataclasses.replace(fold, arrays={**fold.arrays, "faces": shown}))
@@ -153,7 +153,7 @@ def test_the_teacher_of_a_fold_sees_nothing_of_the_test_windows(tmp_path, protoc
 def learnt(tmp_path_factory):
     """A plan with a teacher for each fold, one of its jobs, the job's record, and its student.
 
-    The job is done as if no other fold had been before it.
+    The job is done independently of other folds.
     """
     compiled_model._COMPILED.clear()
     folder = tmp_path_factory.mktemp("learnt")
@@ -174,7 +174,7 @@ def test_the_network_learns_from_the_teacher_of_the_fold(learnt):
     assert student.loss.keys() == {"probabilities", "features"}
     steps = training.seconds_per_step(plan, job)
     assert [one for one, *_ in steps] == [TEACHING, plan.experiment.training]
-    # Other folds before it change nothing: their networks are the same ones, set back.
+    # Earlier folds have no effect: their networks are reset.
     _, other, *_ = jobs(plan, "trial_disjoint")
     before = len(compiled_model._COMPILED)
     assert training.run_job(plan, other)["predictions"] != record["predictions"]
@@ -198,7 +198,7 @@ def visual(tmp_path):
 
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory):
-    """A folder with a teacher that learnt on three subjects."""
+    """A folder with a teacher trained on three subjects."""
     folder = tmp_path_factory.mktemp("teacher")
     files = train_teachers(visual(folder), MemoryTrials(folder), folder / "teacher")
     assert files == {"valence": folder / "teacher" / "valence.keras"}
@@ -273,7 +273,7 @@ def test_training_goes_on_from_a_saved_network(tmp_path, teacher):
         model = asked.system.model_copy(update={"initial_weights": path}).model(shapes, 2, inference)
         for ours, theirs in zip(model.get_weights(), saved.get_weights(), strict=True):
             np.testing.assert_array_equal(ours, theirs)
-    # Set back for the next fold, it starts there again, whatever the seed.
+    # Reset for the next fold, it starts there again, with any seed.
     plan, data = prepare(asked, MemoryTrials(tmp_path))
     training.prepare_backend(1)
     fold = training.job_fold(plan, plan.jobs()[0][0][0])
@@ -283,7 +283,7 @@ def test_training_goes_on_from_a_saved_network(tmp_path, teacher):
     compiled.reset(7)
     for ours, theirs in zip(compiled.model.get_weights(), saved.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    # What it started from is part of what the run is, and of what its own networks know.
+    # Its initial weights are part of the run's identity, and of the origin of its networks.
     assert asked.system.source_files() == (teacher / "valence.keras",)
     assert data["system_files"] != prepare(visual(tmp_path), MemoryTrials(tmp_path))[1]["system_files"]
     (file,) = train_teachers(asked, MemoryTrials(tmp_path), tmp_path / "second").values()
@@ -332,7 +332,7 @@ def test_files_to_start_from_that_are_no_visual_network_of_the_target_are_named(
     with pytest.raises(InputError, match=r"nowhere: no such file; --system\.initial-weights takes a saved network"):
         system.model_copy(update={"initial_weights": tmp_path / "nowhere"}).scientific_config()
     keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(tmp_path / "dense.keras")
-    # It saw the same faces, and is another network.
+    # It was trained on the same faces, but is another network.
     known = keras.models.load_model(teacher / "valence.keras").inference
     FaceAffectNetwork(image_size=32, units=2, width_multiplier=0.1, inference=known).save(tmp_path / "affect.keras")
     for name in ("dense", "affect"):

@@ -109,7 +109,7 @@ def test_folds_share_one_compiled_model_and_are_traced_once(plan):
         training.run_job(plan, job)
     assert list(compiled_model._COMPILED.values()) == [compiled]
     assert not traced
-    # The counter does count: a function made anew is traced.
+    # The counter works: a new function is traced.
     compiled.model.make_train_function(force=True)
     training.run_job(plan, _jobs(plan)[0])
     assert traced
@@ -128,7 +128,7 @@ def test_scaling_sees_training_windows_only(scaled_plan):
 
 
 def test_the_epoch_is_chosen_by_the_protocol(plan):
-    # The flagged protocol looks at the test fold: its best epoch is at least as good there as any other.
+    # The flagged protocol selects on the test fold: its best epoch is at least as good there as any other.
     published = next(job for job in _jobs(plan) if job.protocol == "as_published")
     fold = training.job_fold(plan, published)
     np.testing.assert_array_equal(fold.validation, fold.test)
@@ -211,7 +211,7 @@ def test_a_training_that_diverges_is_a_failed_job(plan):
         ({"loss": float("inf"), "val_loss": float("nan")}, "training loss not finite in epoch 3"),
         ({"loss": 1.0, "val_loss": float("-inf")}, "validation loss not finite in epoch 3"),
         ({"loss": 1.0, "val_loss": 1.0, "val_features_loss": float("nan")}, "validation loss not finite in epoch 3"),
-        # A metric that is not defined is no loss.
+        # An undefined metric is not a loss.
         ({"loss": 1.0, "val_f1": float("nan")}, ""),
     ],
 )

@@ -18,12 +18,12 @@ from keras_emotion.layers import ConvLSTM2D
 from keras_emotion.schema import InputError
 
 MUCH_IS_COMPUTED = ""
-"""For XLA to optimise as it does for users: what is computed takes longer than to compile it."""
+"""For XLA to optimise as for users: here computing takes longer than compiling."""
 
 
 @pytest.fixture(scope="module")
 def told(run_script):
-    """A function of a folder and what is asked of `folds_at_once.py` there: its answer."""
+    """Function from a folder and a request for `folds_at_once.py` to its answer."""
 
     def ask(folder, what, **variables):
         if importlib.util.find_spec("jax") is None:
@@ -37,7 +37,7 @@ def told(run_script):
 
 @pytest.fixture(scope="module")
 def cases(told, tmp_path_factory):
-    """What folds give one by one and at once, on the JAX backend (see `folds_at_once.py`)."""
+    """Results of folds one by one and at once, on the JAX backend (see `folds_at_once.py`)."""
     return told(tmp_path_factory.mktemp("cases"), "cases")
 
 

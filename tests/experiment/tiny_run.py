@@ -1,4 +1,4 @@
-"""A small run as a program: to be killed, to be started twice at once, and to be given too little room.
+"""A small run as a program: to be killed, to be started twice at once, and to be run with too little space.
 
 Without the ending that pytest collects; the tests load it by its path.
 """
@@ -18,7 +18,7 @@ N_JOBS = 6
 """Two subjects, three folds."""
 
 NETWORK = ComparisonNetwork(network="dgcnn", features=ConnectivityFeatures(sample_seconds=2.0, window_seconds=1.0))
-"""The network that is traced fastest: each process does it anew."""
+"""The network that is traced fastest: each process traces it."""
 
 
 def tiny_experiment(feature_store: Path, system=NETWORK, **runtime) -> Experiment:
@@ -37,9 +37,9 @@ def tiny_experiment(feature_store: Path, system=NETWORK, **runtime) -> Experimen
 
 
 def _in_forks(n_processes: int, output: Path) -> None:
-    """Go on in forks of this process, each with a file for its standard error; this one ends when they have.
+    """Continue in forks of this process, each with a file for its standard error; this one ends after them.
 
-    Keras is imported before: that takes longer than the run.
+    Keras is imported before: this takes longer than the run.
     """
     import keras  # noqa: F401
 

@@ -1,4 +1,4 @@
-"""Files as OpenFace's FeatureExtraction writes them."""
+"""Files in the format of OpenFace's FeatureExtraction."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ COLUMNS = [
 
 
 def rows_of(n_frames, rate=25.0, face=0):
-    """Rows by column: quantity `q` of frame `f` is `f + q / 100`, and something else stands everywhere else."""
+    """Rows by column: quantity `q` of frame `f` is `f + q / 100`; the other columns have other values."""
     rows = []
     for frame in range(n_frames):
         row = dict.fromkeys(COLUMNS, "-77.7")
@@ -90,7 +90,7 @@ def test_of_several_faces_that_is_taken_which_is_there_longest(path):
     # Frame by frame, the faces one after the other.
     together = [row for frame in zip(first, second, third, strict=True) for row in frame]
     frames = read_openface(write(path, together))
-    # Faces 1 and 2 are there as long.
+    # Faces 1 and 2 have equally many samples.
     assert frames["pose_Tx"].tolist()[1:] == [500] * 5
     assert np.isnan(frames["pose_Tx"][0])
     np.testing.assert_allclose(frames["time_seconds"], np.arange(6) / 25)
@@ -101,7 +101,7 @@ def test_times_by_another_rate(path):
     del rows[2]
     for row in rows:
         row["timestamp"] = "0.000"  # as for a folder of pictures
-    with pytest.raises(InputError, match=r"line 3: 0 s comes after 0 s; .* need assumed_frame_rate_hz"):
+    with pytest.raises(InputError, match=r"line 3: 0 s follows 0 s; .* give assumed_frame_rate_hz"):
         read_openface(write(path, rows))
     frames = read_openface(path, assumed_frame_rate_hz=50)
     np.testing.assert_allclose(frames["time_seconds"], [0, 0.02, 0.06, 0.08])
@@ -118,10 +118,10 @@ def test_times_by_another_rate(path):
         ({"timestamp": "nan"}, "line 4, column timestamp: 'nan'; expected a number"),
         ({"success": "yes"}, "line 4, column success: 'yes'; expected a number"),
         ({"face_id": "b"}, "line 4, column face_id: 'b'; expected a number"),
-        ({"timestamp": "0.01"}, "line 4: 0.01 s comes after 0.04 s"),
+        ({"timestamp": "0.01"}, "line 4: 0.01 s follows 0.04 s"),
     ],
 )
-def test_what_is_no_number_or_no_time_is_said(path, change, message):
+def test_what_is_no_number_or_no_time_is_reported(path, change, message):
     rows = rows_of(5)
     rows[2] |= change
     with pytest.raises(InputError, match=message) as raised:
@@ -129,7 +129,7 @@ def test_what_is_no_number_or_no_time_is_said(path, change, message):
     assert str(raised.value).startswith(f"{path}, ")
 
 
-def test_a_row_that_breaks_off_is_said(path):
+def test_a_row_that_breaks_off_is_reported(path):
     write(path, rows_of(5), ["frame", "timestamp", "success", *OPENFACE_QUANTITIES])
     text = path.read_text()
     path.write_text(text[: text.rindex(",") - 20])
@@ -140,7 +140,9 @@ def test_a_row_that_breaks_off_is_said(path):
 @pytest.mark.parametrize("missing", ["timestamp", "success", "pose_Rz", "gaze_1_z", "AU23_r"])
 def test_a_missing_column_is_named(path, missing):
     write(path, rows_of(3), [name for name in COLUMNS if name != missing])
-    with pytest.raises(InputError, match=f"no column {missing}; expected what FeatureExtraction of OpenFace 2 writes"):
+    with pytest.raises(
+        InputError, match=f"missing column {missing}; expected the output of OpenFace 2's FeatureExtraction"
+    ):
         read_openface(path)
 
 
@@ -150,15 +152,15 @@ def test_a_mark_of_the_byte_order_is_no_part_of_the_first_column(path):
     assert len(read_openface(path, assumed_frame_rate_hz=25)) == 3
 
 
-def test_files_that_are_none(path):
-    with pytest.raises(InputError, match="no such file; expected what FeatureExtraction"):
+def test_invalid_files(path):
+    with pytest.raises(InputError, match="no such file; expected the output"):
         read_openface(path)
     for content in (b"", b"\xff\xfe\x00\x01" * 9, b"frame,success\n"):
         path.write_bytes(content)
-        with pytest.raises(InputError, match=f"{path}: (no column|not a readable table)"):
+        with pytest.raises(InputError, match=f"{path}: (missing column|unreadable table)"):
             read_openface(path)
     path.write_text(", ".join(COLUMNS) + "\n")
-    with pytest.raises(InputError, match="no frames; expected what FeatureExtraction"):
+    with pytest.raises(InputError, match="no frames; expected the output"):
         read_openface(path)
-    with pytest.raises(InputError, match="not a readable table"):
+    with pytest.raises(InputError, match="unreadable table"):
         read_openface(path.parent)

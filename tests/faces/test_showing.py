@@ -1,4 +1,4 @@
-"""Videos are turned and stretched as a player shows them."""
+"""Videos are rotated and stretched as a player displays them."""
 
 import struct
 from fractions import Fraction
@@ -27,7 +27,7 @@ CORNERS = np.array([[[250, 0, 0], [0, 250, 0]], [[0, 0, 250], [250, 250, 250]]],
 
 
 def with_matrix(path, matrix):
-    """Writes four numbers of a display matrix into the header of the track of an MP4 file."""
+    """Write four numbers of a display matrix into the track header of an MP4 file."""
     content = bytearray(path.read_bytes())
     place = content.index(b"tkhd") + 44
     content[place : place + 20] = struct.pack(">5i", *(round(65536 * part) for part in (*matrix[:2], 0, *matrix[2:])))
@@ -106,8 +106,8 @@ def test_a_turned_face_is_cut_out_as_an_upright_one(tmp_path, animated_frames):
 @pytest.mark.parametrize(
     ("matrix", "pixel_aspect", "message"),
     [
-        ((0.5**0.5, 0.5**0.5, -(0.5**0.5), 0.5**0.5), None, r"a\.mp4: to be turned by 45 degrees"),
-        ((1, 0, 0, 1), Fraction(9), r"a\.mp4: its pixels are 9 times as wide as high"),
+        ((0.5**0.5, 0.5**0.5, -(0.5**0.5), 0.5**0.5), None, r"a\.mp4: rotation of 45 degrees"),
+        ((1, 0, 0, 1), Fraction(9), r"a\.mp4: pixel aspect ratio of 9 in its header"),
     ],
 )
 def test_what_cannot_be_shown_is_refused(tmp_path, matrix, pixel_aspect, message):

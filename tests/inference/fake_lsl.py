@@ -94,3 +94,21 @@ class Inlet:
             return np.empty((0, self._info.n_channels), np.float32), np.empty(0)
         samples = np.concatenate([samples for _, samples, _ in new]).astype(np.float32)
         return samples, np.concatenate([stamps for *_, stamps in new])
+
+
+class DirectReceiver:
+    """`keras_emotion.inference.live.Receiver` without a thread, so that the clock of the fake stays the only one."""
+
+    def __init__(self, inlet, sampling_rate_hz):
+        self._inlet, self.is_lost = inlet, False
+
+    def pull(self):
+        if not self.is_lost:
+            try:
+                return self._inlet.pull_chunk(timeout=0.05)
+            except RuntimeError:
+                self.is_lost = True
+        return np.empty((0, 0)), np.empty(0)
+
+    def close(self):
+        self._inlet.close_stream()

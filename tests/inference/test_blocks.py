@@ -1,4 +1,4 @@
-"""Blocks that saved models carry along: of every system, of version 0.1.0, and altered ones, which are refused."""
+"""Inference blocks of saved models: of every system, of version 0.1.0, and altered ones, which are refused."""
 
 import copy
 import dataclasses
@@ -40,7 +40,7 @@ CHANNELS = ("F3", "F4", "T7", "C4", "GSR")
 EEG = CHANNELS[:4]
 RATE = 128.0
 
-# What a run adds to what a system says.
+# Metadata that a run adds to a system's.
 OF_THE_RUN = {"target": "valence", "class_names": ["low", "high"], "dataset": "deap", "synthetic": True}
 
 
@@ -71,7 +71,7 @@ SYSTEMS = {
 
 
 def built(system, trial):
-    """A network of a system with the block that a run gives it, and arrays of its parts."""
+    """A network of a system with its block from a run, and arrays of its parts."""
     inference = {**system.inference(trial), **OF_THE_RUN}
     channels = inference.get("channel_names", [])
     units = dict(zip(trial.recording.channel_names, trial.recording.units, strict=True))
@@ -91,7 +91,7 @@ def test_a_block_makes_the_inputs_that_training_makes(name, trial):
     system = SYSTEMS[name]
     model, arrays = built(system, trial)
     if system == SYSTEMS["DeepVANet of signals"]:
-        # Signals of no unit that a recording has.
+        # Signals of a unit that no recording has.
         with pytest.raises(InputError, match="units: was trained on signals in kOhm"):
             read_block(model, "x")
         return
@@ -107,7 +107,7 @@ def test_a_block_makes_the_inputs_that_training_makes(name, trial):
 
 
 def test_parts_that_are_defined_beside_systems_are_found():
-    """In a process that has imported no system."""
+    """In a process without imported systems."""
     description = EncodedSound().description()
     code = (
         "import json, sys; from keras_emotion.inference.schema import PartDescription, _part; "
@@ -123,7 +123,7 @@ def test_pretraining_keeps_a_block(trial):
     (made,) = system.model_inputs().values()
     np.testing.assert_array_equal(made.of(arrays), system.inputs(arrays)["faces"])
     model = models.FaceAffectNetwork(inference=system.inference(trial))
-    with pytest.raises(InputError, match="FaceAffectNetwork has no classes of which `predict`"):
+    with pytest.raises(InputError, match="FaceAffectNetwork has no classes, so that `predict`"):
         Predictor(model)
 
 
@@ -299,7 +299,7 @@ ALTERED = {
     ),
     "stimuli and a face video without a recording": (
         in_place_of("bio", MediaFrames(window_seconds=1.0, hop_seconds=None)),
-        "parts.faces: reads a face video beside stimuli; expected a part of a recording too",
+        "parts.faces: reads a face video in addition to stimuli; expected a part of a recording, too",
     ),
     "an input too few": (without("inputs", "faces"), "parts.faces: no input comes from it"),
     "an unknown key": (put("colour", "red"), "colour: unknown field"),
@@ -334,7 +334,7 @@ def altered(saved, path, alter):
 
 def test_the_unaltered_block_is_read(saved, tmp_path):
     predictor = Predictor.from_file(altered(saved, tmp_path / "same.keras", lambda block: None))
-    # Windows of new recordings stand side by side, however they were cut in training.
+    # Windows of new recordings do not overlap, regardless of the training.
     assert (predictor.window_seconds, predictor.part.hop_seconds) == (1.0, None)
 
 

@@ -1,4 +1,4 @@
-"""Exported models against the Keras models that they were made of."""
+"""Exported models against the original Keras models."""
 
 import importlib.util
 import sys
@@ -60,7 +60,7 @@ def skip_without(file_format):
 
 
 def perturbed(model, seed=0):
-    """With weights none of which is at its start: a bias of zero would hide what becomes of biases."""
+    """With all weights changed from their initial values: zero biases would hide errors."""
     generator = np.random.default_rng(seed)
     for weight in model.weights:
         weight.assign(np.asarray(weight) + 0.1 * np.abs(generator.standard_normal(weight.shape)))
@@ -110,7 +110,7 @@ def test_command(saved, tmp_path, capsys):
 
 @pytest.mark.parametrize("wrong", [1e-3, np.nan])
 def test_nothing_is_kept_of_a_file_that_says_something_else(wrong, saved, tmp_path, capsys, monkeypatch):
-    """An exported model whose first window is off, or no number."""
+    """An exported model whose first window is off, or NaN."""
     form = export.FORMATS["saved_model"]
 
     def run(path, windows):
@@ -160,7 +160,7 @@ def test_pictures_of_eight_bits_are_compared(tmp_path):
     model = keras.Model({"faces": pictures}, keras.layers.Dense(2)(keras.layers.Flatten()(x)))
     windows = {"faces": np.random.default_rng(0).integers(0, 256, (3, 4, 4, 3), np.uint8)}
     assert export.export_model(model, "saved_model", tmp_path / "model", windows).path is not None
-    # Random ones are as bright.
+    # Random ones have the same brightness.
     drawn = export.random_windows(model)["faces"]
     assert drawn.min() < 10
     assert 245 < drawn.max() <= 255

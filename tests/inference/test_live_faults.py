@@ -14,9 +14,10 @@ from keras_emotion.inference.predictor import Predictor
 from keras_emotion.pipelines import EEGGridFeatures
 from keras_emotion.schema import InputError
 from keras_emotion.synthetic.streams import StreamPart, chunks
-from tests.inference.fake_lsl import FakeLsl
+from tests.inference.fake_lsl import DirectReceiver, FakeLsl
 
 CHANNELS = ("F3", "F4", "C3", "C4")
+RECEIVER = live.Receiver
 
 
 def network(baseline="none"):
@@ -29,6 +30,11 @@ def network(baseline="none"):
 @pytest.fixture(scope="module")
 def eeg():
     return np.random.default_rng(0).normal(0, 15, (4, 128 * 24))
+
+
+@pytest.fixture(autouse=True)
+def without_threads(monkeypatch):
+    monkeypatch.setattr(live, "Receiver", DirectReceiver)
 
 
 @pytest.fixture
@@ -137,7 +143,7 @@ def test_a_stream_that_comes_back_is_read_as_it_describes_itself_then(what, says
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"names": ("F3", "O1", "O2", "Oz")}, "1 of the model's 4 channels are there, and half are needed"),
+        ({"names": ("F3", "O1", "O2", "Oz")}, "has 1 of the model's 4 channels, but half are needed"),
         ({"names": ("F3", "F4", "C3")}, "has 4 channels and names for 3 of them"),
         ({"rate": 1.1}, "`window_seconds` of 2 s is 2.2 samples"),
         ({"unit": "seconds"}, "EEG has a standard deviation"),
@@ -282,3 +288,51 @@ def test_chunks_of_a_player():
     np.testing.assert_allclose(stamps, 54 + kept / 16 - 9 * (kept >= 32))
     assert sent[0].due_seconds == 4.125
     assert sent[-1].due_seconds == 6.5
+
+
+class SlowlyRead:
+    """An inlet that has received so many chunks when its connection is lost, and gives none of them afterwards."""
+
+    def __init__(self, n_chunks):
+        self._left, self.is_closed, self._buffer = n_chunks, False, np.empty((32, 2))
+
+    def pull_chunk(self, timeout):
+        if not self._left:
+            raise RuntimeError("lost")
+        self._left -= 1
+        self._buffer[:] = self._left
+        return self._buffer, np.full(32, float(self._left))
+
+    def close_stream(self):
+        self.is_closed = True
+
+
+def test_what_arrived_before_a_loss_is_predicted():
+    """Also by a reader that is slower than the stream; the buffer of the inlet is used again for every chunk."""
+    inlet = SlowlyRead(50)
+    receiver = RECEIVER(inlet, 128.0)
+    receiver.join()
+    assert receiver.is_lost
+    samples, times = receiver.pull()
+    np.testing.assert_array_equal(times, np.repeat(np.arange(50)[::-1], 32))
+    np.testing.assert_array_equal(samples, np.repeat(times[:, np.newaxis], 2, axis=1))
+    assert len(receiver.pull()[1]) == 0
+    receiver.close()
+    assert inlet.is_closed
+
+
+def test_what_waits_is_bounded():
+    receiver = RECEIVER(SlowlyRead(50), 640 / live.MOST_WAITING_SECONDS)
+    receiver.join()
+    _, times = receiver.pull()
+    np.testing.assert_array_equal(times, np.repeat(np.arange(20)[::-1], 32))
+
+
+def test_a_window_is_predicted_without_a_data_set(monkeypatch):
+    """Which would take ten times as long as the network; the probabilities are those of many windows at once."""
+    made = Predictor(network())
+    windows = np.random.default_rng(3).normal(size=(3, *made.model.input_shape[1:])).astype(np.float32)
+    together = made.apply({"eeg": windows})["probabilities"]
+    monkeypatch.setattr(made.model, "predict", None)
+    alone = [made.apply({"eeg": windows[[row]]})["probabilities"][0] for row in range(3)]
+    np.testing.assert_allclose(alone, together, rtol=0, atol=1e-6)

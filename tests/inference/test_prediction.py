@@ -1,4 +1,4 @@
-"""Saved models on recordings: block by block as of the whole, channels by name, what is said and what is refused."""
+"""Saved models on recordings: blocks against the whole, channels by name, messages and refusals."""
 
 import importlib
 import json
@@ -24,7 +24,7 @@ RATE, SECONDS = 200.0, 71.3
 
 @pytest.fixture(scope="module")
 def microvolts():
-    """An offset and a drift, as amplifiers have them, and noise of some ten microvolts."""
+    """Offset and drift, as from amplifiers, and noise of some ten microvolts."""
     rng = np.random.default_rng(3)
     n_samples = round(SECONDS * RATE)
     offsets = 500.0 * np.arange(1, 9)[:, np.newaxis] + np.linspace(0, 300, n_samples)
@@ -56,7 +56,7 @@ def network(part=None, channels=CHANNELS, **known):
 
 
 def of_the_whole(part, microvolts, baseline_seconds=3.0):
-    """Features as the reproductions compute them of a trial."""
+    """Features as computed in the reproductions."""
     signal = signals.resample(microvolts, RATE, 128.0)
     seconds = baseline_seconds if getattr(part, "baseline", "none") != "none" else 0.0
     recording = Recording(signal, CHANNELS, ("uV",) * 8, 128.0, seconds)
@@ -128,7 +128,7 @@ def test_probabilities_are_those_of_the_model(file, microvolts):
 
 
 def test_a_missing_channel_counts_as_its_mean(file):
-    """After scaling it is 0, and it is named; the model's channels that are there are not touched."""
+    """It is 0 after scaling, and reported; existing channels of the model are unchanged."""
     channels = (*CHANNELS, "Cz", "Fp1")
     model = network(channels=channels)
     mean = np.random.default_rng(0).standard_normal((9, 9, 4))
@@ -142,7 +142,7 @@ def test_a_missing_channel_counts_as_its_mean(file):
     for row, column in signals.grid_positions(CHANNELS):
         np.testing.assert_array_equal(inputs["eeg"][:, :, row, column], there[:, :, row, column])
     (note,) = [note for note in predictor.predict(recording).notes if "missing" in note]
-    assert note == "2 of 10 channels missing, the mean of the training windows in their place: Cz, Fp1"
+    assert note == "2 of 10 channels missing, replaced by the mean of the training windows: Cz, Fp1"
 
 
 @pytest.mark.parametrize(("shift", "is_far"), [(0.0, False), (3.0, True)])
@@ -182,12 +182,12 @@ def test_refused(known, message, file):
 
 
 def test_a_model_that_knows_nothing():
-    with pytest.raises(InputError, match="does not say what it was trained on"):
+    with pytest.raises(InputError, match="has no inference metadata"):
         Predictor(models.FACRNNEEGNetwork(width_multiplier=0.05, units=4))
 
 
 def test_what_the_file_says_of_itself(microvolts, tmp_path):
-    """A compressed file with marks: its channels and stretches that it calls bad, and where it was cut."""
+    """A compressed file with annotations: its bad channels and segments, and its gaps."""
     info = mne.create_info(list(SPELT), RATE, "eeg", verbose="error")
     raw = mne.io.RawArray(microvolts * 1e-6, info, verbose="error")
     raw.info["bads"] = ["T3"]
@@ -206,9 +206,9 @@ def test_what_the_file_says_of_itself(microvolts, tmp_path):
 
 @pytest.mark.parametrize(("factor", "advice"), [(1e6, "factor 1e-06"), (1e-6, "factor 1e+06"), (1e-3, "factor 1000")])
 def test_eeg_of_a_size_that_no_scalp_has(factor, advice, microvolts, tmp_path):
-    """Refused as `Recordings` refuses it; and taken where the user has said what its values are multiplied by."""
+    """Refused as by `Recordings`; accepted if the user gives the unit factor."""
     path = written(factor * (microvolts - microvolts.mean(axis=1, keepdims=True)), CHANNELS, tmp_path / "x_raw.fif")
-    with pytest.raises(InputError, match=r"x_raw\.fif: EEG has a standard deviation of .* within a second") as refused:
+    with pytest.raises(InputError, match=r"x_raw\.fif: EEG has a standard deviation of .* per second") as refused:
         Predictor(network()).predict(ContinuousRecording(path))
     assert advice in str(refused.value)
     (tmp_path / "channels.csv").write_text(f"name,factor\n*,{1 / factor:g}\n")
@@ -238,7 +238,7 @@ def test_command(saved, file, tmp_path, capsys):
 
 
 def test_another_prediction_is_not_overwritten(tmp_path, monkeypatch):
-    """Two recordings of the same name, in two folders; another model may replace what one says of the same."""
+    """Two recordings of the same name, in two folders; another model may replace results for the same one."""
     monkeypatch.chdir(tmp_path)
     ours, other = tmp_path / "p01" / "eeg.edf", tmp_path / "p02" / "eeg.edf"
     folder = tmp_path / "predictions" / "eeg"
@@ -252,7 +252,7 @@ def test_another_prediction_is_not_overwritten(tmp_path, monkeypatch):
             command._check_folder(folder, other)
     for content in ("{", "[]"):
         (folder / "prediction.json").write_text(content)
-        with pytest.raises(InputError, match="is no prediction that could be replaced"):
+        with pytest.raises(InputError, match="not a prediction that can be replaced"):
             command._check_folder(folder, ours)
 
 
@@ -265,7 +265,7 @@ def test_another_prediction_is_not_overwritten(tmp_path, monkeypatch):
         ("short", ("--block-seconds", "0"), "--block-seconds 0.0: expected a number above 0"),
         ("short", ("--baseline-seconds", "0.5"), "--baseline-seconds 0.5"),
         ("short", ("--seconds", "nan"), "--seconds nan: expected a number above 0"),
-        ("whole", ("--video", __file__), "no readable video"),
+        ("whole", ("--video", __file__), "unreadable video"),
     ],
 )
 def test_command_refuses(content, options, message, saved, microvolts, tmp_path, capsys):
@@ -292,7 +292,7 @@ def test_export_is_checked_on_windows_of_a_recording(saved, file, tmp_path, caps
 
 
 def test_channels_that_the_file_does_not_name(saved, microvolts, tmp_path, capsys):
-    """As of `Recordings`: electrodes and factors from a table, and channels left out."""
+    """As in `Recordings`: electrodes and factors from a table, and excluded channels."""
     names = [f"E{number}" for number in range(1, 10)]
     path = written(np.vstack([microvolts, microvolts[:1]]) * 1e-3, names, tmp_path / "some_raw.fif")
     with pytest.raises(SystemExit):
@@ -304,7 +304,7 @@ def test_channels_that_the_file_does_not_name(saved, microvolts, tmp_path, capsy
     recording = ContinuousRecording(path, table)
     assert recording.channel_names == CHANNELS
     np.testing.assert_allclose(recording.read(5, 9, [3, 0]), microvolts[[3, 0], 5:9])
-    # The one beside the recording is found.
+    # The one next to the recording is found.
     assert ContinuousRecording(path).channel_names == CHANNELS
     moved = tmp_path / "elsewhere" / "channels.csv"
     moved.parent.mkdir()
@@ -328,12 +328,12 @@ def test_an_array_with_a_sidecar(microvolts, file, tmp_path):
     assert ContinuousRecording(tmp_path / "some.NPY").n_samples == microvolts.shape[1]
     (tmp_path / "some.NPY").rename(tmp_path / "some.npy")
     (tmp_path / "some.json").unlink()
-    with pytest.raises(InputError, match="an array without a sidecar"):
+    with pytest.raises(InputError, match="sidecar missing"):
         ContinuousRecording(tmp_path / "some.npy")
 
 
 def test_electrodes_lie_where_they_lay_in_training(microvolts, tmp_path):
-    """Of names that the grid has not: by their places, which the model carries, or by those of the 10-5 system."""
+    """For names outside the grid: by their positions, stored in the model, or by those of the 10-5 system."""
     names = ("F3", "F4", "T7", "C4", "P3", "P4", "AFp3", "E8")
     path = written(microvolts, names, tmp_path / "some_raw.fif")
     directions = signals.electrode_directions([*names[:7], "Oz"])
@@ -344,7 +344,7 @@ def test_electrodes_lie_where_they_lay_in_training(microvolts, tmp_path):
     assert inputs[:, :, cells[:, 0], cells[:, 1]].any(axis=(0, 1, 3)).all()
     ((row, column),) = signals.grid_positions(["Oz"])
     np.testing.assert_array_equal(cells[7], [row, column])
-    # A model of before carries no places: those of the 10-5 system.
+    # An earlier model has no positions: those of the 10-5 system are used.
     assert Predictor(network(channels=names[:7])).some_windows(ContinuousRecording(path), 2)["eeg"].any()
     without = written(microvolts[:6], names[:6], tmp_path / "without_raw.fif")
     model = network(channels=names, electrode_directions=carried)
@@ -354,7 +354,7 @@ def test_electrodes_lie_where_they_lay_in_training(microvolts, tmp_path):
 
 
 def test_channels_of_other_units_are_given_in_them(tmp_path):
-    """Skin resistance in kiloohm is what the model was trained on; as microvolts it would be no such channel."""
+    """The model was trained on skin resistance in kiloohm; in microvolts the channel would be incompatible."""
     write_recordings(tmp_path, 1, 2, trial_seconds=4)
     recording = ContinuousRecording(tmp_path / "s01.edf")
     place = recording.channel_names.index("GSR")
@@ -385,7 +385,7 @@ def test_channels_of_other_units_are_given_in_them(tmp_path):
     ],
 )
 def test_real_recordings(name, missing, real_data, tmp_path, capsys):
-    """Electrodes that are spelt in four ways, or named after the sockets of their cap; a second is two windows here."""
+    """Electrodes in four spellings, or named after the sockets of their cap; a second is two windows here."""
     short = EEGGridFeatures(window_seconds=0.5, baseline="none", convention="torcheeg")
     network(short, (*CHANNELS, "AF7")).save(tmp_path / "short.keras")
     words = ["predict", str(tmp_path / "short.keras"), str(real_data / "eeg_files" / name)]

@@ -1,4 +1,4 @@
-"""Saved models that see faces, on a recording and the video beside it."""
+"""Saved models that read faces, on a recording and its parallel video."""
 
 import json
 import tracemalloc
@@ -22,7 +22,7 @@ RATE, SECONDS, FRAME_RATE = 200.0, 24.5, 10
 
 
 class PosedDetector(Detector):
-    """Finds a face where the red of the frame is not below 20, at as many centimetres to the right as it says."""
+    """Detect a face if the red of the frame is at least 20, at as many centimetres to the right as its value."""
 
     name = "posed"
     follows = True
@@ -70,7 +70,7 @@ def folder(microvolts, tmp_path_factory):
     raw.save(folder / "some_raw.fif", fmt="double", verbose="error")
     levels = 40 + 0.4 * np.arange(round((SECONDS + 2) * FRAME_RATE))
     write_video(folder / "whole.avi", levels)
-    # Nobody is there from 12 to 15 s of the recording, and the video ends 18 s after its start.
+    # No face from 12 to 15 s of the recording, and the video ends 18 s after its start.
     levels[140:170] = 0
     write_video(folder / "short.avi", levels[:200])
     write_video(folder / "empty.avi", np.zeros(200))
@@ -83,7 +83,7 @@ def description(part, **excluded):
 
 def deepvanet(bio=None, modalities=("faces", "bio"), **known):
     bio = bio or RawSignals(baseline="none", channels="eeg")
-    # What is said of the videos of the training does not hold for others.
+    # Settings for training videos do not apply to others.
     seen = FaceFeatures(window_seconds=1.0, steps=5, image_size=32, offset_seconds=7.0, assumed_frame_rate_hz=3.0)
     inference = {"channel_names": list(CHANNELS), "sampling_rate_hz": 128.0, "bio": description(bio)}
     inference = inference if "bio" in modalities else {}
@@ -113,7 +113,7 @@ def prior_dfcn():
 
 
 def of_the_whole(parts, microvolts, video, baseline_seconds=0.0):
-    """Features as a run computes them of a trial."""
+    """Features as computed by a run for a trial."""
     signal = signals.resample(microvolts, RATE, 128.0)
     recording = Recording(signal, CHANNELS, ("uV",) * 4, 128.0, baseline_seconds)
     offset_seconds = 2.0 + baseline_seconds
@@ -215,15 +215,15 @@ def test_networks_of_both(name, folder, microvolts):
 @pytest.mark.parametrize(
     ("model", "recording", "video", "message"),
     [
-        (deepvanet, "some_raw.fif", None, "sees faces; give --video with the face video"),
-        (deepvanet, None, "whole.avi", "reads EEG; give a recording of it"),
+        (deepvanet, "some_raw.fif", None, "reads faces; give --video with the face video"),
+        (deepvanet, None, "whole.avi", "reads EEG; give an EEG recording"),
         (
             lambda: deepvanet(modalities=("faces",)),
             "some_raw.fif",
             "whole.avi",
-            "sees faces alone, and no some_raw.fif",
+            "reads faces only, and not some_raw.fif",
         ),
-        (deepvanet, "some_raw.fif", "some_raw.fif", "no readable video"),
+        (deepvanet, "some_raw.fif", "some_raw.fif", "unreadable video"),
         (deepvanet, "some_raw.fif", "empty.avi", "empty.avi: no face in the video"),
         (
             lambda: deepvanet(
@@ -237,7 +237,7 @@ def test_networks_of_both(name, folder, microvolts):
             lambda: models.FaceAffectNetwork(inference={"faces": description(FaceFeatures())}),
             None,
             "whole.avi",
-            "has no classes of which `predict` could give a probability",
+            "has no classes, so that `predict` cannot compute probabilities",
         ),
     ],
 )
@@ -259,12 +259,12 @@ def test_offsets_that_no_video_has(modalities, folder):
 
 def test_a_video_for_a_model_without_faces_is_said(folder):
     recording = ContinuousRecording(folder / "some_raw.fif")
-    with pytest.raises(InputError, match="sees no faces; leave --video out"):
+    with pytest.raises(InputError, match="reads no faces; leave --video out"):
         Predictor(deepvanet(modalities=("bio",))).some_windows(recording, video=folder / "whole.avi")
 
 
 def test_memory_holds_a_few_windows_of_faces(folder, monkeypatch):
-    """Crops of a long video lie in a file."""
+    """Crops of a long video are stored in a file."""
     monkeypatch.setattr(face_features, "_WINDOWS_AT_ONCE", 2)
     part = FaceFeatures(window_seconds=1.0, steps=5, image_size=256)
     trial = Trial("x", 1, 1, "x", None, (), {}, video=folder / "whole.avi")
@@ -286,7 +286,7 @@ def test_what_openface_says_cannot_be_computed():
 
 
 def test_a_stream_has_no_face():
-    with pytest.raises(InputError, match="sees faces, and a stream of EEG has none"):
+    with pytest.raises(InputError, match="uses face video, which an EEG stream does not contain"):
         next(live_windows(Predictor(deepvanet()), None))
 
 

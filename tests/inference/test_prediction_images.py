@@ -99,11 +99,11 @@ def test_a_missing_electrode_is_as_an_average_one(microvolts, tmp_path):
     (inputs,) = predictor.blocks(ContinuousRecording(file), block_seconds=100.0)
     np.testing.assert_allclose(inputs["eeg"][:, :, 7], np.broadcast_to(statistics.mean, (14, 40, 3)), rtol=1e-6)
     images = keras.ops.convert_to_numpy(model.feature_scaling["eeg"](inputs["eeg"]))
-    # O2 lies at the back on the right, and nothing but it and its neighbours counts there.
+    # O2 is at the back on the right, where only it and its neighbours matter.
     assert np.abs(images[..., -1, :]).max() < np.abs(images).max() / 2
 
 
 def test_a_model_of_electrodes_without_a_place_is_refused():
     model = ImagesOnAverage(block(EEGImages(), ("F3", "F4", "T7", "C4", "P3", "P4", "O1", "GSR")))
-    with pytest.raises(InputError, match="channel_names: electrodes without a place on the head: GSR; expected"):
+    with pytest.raises(InputError, match="channel_names: electrodes without a position on the head: GSR; expected"):
         Predictor(model)

@@ -1,4 +1,4 @@
-"""Saved models that choose frames, on a recording and the face video beside it."""
+"""Saved models that select frames, on a recording and its parallel face video."""
 
 import json
 
@@ -79,7 +79,7 @@ def trial_of(microvolts, video=None):
 
 
 def model_of(microvolts, shapes, **fields):
-    """A network as a run leaves it, whose weights are drawn."""
+    """A network as saved by a run, with random weights."""
     system = HLSTMSystem(**{**SMALL, **fields})
     trial = trial_of(microvolts)
     known = {"target": "valence", "class_names": ["low", "high"], "dataset": "deap", "synthetic": False}
@@ -96,7 +96,7 @@ def model_of(microvolts, shapes, **fields):
         found = BandStatistics.fit(eeg, np.arange(len(eeg)))
         layer = model.feature_scaling["eeg"]
         layer.set_statistics(found.floor, found.mean, found.standard_deviation)
-        # The matrix of the interpolation is none of the weights that are learned.
+        # The interpolation matrix is not a trained weight.
         layer.matrix.assign(layer._interpolation)
     return model
 
@@ -138,7 +138,7 @@ def test_probabilities_and_looks_are_those_of_training_features(model, folder, r
             "look_seconds": times.tolist(),
         }
     assert found.summary["looks"]["mean_looks"] == looks.looks.mean()
-    # What is shown of a window is what the network saw.
+    # The shown pictures of a window are the network's inputs.
     assert looks.shown.tolist() == [0, 2, 3]
     np.testing.assert_array_equal(looks.faces, crops["faces"][[0, 2, 3]])
     np.testing.assert_allclose(looks.images, model.eeg_images(powers["eeg"][[0, 2, 3]]), atol=1e-4)
@@ -186,7 +186,7 @@ def test_command(saved, folder, tmp_path, capsys):
         *("start_seconds", "stop_seconds", "probability_low", "probability_high", "looks", "look_seconds")
     ]
     assert "note: 1 of 4 windows have no probability: no face in the video" in printed
-    assert f"{table['looks'].mean():.1f} of 16 frames of a window looked at, on average" in printed
+    assert f"{table['looks'].mean():.1f} of 16 frames of a window selected, on average" in printed
     looks = json.loads((out / "prediction.json").read_text())["looks"]
     assert [len(one["look_seconds"]) for one in looks["windows"]] == table["looks"].dropna().tolist()
     assert looks["windows"][1]["look_seconds"] == [float(one) for one in table["look_seconds"][1].split()]
@@ -203,7 +203,7 @@ def test_weights_of_the_faces_are_asked_for(folder, recording, microvolts, tmp_p
     words = ["predict", str(tmp_path / "m.keras"), str(folder / "some_raw.fif"), "--output", str(tmp_path / "out")]
     words += ["--video", str(folder / "whole.avi"), "--video-offset-seconds", "1"]
     for options, message in (
-        ([], "m.keras: was trained on face features of a network whose weights it does not keep; give --face-weights"),
+        ([], "m.keras: was trained on face features of a network whose weights it does not store; give --face-weights"),
         (["--face-weights", "other.npz"], "other.npz: not the weights that the model was trained with"),
         (["--face-weights", "none.npz"], "none.npz: no such file; expected released weights of AlexNet (.pth, .pt or"),
     ):
@@ -217,7 +217,7 @@ def test_weights_of_the_faces_are_asked_for(folder, recording, microvolts, tmp_p
     predictor = Predictor.from_file(tmp_path / "m.keras", weights={"face": weights})
     found = predictor.predict(recording, 60.0, folder / "lost.avi", OFFSET, n_shown=2)
     assert found.looks.windows.tolist() == [0, 1, 3]
-    # The faces that are shown are cut out again, and those that were encoded.
+    # The shown faces are extracted again, and equal the encoded ones.
     encode = predictor.face_part.encoder.encode(64)
     seen = predictor.faces(recording, folder / "lost.avi", OFFSET)
     for place, pictures in zip((0, 3), found.looks.faces, strict=True):
@@ -228,7 +228,7 @@ def test_weights_of_the_faces_are_asked_for(folder, recording, microvolts, tmp_p
     ("fields", "shapes", "message"),
     [
         ({}, {"faces": (FRAMES, 16, 16, 3)}, r"--face-weights: x.npz: FaceFeatures has no weights; leave it out"),
-        ({"modalities": ("eeg",)}, {}, r"--face-weights x.npz: .* sees no faces; leave it out"),
+        ({"modalities": ("eeg",)}, {}, r"--face-weights x.npz: .* reads no faces; leave it out"),
     ],
 )
 def test_weights_that_nothing_needs_are_refused(fields, shapes, message, microvolts):

@@ -57,7 +57,7 @@ class Reads(WindowClassifierMixin, keras.Model):
 
 
 class ReadsSystem(NetworkSystem):
-    """What `inference` needs of a system."""
+    """The metadata of a system that `inference` needs."""
 
     of: dict[str, Any]
 
@@ -176,7 +176,7 @@ def test_command(models, folder, tmp_path, capsys, recording):
     assert list(mean) == ["low", "high"]
     assert mean["high"] == pytest.approx(expected[:, 1].mean(), abs=1e-6)
     assert f"6 windows of 4 s every 2 s, mean probability low {mean['low']:.3f}, high {mean['high']:.3f}" in printed
-    # Another place in the clip is another stimulus.
+    # Another position in the clip is another stimulus.
     found = predictor.predict(recording, media=folder / "whole.mp4").table
     assert np.abs(found["probability_high"] - table["probability_high"]).max() > 1e-4
 
@@ -187,7 +187,7 @@ def test_a_model_of_the_stimulus_alone_needs_no_recording(models, folder, tmp_pa
     table = pd.read_csv(tmp_path / "out" / "prediction.csv")
     # From 3 to 18 s.
     assert table["start_seconds"].tolist() == [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]
-    # Beside the prediction of another clip nothing is written.
+    # The prediction of another clip is not overwritten.
     capsys.readouterr()
     arguments[2] = str(folder / "short.mp4")
     with pytest.raises(SystemExit):
@@ -231,13 +231,13 @@ ERRORS = {
     "no sound for sound alone": (
         "eeg and sound",
         {"media": "silent.mp4"},
-        r"no sound track; expected a clip with sound",
+        r"no audio track; expected a clip with audio",
     ),
-    "no recording": ("all", {"recording": None}, r"reads EEG; give a recording of it"),
+    "no recording": ("all", {"recording": None}, r"reads EEG; give an EEG recording"),
     "a recording too many": (
         "stimulus",
         {},
-        r"reads stimuli alone, and no some_raw.fif; give --media and no r",
+        r"reads stimuli only, and not some_raw.fif; give --media and no r",
     ),
     "nothing left of the clip": (
         "stimulus",
@@ -270,7 +270,7 @@ def test_sound_alone_needs_no_picture(predictors, folder, recording):
 
 
 def test_streams_are_refused(predictors, microvolts):
-    with pytest.raises(InputError, match="reads the stimulus, and a stream of EEG has none; give a recording"):
+    with pytest.raises(InputError, match="uses the stimulus, which a stream does not contain; give a recording"):
         next(live_windows(predictors["all"], None))
     eeg = Predictor(model_of(("eeg",), trial_of(microvolts)))
     with pytest.raises(InputError, match="windows of 4 s every 2 s need a recording"):
@@ -339,7 +339,7 @@ def test_released_weights_are_asked_for(folder, microvolts, tmp_path, capsys):
     for options, message in (
         (
             [],
-            "m.keras: was trained on sound features of a network whose weights it does not keep; give --sound-weights",
+            "m.keras: was trained on sound features of a network whose weights it does not store; give --sound-weights",
         ),
         (["--sound-weights", "other.npz"], "other.npz: not the weights that the model was trained with"),
         (["--sound-weights", "none.npz"], "none.npz: no such file; expected released weights of VGGish"),

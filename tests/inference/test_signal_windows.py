@@ -1,4 +1,4 @@
-"""Windows of recordings with gaps, bad stretches and samples that are no signal: which have a probability, and when."""
+"""Windows of recordings with gaps, bad segments and missing signal: which have a probability, and when."""
 
 import json
 import types
@@ -29,7 +29,7 @@ RATE, SECONDS = 128, 80
 
 @pytest.fixture(scope="module")
 def microvolts():
-    """Offsets and drifts as amplifiers have them, and noise; all of it within 16 bits."""
+    """Offsets and drifts as from amplifiers, and noise; all within 16 bits."""
     rng = np.random.default_rng(5)
     offsets = np.arange(4)[:, np.newaxis] * 200.0 + np.linspace(0, 300, SECONDS * RATE)
     return offsets + rng.normal(0, 15, (4, SECONDS * RATE))
@@ -37,7 +37,7 @@ def microvolts():
 
 @pytest.fixture
 def held(tmp_path):
-    """Writes an array and opens it; what an array does not say is set by hand."""
+    """Write an array and open it; other metadata are set by hand."""
 
     def opened(signal, rate=RATE, names=CHANNELS, **said):
         np.save(tmp_path / "held.npy", signal)
@@ -79,7 +79,7 @@ def predictors(networks):
     return made
 
 
-# --- what is no signal
+# --- missing signal
 
 
 def test_what_is_no_signal():
@@ -87,14 +87,14 @@ def test_what_is_no_signal():
     signal[0, 40] = np.inf
     signal[1, 100:150] = signal[1, 100]  # half a second
     signal[1, 200:249] = signal[1, 200]  # a little less
-    signal[:, 300:310] = 0  # all together, 0.1 s; the last is no EEG, and says nothing
+    signal[:, 300:310] = 0  # all together, 0.1 s; the last is not EEG, and does not count
     signal[2, 500:900] = 7
     found = find_damage(signal, 100.0, np.array([True, True, False]))
     assert sorted(one[1:] for one in found) == [(0, 40, 41), (0, 300, 310), (1, 100, 150), (1, 300, 310)]
 
 
 def test_a_line_through_damage_is_what_it_was():
-    """Of a straight line nothing changes, in whatever pieces it is read; at an end the neighbour stands in."""
+    """A straight line is unchanged, in any pieces; at an end the neighbour is used."""
     line = np.array([[2.0], [-3.0]]) * np.arange(1000) + np.array([[5.0], [1.0]])
     damaged = line.copy()
     damaged[:, 100:110], damaged[0, 112], damaged[:, 400:900], damaged[:, 995:] = np.nan, np.inf, np.nan, np.nan
@@ -110,7 +110,7 @@ def test_a_line_through_damage_is_what_it_was():
 
 
 def test_a_look_at_the_whole(held, microvolts):
-    """Pieces of 10 s: a pause across their border is one, and channels without any signal are known as such."""
+    """Pieces of 10 s: a pause across their border is one, and channels without any signal are recognised."""
     signal = microvolts.copy()
     signal[:, round(9.8 * RATE) : round(10.3 * RATE)] = 0
     signal[1] = 3.0
@@ -140,21 +140,21 @@ def test_windows_and_their_problems():
     assert (first.n_windows, second.n_windows, second.start_seconds) == (8, 10, 120.0)
     np.testing.assert_allclose(grid.starts_seconds([first, second]), [*range(3, 19, 2), *range(120, 140, 2)])
     damage = [
-        Damage(1100, 1101, "samples that are no numbers in", "F3"),  # 11 s, the first sample of window 4
+        Damage(1100, 1101, "non-finite samples in", "F3"),  # 11 s, the first sample of window 4
         Damage(1950, 2100, "constant signal in", "F3"),
         Damage(1950, 2100, "constant signal in", "F4"),
         Damage(3000, 3200, "bad segment in the file:", "BAD_cough", is_replaced=False),
     ]
     problems = grid.problems([first, second], damage, 100.0, n_eeg=2)
     near = "within 2.2 s of samples without signal"
-    assert problems.tolist()[:8] == ["", "", near, near, "samples that are no numbers in F3", near, "", near]
+    assert problems.tolist()[:8] == ["", "", near, near, "non-finite samples in F3", near, "", near]
     # After the gap: the constant signal ends at 121 s, the margin at 123.2; the cough is a window of its own.
     flat, cough = "constant signal in all EEG channels", "bad segment in the file: BAD_cough"
     assert problems.tolist()[8:] == [flat, near, *[""] * 3, cough, *[""] * 4]
 
 
 def test_windows_that_overlap_and_their_problems():
-    """Windows of 4 s every 1.5 s at 100 Hz, cut 0.5 s later, without filters."""
+    """Windows of 4 s every 1.5 s at 100 Hz, delayed by 0.5 s, without filters."""
     grid = WindowGrid(4.0, 1.5, 0.5, 0.0, 100.0, 0.0)
     recording = types.SimpleNamespace(gaps=(), n_samples=1100, sampling_rate_hz=100.0)
     recording.time_axis = types.SimpleNamespace(seconds_of=lambda sample: sample / 100)
@@ -168,7 +168,7 @@ def test_windows_that_overlap_and_their_problems():
         (450, 451, [1, 2]),
         (1050, 1100, []),
     ):
-        damage = [Damage(start, stop, "samples that are no numbers in", "F3")]
+        damage = [Damage(start, stop, "non-finite samples in", "F3")]
         problems = grid.problems(stretches, damage, 100.0, n_eeg=2)
         assert np.flatnonzero(problems != "").tolist() == touched, (start, stop)
     # Shorter than a window and the lag, there is none.
@@ -177,7 +177,7 @@ def test_windows_that_overlap_and_their_problems():
 
 
 def test_away_from_damage_nothing_changes(held, microvolts, predictors):
-    """A lead-in away features are the same to rounding; from the margin on they differ by less than 0.01 nats."""
+    """A lead-in away features are equal up to rounding; from the margin on they differ by less than 0.01 nats."""
     predictor = predictors["none"]
     expected = predictor.predict(held(microvolts), 20.0)
     assert list(expected.table) == ["start_seconds", "stop_seconds", "probability_low", "probability_high"]
@@ -187,7 +187,7 @@ def test_away_from_damage_nothing_changes(held, microvolts, predictors):
     damaged[:, 40 * RATE : 50 * RATE] = 0
     many = predictor.predict(held(damaged), 20.0)
     for found, stop, reason in (
-        (few, 40.1, "samples that are no numbers in C3"),
+        (few, 40.1, "non-finite samples in C3"),
         (many, 50, "constant signal in all EEG channels"),
     ):
         table = found.table
@@ -209,7 +209,7 @@ def test_away_from_damage_nothing_changes(held, microvolts, predictors):
 
 
 def test_after_a_gap_windows_begin_anew(held, microvolts, predictors):
-    """On each side everything is as of a recording of its own, but for the baseline; times are those of the file."""
+    """Each side is independent except for the baseline; times are those of the file."""
     gap = Gap(31 * RATE + 5, 100.0, "EDF+D")
     for baseline, first_start in (("none", 0), ("signal", 3), ("feature", 3)):
         found = predictors[baseline].predict(held(microvolts, gaps=(gap,)), 20.0)
@@ -222,27 +222,25 @@ def test_after_a_gap_windows_begin_anew(held, microvolts, predictors):
         if baseline == "none":
             alone = predictors[baseline].predict(held(microvolts[:, gap.sample :]), 20.0).table
             np.testing.assert_allclose(found.table["probability_high"][n_before:], alone["probability_high"], atol=1e-9)
-        assert "1 gaps (EDF+D): no window goes across, windows begin anew after each" in found.notes
+        assert "1 gaps (EDF+D): no window spans a gap, windows start again after each" in found.notes
         assert found.summary["gaps"][0]["jump_seconds"] == 100
         assert found.duration_seconds == pytest.approx(SECONDS + 100)
 
 
 def test_what_the_file_calls_bad(held, microvolts, predictors):
     signal = microvolts.copy()
-    signal[0] *= 1e4  # no scalp has that, and nobody looks at it
+    signal[0] *= 1e4  # implausible amplitude, but in an unused channel
     spans = (BadSpan(20 * RATE, 21 * RATE, "BAD_cough"), BadSpan(40 * RATE, 41 * RATE, "BAD_ACQ_SKIP", False))
     found = predictors["none"].predict(held(signal, bad_channels=("F3",), bad_spans=spans))
-    assert "F3 counts as missing: called bad by the file" in found.notes
-    assert found.summary["unusable_channels"] == {"F3": "called bad by the file"}
+    assert "F3 counts as missing: marked as bad in the file" in found.notes
+    assert found.summary["unusable_channels"] == {"F3": "marked as bad in the file"}
     problems = found.table["problem"]
     assert problems[10] == "bad segment in the file: BAD_cough"
     assert problems[20] == "bad segment in the file: BAD_ACQ_SKIP"
-    # Where there is a signal the neighbours keep theirs; beside a pause they are too near.
+    # Neighbours keep their features if there is a signal; next to a pause they are too close.
     assert (problems[[9, 11]] == "").all()
     assert (problems[[19, 21]] == "within 1.7 s of samples without signal").all()
-    with pytest.raises(
-        InputError, match=r"1 of the model's 4 channels are there.*F3: called bad by the file; F4: call"
-    ):
+    with pytest.raises(InputError, match=r"has 1 of the model's 4 channels.*F3: marked as bad in the file; F4: mark"):
         predictors["none"].predict(held(signal, bad_channels=("F3", "F4", "C3")))
 
 
@@ -251,7 +249,7 @@ def test_a_channel_without_any_signal_is_missing(held, microvolts, predictors):
     signal[3], signal[0] = np.nan, -5.0
     found = predictors["none"].predict(held(signal))
     said = [note for note in found.notes if "counts as missing" in note]
-    assert said == [f"{name} counts as missing: no signal from the start to the end" for name in ("F3", "C4")]
+    assert said == [f"{name} counts as missing: no signal from start to end" for name in ("F3", "C4")]
     assert "problem" not in found.table
     there = predictors["none"].predict(held(microvolts[1:3], names=CHANNELS[1:3]))
     pd.testing.assert_frame_equal(found.table, there.table)
@@ -264,15 +262,19 @@ def test_a_channel_without_any_signal_is_missing(held, microvolts, predictors):
         (
             lambda x: np.where(np.arange(x.shape[1]) == 200, np.nan, x),
             "signal",
-            "baseline.* no whole signal: samples th",
+            "baseline.* but contain non-finite samples",
         ),
-        (lambda x: np.where(np.arange(x.shape[1]) == 500, np.nan, x), "feature", "baseline.* no whole signal: samples"),
+        (
+            lambda x: np.where(np.arange(x.shape[1]) == 500, np.nan, x),
+            "feature",
+            "baseline.* contain non-finite samples",
+        ),
         (
             lambda x: np.where(np.arange(x.shape[1]) % 128 == 7, np.nan, x),
             "none",
             "none of 40 windows can be used: samp",
         ),
-        (lambda x: 1e-6 * x, "none", "EEG has a standard deviation of .*volts taken for microvolts"),
+        (lambda x: 1e-6 * x, "none", "EEG has a standard deviation of .*volts read as microvolts"),
     ],
 )
 def test_refused(change, baseline, message, held, microvolts, predictors):
@@ -283,7 +285,7 @@ def test_refused(change, baseline, message, held, microvolts, predictors):
 
 def test_gaps_that_leave_too_little(held, microvolts, predictors):
     gaps = tuple(Gap(second * RATE, 1.0, "gap") for second in (1, 2, 3))
-    with pytest.raises(InputError, match="the longest of 4 stretches without a gap, 1 s, is too short"):
+    with pytest.raises(InputError, match="the longest of 4 segments without a gap, 1 s, is too short"):
         predictors["none"].predict(held(microvolts[:, : 4 * RATE], gaps=gaps))
     with pytest.raises(InputError, match="the 3 s before its first gap, with the baseline, are too short"):
         predictors["signal"].predict(held(microvolts, gaps=gaps[2:]))
@@ -299,7 +301,7 @@ def test_features_that_are_no_numbers_reach_no_network(held, microvolts, network
 
     monkeypatch.setattr(Predictor, "blocks", broken)
     found = predictor.predict(held(microvolts), 20.0).table
-    assert found.index[found["problem"] == "features that are no finite numbers"].tolist() == [3, 13, 23, 33]
+    assert found.index[found["problem"] == "non-finite features"].tolist() == [3, 13, 23, 33]
     assert found["probability_high"].isna().sum() == 4
     with pytest.raises(InputError, match="input eeg is not finite"):
         Predictor(networks["none"]).apply({"eeg": np.full((1, 4, 9, 9, 4), np.nan, np.float32)})
@@ -312,9 +314,9 @@ def test_weights_that_are_no_numbers(networks, tmp_path):
     try:
         weight.assign(np.where(np.arange(values.size).reshape(values.shape) == 0, np.nan, values))
         model.save(tmp_path / "model.keras")
-        with pytest.raises(InputError, match=rf"model\.keras: .*kernel: 1 of {values.size} weights are no finite"):
+        with pytest.raises(InputError, match=rf"model\.keras: .*kernel: 1 of {values.size} weights are not finite"):
             Predictor.from_file(tmp_path / "model.keras")
-        with pytest.raises(InputError, match="weights are no finite numbers"):
+        with pytest.raises(InputError, match="weights are not finite"):
             Predictor(model)
     finally:
         weight.assign(values)
@@ -324,7 +326,7 @@ def test_weights_that_are_no_numbers(networks, tmp_path):
 
 
 def test_faces_go_on_in_gaps():
-    """A video has its own clock: it goes on for as long as the recording lacks, also where the file does not count."""
+    """A video has its own clock: it continues during gaps of the recording, also if the file does not count them."""
     asked = []
 
     class Part:

@@ -63,7 +63,7 @@ def test_scores_do_not_overflow_in_float16():
 def test_the_loss_as_printed_makes_the_graph_uniform():
     rng = np.random.default_rng(1)
     windows = rng.standard_normal((64, 8, 5)).astype("float32")
-    # Nothing but the loss of the graph; the output has no part in it.
+    # Only the loss of the graph; the output does not contribute.
     model = keras.Sequential([keras.Input((8, 5)), AdaptiveGraph(kernel_initializer="ones")])
     model.compile(keras.optimizers.SGD(0.1), loss=lambda target, output: 0 * keras.ops.sum(output, axis=(1, 2)))
 

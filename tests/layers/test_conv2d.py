@@ -126,5 +126,5 @@ def test_takes_files_of_keras(tmp_path):
     "changes", [{"padding": "valid"}, {"strides": 2}, {"groups": 2}, {"data_format": "channels_first"}]
 )
 def test_fourier_refuses_what_it_cannot_do(changes):
-    with pytest.raises(ValueError, match="but for padding='same'"):
+    with pytest.raises(ValueError, match="unless padding='same'"):
         Conv2D(4, 3, method="fourier", **{"padding": "same", **changes})

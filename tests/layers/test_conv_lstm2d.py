@@ -22,7 +22,7 @@ def layers_with_equal_weights(arguments, input_shape, method):
 
 
 def convolution_of_scipy(maps, kernel):
-    """`(samples, rows, columns, channels)`, zeros around."""
+    """Zero-padded `(samples, rows, columns, channels)`."""
     zeros = [((n_taps - 1) // 2, n_taps // 2) for n_taps in kernel.shape[:2]]
     padded = np.pad(maps, [(0, 0), *zeros, (0, 0)])
     outputs = np.zeros((*maps.shape[:-1], kernel.shape[-1]))
@@ -125,9 +125,9 @@ def test_masks_and_initial_states_are_those_of_keras():
     "changes", [{"dropout": 0.1}, {"recurrent_dropout": 0.1}, {"stateful": True}, {"go_backwards": True}]
 )
 def test_fourier_refuses_what_it_cannot_do(changes):
-    with pytest.raises(ValueError, match="beside dropout"):
+    with pytest.raises(ValueError, match="with dropout"):
         ConvLSTM2D(4, 3, padding="same", method="fourier", **changes)
-    with pytest.raises(ValueError, match="but for padding='same'"):
+    with pytest.raises(ValueError, match="unless padding='same'"):
         ConvLSTM2D(4, 3, method="fourier")
 
 

@@ -7,7 +7,7 @@ from keras_emotion.layers import GaussianFramePolicy
 
 
 def chosen(position, draw, location=0.0, **arguments):
-    """What a policy gives whose location is `sigmoid(location)` of the range, whatever the state."""
+    """Outputs of a policy whose location is `sigmoid(location)` of the range, for any state."""
     policy = GaussianFramePolicy(**{"n_frames": 41, **arguments})
     position, draw = np.broadcast_arrays(np.asarray(position, "float32"), np.asarray(draw, "float32"))
     policy.build([(None, 3), (None,), (None,)])
@@ -19,7 +19,7 @@ def chosen(position, draw, location=0.0, **arguments):
 @pytest.mark.parametrize(
     ("direction", "positions", "expected"),
     [
-        # Half of what is left of 41 frames, from the frame behind.
+        # Half of the remaining range of 41 frames, from the next frame on.
         ("forward", [0, 20, 38, 39], [20.5, 30.5, 39.5, 40.0]),
         ("any", [0, 20, 38, 40], [20.0, 20.0, 20.0, 20.0]),
     ],

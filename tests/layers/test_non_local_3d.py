@@ -18,7 +18,7 @@ def block_with_random_weights(rng, shape, **arguments):
 
 
 def largest_of_each_2x2(maps):
-    """Pools by loops over rows and columns; an odd last one is a pool of its own."""
+    """Pool by loops over rows and columns; an odd last one is a separate pool."""
     n_time, n_rows, n_columns, n_channels = maps.shape
     pooled = np.empty((n_time, -(-n_rows // 2), -(-n_columns // 2), n_channels))
     for row, column in np.ndindex(pooled.shape[1:3]):
@@ -91,7 +91,7 @@ def test_it_starts_as_the_identity(subsampling):
     block = NonLocal3D(subsampling=subsampling)
     outputs, attention = map(array, block(maps, return_attention_scores=True))
     np.testing.assert_array_equal(outputs, maps)
-    # Not because it would attend to nothing.
+    # And not because it attends to nothing.
     assert attention.std() > 1e-3
     assert array(block.g.kernel).any()
 

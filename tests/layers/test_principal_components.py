@@ -23,7 +23,7 @@ def test_scores_are_those_of_scikit_learn():
     features = some_features()
     scores = keras.ops.convert_to_numpy(fitted(features, 4)(features))
     pca = PCA(4, whiten=True).fit(features)
-    # scikit-learn divides by one row less, and has signs of its own.
+    # scikit-learn divides by one row less, and has different signs.
     expected = pca.transform(features) * np.sqrt(200 / 199)
     largest = pca.components_[np.arange(4), np.abs(pca.components_).argmax(axis=1)]
     np.testing.assert_allclose(scores, expected * np.sign(largest), atol=1e-3)

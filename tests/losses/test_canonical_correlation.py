@@ -8,7 +8,7 @@ from keras_emotion.losses import CanonicalCorrelationLoss
 
 
 def correlated_views(rng, n_observations=60, n_features=4):
-    """Two views that share a part of what is in them, `(observations, 2, features)`."""
+    """Two views with a common part, `(observations, 2, features)`."""
     shared = rng.standard_normal((n_observations, n_features))
     own = rng.standard_normal((2, n_observations, n_features))
     mixing = rng.standard_normal((2, n_features, n_features))
@@ -80,7 +80,7 @@ def test_each_window_of_a_sample_is_an_observation_with_its_weight():
 
 
 def gradient(views, weights=None, jit_compile=False, **arguments):
-    """What a step of gradient descent takes off views that are the weights of a model."""
+    """Change by a step of gradient descent of views that are the weights of a model."""
     n_observations = len(views)
     embedding = keras.layers.Embedding(n_observations, views[0].size)
     model = keras.Sequential([keras.Input((), dtype="int32"), embedding, keras.layers.Reshape(views.shape[1:])])

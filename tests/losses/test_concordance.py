@@ -1,4 +1,4 @@
-"""The loss of ratings that follow time, against the coefficient in float64, and where it is 0 over 0."""
+"""The loss of continuous ratings, against the coefficient in float64, and where it is 0 over 0."""
 
 import keras
 import numpy as np
@@ -39,7 +39,7 @@ def test_windows_of_weight_zero_change_nothing(values):
     true[5], predicted[5] = 30, -40
     some = ConcordanceLoss()(true[:4], predicted[:4])
     assert float(ConcordanceLoss()(true, predicted, sample_weight=weights)) == pytest.approx(float(some), abs=1e-6)
-    # Ratios alone count, and a row twice is a row of weight two.
+    # Only ratios count, and a row twice equals a row of weight two.
     twice = ConcordanceLoss()(true[[0, 0, 1]], predicted[[0, 0, 1]])
     weighted = ConcordanceLoss()(true[:2], predicted[:2], sample_weight=np.array([6.0, 3.0], "float32"))
     assert float(weighted) == pytest.approx(float(twice), abs=1e-6)

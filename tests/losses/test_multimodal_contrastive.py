@@ -113,7 +113,7 @@ def test_values_are_those_of_loops(case):
 
 
 def test_the_cases_differ():
-    """Each option makes a difference to the batch as drawn, or the loops would show nothing."""
+    """Each option changes the loss of the batch, otherwise the loops would prove nothing."""
     z, targets, _ = drawn("as drawn")
     for loss in PAIR_LOSSES.values():
         values = [
@@ -170,7 +170,7 @@ def test_two_modalities_and_classes_alone():
 
 
 def gradients(loss, batches, policy="float32", jit_compile=False):
-    """What a step of gradient descent takes off embeddings that are the weights of a model, for batches of one size."""
+    """Change by a step of gradient descent of embeddings that are the weights of a model, for one batch size."""
     z, *_ = batches[0]
     embedding = keras.layers.Embedding(len(z), z[0].size, dtype=policy)
     model = keras.Sequential(

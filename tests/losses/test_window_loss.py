@@ -17,7 +17,7 @@ def cross_entropy_by_loops(classes, probabilities):
 @pytest.fixture
 def predictions():
     rng = np.random.default_rng(0)
-    # As many windows as steps: there Keras alone multiplies the weights along the steps without an error.
+    # As many windows as steps: there Keras itself multiplies the weights along the steps without an error.
     probabilities = rng.dirichlet(np.ones(3), (4, 4)).astype("float32")
     return rng.integers(0, 3, (4, 4)), probabilities
 

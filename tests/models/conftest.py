@@ -1,4 +1,4 @@
-"""Every test of a model starts from the same weights, whichever tests were run before it."""
+"""Every test of a model starts from the same weights, regardless of previous tests."""
 
 import keras
 import pytest

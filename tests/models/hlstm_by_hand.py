@@ -1,4 +1,4 @@
-"""Forward pass of `VideoEEGHierarchicalLSTM` in NumPy, sample by sample, unit of time by unit of time."""
+"""Forward pass of `VideoEEGHierarchicalLSTM` in NumPy, sample by sample, unit by unit and step by step."""
 
 import math
 
@@ -34,7 +34,7 @@ def weighted(states, weights, level_state):
 
 
 def encoded(picture, weights):
-    """3 x 3 convolutions of stride 2 as in TensorFlow ("same": the rest of the border behind), ReLU, dense, ReLU."""
+    """3 x 3 convolutions of stride 2 as in TensorFlow ("same": the odd border at the end), ReLU, dense, ReLU."""
     number = 1
     while f"convolution_{number}/kernel" in weights:
         kernel, bias = weights[f"convolution_{number}/kernel"], weights[f"convolution_{number}/bias"]
@@ -69,7 +69,7 @@ def look(model, pictures, images, noise):
         noise: draws, `(n_looks,)`.
 
     Returns:
-        A dictionary: probabilities, positions (of the looks alone), actions, log-probabilities, states of the core at
+        A dictionary: probabilities, positions (of the looks only), actions, log-probabilities, states of the core at
         each look, and the penalty.
     """
     face, eeg = weights_under(model, "face_encoder"), weights_under(model, "eeg_encoder")

@@ -1,4 +1,4 @@
-"""AlexNet against a network written as sums, with weights in torchvision's layout."""
+"""AlexNet against an implementation with explicit sums, with weights in torchvision's layout."""
 
 import keras
 import numpy as np
@@ -64,7 +64,7 @@ def test_released_weights_give_the_sums(prefix, tmp_path):
     assert (expected < 0).any()
     assert (expected > 0.1).any()
     source = {f"{prefix}{name}": values for name, values in state.items()}
-    # The classes of ImageNet are there, and are left out.
+    # The ImageNet classifier is present, and ignored.
     source |= {f"{prefix}classifier.6.weight": np.ones((9, 7)), f"{prefix}classifier.6.bias": np.ones(9)}
     np.savez(tmp_path / "weights.npz", **source)
     model = AlexNet.load_released_weights(tmp_path / "weights.npz", image_size=100)

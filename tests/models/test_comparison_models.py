@@ -1,4 +1,4 @@
-"""The comparison models: each forward pass a second time with NumPy, and their sizes counted by hand."""
+"""Comparison models: each forward pass reimplemented with NumPy, and sizes counted by hand."""
 
 import keras
 import numpy as np
@@ -10,7 +10,7 @@ from keras_emotion import models, signals
 from keras_emotion.pipelines import EEGGridFeatures, RawSignals
 from keras_emotion.schema import Recording, Trial
 
-# The parts, each written a second time.
+# The parts, each reimplemented.
 
 
 def dense(x, weights, name):
@@ -163,7 +163,7 @@ def cnn_lstm(windows, weights, model):
 
 
 def cram(windows, weights, model):
-    """Slice by slice, as the authors do it."""
+    """Slice by slice, as in the authors' code."""
     n_samples, rate = windows.shape[1], model.sampling_rate_hz
     length, hop = (
         model.slice_samples or round(n_samples * 16 / 45),
@@ -269,7 +269,7 @@ def windows_for(model, rng, n_windows=4):
 
 
 def perturbed(weight, rng):
-    """Other values, no zero among them; what is positive, a variance say, stays so."""
+    """Other values without zeros; positive ones, such as variances, stay positive."""
     return np.where(weight == 0, 0.2 * rng.standard_normal(weight.shape), weight * rng.uniform(0.5, 1.5, weight.shape))
 
 

@@ -51,7 +51,7 @@ def forward(inputs, weights, fusion, eeg_weight):
 def test_forward_pass_against_numpy(fusion, modalities):
     rng = np.random.default_rng(0)
     model = small_model(fusion=fusion, eeg_weight=0.7, n_classes=3, modalities=modalities)
-    # EEG first, whatever the order asked for.
+    # EEG first, in any requested order.
     sizes = {"eeg": (None, 3, 4, 2), "face": (None, 3, 5), "eye": (None, 3, 6)}
     assert {name: tensor.shape for name, tensor in model.input.items()} == {name: sizes[name] for name in modalities}
     assert next(iter(model.input)) == "eeg"
@@ -104,7 +104,7 @@ def test_other_numbers_of_modalities_are_refused(modalities):
 
 
 def test_models_of_earlier_versions_are_those_of_eeg_and_faces():
-    """Their configurations name neither modalities nor features of eye movements."""
+    """Earlier configurations lack modalities and features of eye movements."""
     model = small_model()
     earlier = model.get_config()
     assert (earlier.pop("modalities"), earlier.pop("n_eye_channels")) == (["eeg", "face"], 6)
@@ -171,7 +171,7 @@ def test_wrong_arguments_of_the_losses_are_named():
 
 
 def planted(model, rng, n_samples=96):
-    """Noise of which both modalities share a part in each window, another the class."""
+    """Noise that both modalities share in each window, plus an independent part for the class."""
     classes = rng.integers(0, 2, n_samples)
     inputs = windows(model, rng, n_samples)
     shared = rng.standard_normal((n_samples, 3)) + np.where(classes, 1.0, -1.0)[:, None]

@@ -115,7 +115,7 @@ def test_the_released_head_ends_in_a_sigmoid(rating_range):
     np.testing.assert_allclose(array(released(faces)), low + (high - low) / (1 + np.exp(-values)), rtol=1e-5, atol=1e-5)
 
 
-# The released layout: channels-first, and every part written a second time with NumPy.
+# The released layout: channels-first, and every part reimplemented with NumPy.
 
 
 def released_state(rng, n_channels=40, n_samples=128, rows=6, face_units=16, bio_units=64):
@@ -123,7 +123,7 @@ def released_state(rng, n_channels=40, n_samples=128, rows=6, face_units=16, bio
     state = {}
 
     def layer(name, *shape):
-        # Large enough that the gates and the ReLUs meet both signs, and small enough not to saturate.
+        # Large enough that the gates and the ReLUs get both signs, and small enough not to saturate.
         scale = 1.5 / np.sqrt(np.prod(shape[1:]))
         state[f"{name}.weight"] = (scale * rng.standard_normal(shape)).astype("float32")
         state[f"{name}.bias"] = (0.3 * rng.standard_normal(shape[0])).astype("float32")
@@ -243,7 +243,7 @@ def test_released_weights_give_the_released_outputs(modalities, sizes, image_siz
     assert "faces" not in modalities or model.image_size == image_size
     channels_first = {name: x for name, x in (("faces", faces), ("bio", bio)) if name in modalities}
     expected, features = released_forward(state, **channels_first)
-    # A case worth its name: neither window is decided, and they differ.
+    # A meaningful case: neither window is decided, and they differ.
     assert ((expected > 0.005) & (expected < 0.995)).all()
     assert abs(np.diff(expected[:, 0]))[0] > 1e-3
     inputs = ours(faces, bio, modalities)
@@ -292,12 +292,12 @@ def test_released_weights_give_the_released_outputs_on_other_backends(backend, t
     np.testing.assert_allclose(np.load(tmp_path / "outputs.npy"), expected, rtol=0, atol=1e-5)
 
 
-# PyTorch itself, where it is installed
+# PyTorch itself, if installed
 
 
 @pytest.fixture
 def torch_network():
-    """Makes a network of PyTorch whose weights and statistics are random."""
+    """Create a PyTorch network with random weights and statistics."""
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     from torch_deepvanet import ReleasedDeepVANet
 
@@ -370,7 +370,7 @@ def test_a_file_of_pytorch_needs_pytorch(tmp_path, monkeypatch):
         DeepVANet.load_released_weights(tmp_path / "weights.pth")
 
 
-# What other checkpoints look like
+# Layouts of other checkpoints
 
 
 @pytest.fixture(scope="module")
@@ -418,7 +418,7 @@ def test_half_precision_becomes_float32(bio_state):
 
 
 def changed(state, **arrays):
-    """With other arrays; dots of their names written as two underscores."""
+    """With other arrays; dots of their names are written as two underscores."""
     return {**state, **{name.replace("__", "."): values for name, values in arrays.items()}}
 
 
@@ -602,7 +602,7 @@ def test_weights_do_not_depend_on_the_number_of_frames():
     expected = array(model(inputs))
     faces = inputs["faces"]
     first, last = (np.concatenate(order, axis=1) for order in ((0 * faces, faces), (faces, 0 * faces)))
-    # Without biases, black faces leave a state of zeros as it is; what has been seen fades.
+    # Without biases, black faces leave a state of zeros unchanged; earlier input decays.
     np.testing.assert_allclose(array(longer({**inputs, "faces": first})), expected, rtol=1e-5)
     assert (array(longer({**inputs, "faces": last})) != expected).all()
 
@@ -616,7 +616,7 @@ def test_features_follow_the_modalities_and_the_weights():
         **{"faces": (4, 3), "bio": (4, 5), "fused": (4, 8)}
     }
     np.testing.assert_array_equal(features["fused"], np.concatenate([features["faces"], features["bio"]], axis=1))
-    # What the head makes of them is what the network gives.
+    # Applying the head to them gives the network's output.
     hidden = keras.ops.relu(features["fused"] @ model.get_layer("classifier_1").kernel)
     outputs = keras.ops.sigmoid(hidden @ model.get_layer("classifier_2").kernel)
     np.testing.assert_allclose(array(outputs), array(model(inputs)), rtol=1e-5)

@@ -1,10 +1,10 @@
-"""Whether a teacher helps, where it can: EEG that follows the face, and trials that a network could learn by heart.
+"""Whether a teacher helps, if it can: EEG that follows the face, and trials that a network could overfit.
 
-The face shows an expression that wanders within a trial; its mean follows the rating (`face_effect`). EEG power follows
-the expression, weakly, under gains that each trial has of its own. From labels alone, one a trial, a network learns the
-gains of the training trials. A teacher that shows the expression of each moment tells it what to look for instead.
+The face shows an expression that varies within a trial; its mean follows the rating (`face_effect`). EEG power weakly
+follows the expression, with gains that differ between trials. From one label per trial only, a network overfits the
+gains of the training trials. A teacher with the expression at each moment provides the relevant signal instead.
 
-(Where EEG carries nothing of the face, no teacher can help: in the test the network sees EEG alone.)
+(If EEG contains nothing of the face, no teacher can help: in the test the network reads EEG only.)
 """
 
 import keras

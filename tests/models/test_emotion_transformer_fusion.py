@@ -28,7 +28,7 @@ def normalised(x, weights):
 
 
 def attended(tokens, weights):
-    """Each head, sample and window by itself."""
+    """Each head, sample and window separately."""
     outputs = np.zeros_like(tokens)
     n_heads, size = weights["query/kernel"].shape[1:]
     for head in range(n_heads):
@@ -133,7 +133,7 @@ def test_learns_from_both_modalities():
         parts = rng.choice([-1.0, 1.0], (2, n_samples))
         inputs["eeg"][..., 0, 0] += 3 * parts[0][:, None]
         inputs["face"][..., 0] += 3 * parts[1][:, None]
-        # Of each modality alone three in four could be told.
+        # Each modality alone determines three in four.
         return inputs, (parts.sum(axis=0) > 0).astype(int)
 
     inputs, classes = planted(128)

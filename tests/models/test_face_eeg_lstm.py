@@ -1,4 +1,4 @@
-"""An LSTM each for EEG and face: the forward pass a second time with NumPy, and which powers are selected."""
+"""LSTMs on EEG and face: the forward pass reimplemented with NumPy, and the selection of powers."""
 
 import keras
 import numpy as np
@@ -26,7 +26,7 @@ def test_a_forward_pass():
         for name, x in sequences.items()
     }
     expected["probabilities"] = sum(expected.values()) / 2
-    # All features: what is left out of the LSTM can become important again.
+    # All features: one that the LSTM does not get can become important again.
     expected["importance"] = softmax(dense(eeg.mean(axis=1), weights, "selection"), axis=-1)
     outputs = model(inputs)
     assert set(outputs) == set(expected)

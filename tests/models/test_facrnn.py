@@ -8,7 +8,7 @@ from keras_emotion.models import FACRNNEEGNetwork, distillation_losses
 
 SMALL = {"n_steps": 3, "grid_shape": (5, 4), "n_bands": 4, "width_multiplier": 1 / 16, "units": 6}
 EAGER = {"run_eagerly": True}
-"""For a step or two, which take longer to trace than to do; training until something is learnt is traced."""
+"""For a few steps, where tracing takes longer than running; longer trainings are traced."""
 
 
 def small_model(**changes):
@@ -24,7 +24,7 @@ def arrays(outputs):
     return {name: keras.ops.convert_to_numpy(values) for name, values in outputs.items()}
 
 
-# The parts of the network, each written a second time with NumPy.
+# The parts of the network, each reimplemented with NumPy.
 
 
 def convolution(maps, kernel, bias):
@@ -186,7 +186,7 @@ def test_statistics_and_inference_travel_with_the_model(tmp_path):
     model.save(tmp_path / "model.keras")
     inference["window_seconds"] = 1.0
     loaded = keras.models.load_model(tmp_path / "model.keras")
-    # JSON has lists only; the model gives back the same before and after.
+    # JSON has only lists; the model returns the same before and after saving.
     expected = {"channels": ["Fp1", "Cz"], "grid": {"Fp1": [0, 3]}, "window_seconds": 2.0, "label_rule": "> 5"}
     assert model.inference == loaded.inference == expected
     np.testing.assert_array_equal(
@@ -301,7 +301,7 @@ def test_learns_a_planted_effect_and_from_its_teacher(cell):
     model = small_model(cell=cell, distillation_features="lstm")
     windows = eeg(model, rng, 64)
     windows["eeg"][..., 3] += np.where(classes, 1.0, -1.0)[:, None, None, None]
-    # A teacher that knows the class.
+    # A teacher with information on the class.
     teacher = np.where(classes, 0.3, -0.3)[:, None, None] * np.ones((64, model.n_steps, model.units), "float32")
     targets = {"probabilities": np.repeat(classes[:, None], model.n_steps, axis=1), "features": teacher}
     model.compile(keras.optimizers.Adam(0.01), **distillation_losses(distillation_weight=20.0))
@@ -309,7 +309,7 @@ def test_learns_a_planted_effect_and_from_its_teacher(cell):
     outputs = arrays(model(windows))
     probabilities = keras.ops.convert_to_numpy(model.window_probabilities(outputs))
     assert (probabilities.argmax(axis=1) == classes).mean() > 0.95
-    # Features that know nothing are 0.3 away from those of the teacher.
+    # Uninformative features are 0.3 away from those of the teacher.
     distance = np.abs(outputs["features"] - teacher).mean()
     assert distance < 0.15
 

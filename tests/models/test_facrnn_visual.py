@@ -29,7 +29,7 @@ def randomize(model, rng):
         weight.assign(values**2 + 0.1 if "variance" in weight.path else values)
 
 
-# The parts of the network, each written a second time with NumPy.
+# The parts of the network, each reimplemented with NumPy.
 
 
 def convolution(images, kernel, bias):
@@ -217,7 +217,7 @@ def test_scaling_and_inference_travel_with_the_model(tmp_path):
     crops = faces(model, rng)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
-    # JSON has lists only; the model gives back the same before and after.
+    # JSON has only lists; the model returns the same before and after saving.
     expected = {"image_size": [48, 48], "frame_rate_hz": 2.0, "label_rule": "> 0"}
     assert model.inference == loaded.inference == expected
     np.testing.assert_array_equal(arrays(loaded(crops))["features"], arrays(model(crops))["features"])
@@ -252,7 +252,7 @@ def test_with_layer_normalisation_what_fills_a_batch_changes_nothing():
     crops = faces(whole, rng, 3)
     targets = {"probabilities": rng.integers(0, 2, (3, whole.n_steps))}
     for model in (whole, filled):
-        # Eagerly: to trace a step takes longer than to do it.
+        # Eagerly: tracing a step takes longer than running it.
         model.compile(keras.optimizers.SGD(0.1), **distillation_losses(teacher=False), run_eagerly=True)
     before = whole.get_weights()
     whole.fit(crops, targets, batch_size=4, verbose=0)
@@ -274,7 +274,7 @@ def test_frozen_it_is_a_teacher_that_training_does_not_change(loaded, tmp_path):
     before = teacher.get_weights()
     crops = faces(teacher, rng)
     expected = teacher.predict(crops, verbose=0)["features"]
-    # Frozen, batch normalisation uses its moving statistics, and keeps them, in training too.
+    # If frozen, batch normalisation uses and keeps its moving statistics, in training too.
     outputs = keras.layers.GlobalAveragePooling1D()(teacher(teacher.input)["features"])
     student = keras.Model(teacher.input, keras.layers.Dense(1)(outputs))
     student.compile("sgd", "mse", run_eagerly=True)

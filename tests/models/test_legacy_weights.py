@@ -1,4 +1,4 @@
-"""Weights that Keras 2 wrote, in models of ours: a golden file, and each way in which a file does not fit."""
+"""Weights saved by Keras 2, in our models: a golden file, and each kind of mismatch."""
 
 import json
 import re
@@ -25,7 +25,7 @@ def network(**changes):
 
 @pytest.mark.parametrize("file", ["keras2_weights.h5", "keras2_model.h5"])
 def test_golden_file_by_topology(file):
-    """The network says what the one said that Keras 2 saved."""
+    """The network has the outputs of the one that Keras 2 saved."""
     producer = json.loads((GOLDEN / "keras2.json").read_text())
     model = network()
     result = load_legacy_weights(model, GOLDEN / file)
@@ -38,7 +38,7 @@ def test_golden_file_by_topology(file):
 
 
 def renamed(folder, names):
-    """The golden file with layers named otherwise."""
+    """The golden file with other layer names."""
     path = Path(shutil.copy(GOLDEN / "keras2_weights.h5", folder / "renamed.h5"))
     with h5py.File(path, "r+") as file:
         old = list(file.attrs["layer_names"])
@@ -64,7 +64,7 @@ def test_by_name(tmp_path):
 
 
 def test_by_name_with_gaps(tmp_path):
-    """All that has no partner is named; what has one is loaded where gaps are allowed, and nothing where not."""
+    """All unmatched weights are listed; matched ones are loaded if gaps are allowed, otherwise nothing is."""
     model = network()
     path = renamed(tmp_path, {1: "convolution_1"})
     before = [np.array(weight) for weight in model.weights]
@@ -100,7 +100,7 @@ def test_layers_that_the_file_lacks_are_named():
 
 
 def test_names_in_pieces(tmp_path):
-    """More names than one attribute of HDF5 holds: Keras 2 numbers the pieces."""
+    """More names than one HDF5 attribute holds: Keras 2 numbers the pieces."""
     path = Path(shutil.copy(GOLDEN / "keras2_weights.h5", tmp_path / "pieces.h5"))
     with h5py.File(path, "r+") as file:
         names = list(file.attrs["layer_names"])

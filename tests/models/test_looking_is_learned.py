@@ -24,7 +24,7 @@ def drawn(n_samples, seed):
 
 
 class Trained:
-    """A model that is traced once and trained under several seeds."""
+    """A model that is traced once and trained with several seeds."""
 
     def __init__(self, n_updates, **arguments):
         self.n_updates = n_updates
@@ -49,7 +49,7 @@ class Trained:
         self.start = [keras.ops.convert_to_numpy(variable) for variable in self.model.optimizer.variables]
 
     def __call__(self, seed):
-        """Accuracy, share of the samples of which an informative frame was looked at, and mean number of looks."""
+        """Accuracy, share of samples with a look at an informative frame, and mean number of looks."""
         keras.utils.set_random_seed(seed)
         new = VideoEEGHierarchicalLSTM(**self.arguments)
         for variable, value in zip(self.model.variables, new.variables, strict=True):
@@ -62,7 +62,7 @@ class Trained:
         accuracy = (outputs["probabilities"].argmax(axis=1) == classes).mean()
         if "positions" not in outputs:
             return accuracy, None, None
-        # Behind the last look the position stays: it counts no frame twice that was not looked at.
+        # The position is constant after the last look: later steps must not count as looks.
         seen = ((outputs["positions"] >= FIRST) & (outputs["positions"] <= LAST)).any(axis=1).mean()
         return accuracy, seen, outputs["looks"].mean()
 

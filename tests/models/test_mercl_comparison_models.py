@@ -1,4 +1,4 @@
-"""The networks that MERCL is compared with: each forward pass a second time with NumPy."""
+"""Comparison networks of MERCL: each forward pass reimplemented with NumPy."""
 
 import keras
 import numpy as np
@@ -101,7 +101,7 @@ def test_ave_lstm(ave_lstm):
 
 def test_bootstrapped_eeg_is_the_mean_of_rows_of_the_same_class(ave_lstm):
     labels = np.array([0, 1, 1, 0, 1, 1, 1, 2])
-    # Each row is a power of two: a sum tells which rows are in it.
+    # Each row is a power of two: a sum reveals its rows.
     eeg = np.broadcast_to(2.0 ** np.arange(0, 24, 3)[:, None, None, None], (8, 4, 3, 2)).astype("float32")
     ave_lstm.bootstrap_eeg(4)
     sums = 4 * keras.ops.convert_to_numpy(ave_lstm._bootstrapped(eeg, labels))

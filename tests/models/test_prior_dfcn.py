@@ -15,7 +15,7 @@ SMALL = {
     "widths": (2, 4),
     "pool_sizes": ((1, 2, 2), (2, 2, 1)),
 }
-# The lines of Table 2.
+# The rows of Table 2.
 ABLATIONS = {
     "Ours": {},
     "w/o PKE": {"prior": None},
@@ -64,7 +64,7 @@ def layer_names(model):
     return {layer.name for layer in model.layers if layer.trainable_weights}
 
 
-# The network, written a second time with NumPy.
+# The network, reimplemented with NumPy.
 
 
 def convolution(maps, kernel, bias):
@@ -74,7 +74,7 @@ def convolution(maps, kernel, bias):
 
 
 def pooled(maps, sizes):
-    """The largest of each pool; what does not fill one is left out."""
+    """Max pooling; incomplete pools are dropped."""
     n, *shape, channels = maps.shape
     counts = [length // size for length, size in zip(shape, sizes, strict=True)]
     maps = maps[:, : counts[0] * sizes[0], : counts[1] * sizes[1], : counts[2] * sizes[2]]
@@ -141,7 +141,7 @@ def test_forward_pass_against_numpy(changes):
     set_random_weights(model, rng)
     inputs = random_inputs(model, rng)
     expected = forward(model, inputs)
-    # A case worth its name: no trial is decided, and they differ.
+    # A meaningful case: no trial is decided, and they differ.
     assert ((expected > 1e-3) & (expected < 1 - 1e-3)).all()
     assert expected.std(axis=0).min() > 1e-3
     outputs = model(inputs)
@@ -213,7 +213,7 @@ def test_each_ablation_has_the_layers_of_its_name():
 
 
 def copied_weights(source, target):
-    """Gives the target the weights of the source's layers of the same name."""
+    """Copy the weights of the source's layers to those of the same name in the target."""
     for layer in target.layers:
         if layer.weights:
             layer.set_weights(source.get_layer(layer.name).get_weights())
@@ -299,7 +299,7 @@ def test_learns_a_planted_effect():
     labels = rng.integers(0, 2, 40)
     model = small_model()
     inputs = random_inputs(model, rng, 40)
-    # Two channels that go together in trials of one class.
+    # Two channels that are correlated in trials of one class.
     inputs["connectivity"][:, :, 1, 3] += np.where(labels, 2.0, -2.0)[:, None]
     start, end, accuracy = fitted(model, inputs, labels)
     assert end < 0.5 * start

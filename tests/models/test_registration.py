@@ -1,4 +1,4 @@
-"""In new processes: what importing the package imports, and that Keras knows our classes in whatever order."""
+"""In new processes: what importing the package imports, and that our classes are registered in any order of imports."""
 
 import json
 import os
@@ -13,7 +13,7 @@ import keras_emotion
 
 
 def run_python(program, *arguments, given=""):
-    """What a program printed in a new process."""
+    """Output of a program in a new process."""
     search_path = os.pathsep.join([str(Path(keras_emotion.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     process = subprocess.run(
         [sys.executable, "-c", program, *arguments],
@@ -70,9 +70,9 @@ PROGRAMS = {
     "from keras_emotion.models import FACRNNEEGNetwork": ASKING,
     "from keras_emotion.layers.peephole_lstm_cell import PeepholeLSTMCell": ASKING,
 }
-"""What is done after imports in an order each."""
+"""Statements after imports, in different orders."""
 
-# What Keras imports takes most of the time that it takes to be imported: that is there when the programs begin.
+# Most of the import time is Keras's dependencies: these are imported before the programs begin.
 FORKING = """
 import gc, json, os, sys, traceback
 gc.disable()  # a quarter of the time
@@ -104,7 +104,7 @@ print(json.dumps(failed))
 
 @pytest.fixture(scope="module")
 def failed(saved_model):
-    """What went wrong in a new process for each order of imports; empty where nothing did."""
+    """Errors in a new process for each order of imports; empty if there are none."""
     return json.loads(run_python(FORKING, str(saved_model), given=json.dumps(PROGRAMS)))
 
 

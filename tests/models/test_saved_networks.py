@@ -118,11 +118,11 @@ def hdf5(change):
     ("change", "message"),
     [
         (lambda file: file.create_dataset("x", (2**20, 2**20), "f8", chunks=(64, 64)), "declares 8192 GiB of weights"),
-        (lambda file: file.update(x=h5py.ExternalLink("/etc/hostname", "/")), "have a link"),
-        (lambda file: file.update(x=h5py.SoftLink("/")), "have a link"),
+        (lambda file: file.update(x=h5py.ExternalLink("/etc/hostname", "/")), "contain a link"),
+        (lambda file: file.update(x=h5py.SoftLink("/")), "contain a link"),
         (lambda file: file.create_dataset("x", (4,), "f4", external=[("/etc/hostname", 0, 16)]), "in other files"),
-        (lambda file: file.update(x=file["/"]), "lead back"),
-        (lambda file: file.update(x="text"), "no array of numbers"),
+        (lambda file: file.update(x=file["/"]), "contain a cycle"),
+        (lambda file: file.update(x="text"), "not an array of numbers"),
     ],
     ids=["size", "external link", "soft link", "external storage", "cycle", "text"],
 )
@@ -145,13 +145,13 @@ def test_a_description_of_more_weights_than_memory_is_refused_before_they_are_ma
     ("change", "message"),
     [
         (lambda content: {CONFIG: content[CONFIG]}, r"without model\.weights\.h5"),
-        (lambda content: {**content, CONFIG: b"[]"}, "no description of a network"),
+        (lambda content: {**content, CONFIG: b"[]"}, "does not describe a network"),
         (
             lambda content: {
                 **content,
                 CONFIG: b'{"class_name": "Dense", "module": "keras.layers", "config": {"units": 1}}',
             },
-            "holds a Dense; expected a network",
+            "contains a Dense; expected a network",
         ),
     ],
     ids=["no weights", "no object", "a layer"],
@@ -162,13 +162,13 @@ def test_archives_that_are_no_network(saved, tmp_path, change, message):
 
 
 def test_two_members_of_one_name_are_refused(saved, tmp_path):
-    with pytest.raises(InputError, match="names of their own"):
+    with pytest.raises(InputError, match="different names"):
         load_network(write(tmp_path / "a.keras", members(saved), [(CONFIG, b"{}")]))
 
 
 def test_what_is_no_archive(tmp_path):
     (tmp_path / "a.keras").write_bytes(pickle.dumps(Canary()))
-    with pytest.raises(InputError, match=r"no \.keras archive"):
+    with pytest.raises(InputError, match=r"not a \.keras archive"):
         load_network(tmp_path / "a.keras")
 
 

@@ -1,4 +1,4 @@
-"""The images that a network makes of powers are those of NumPy."""
+"""The network's topographic images equal those computed with NumPy."""
 
 import keras
 import numpy as np
@@ -23,7 +23,7 @@ def test_images_of_training_statistics():
     values = powers()
     layer = TopographicImages(NAMES, image_size=9)
     plain = keras.ops.convert_to_numpy(layer(values))
-    # As they are, before there are statistics.
+    # Unchanged, before statistics are set.
     matrix = image_matrix(NAMES, image_size=9)
     np.testing.assert_allclose(plain, to_images(np.swapaxes(values, 2, 3), matrix), rtol=1e-4, atol=1e-4)
     statistics = BandStatistics.fit(values, np.arange(4))
@@ -33,7 +33,7 @@ def test_images_of_training_statistics():
     found = keras.ops.convert_to_numpy(layer(values))
     np.testing.assert_allclose(found, expected, atol=1e-4)
     np.testing.assert_array_equal(found[..., 0, 0], 0)
-    # A band that is constant in the training part.
+    # A band that is constant in the training set.
     layer.set_statistics(statistics.floor, statistics.mean, [1, 1, 0])
     assert not keras.ops.convert_to_numpy(layer(values))[:, :, 2].any()
 
@@ -85,5 +85,5 @@ def test_statistics_that_cannot_be_used(statistics, message):
 
 
 def test_electrodes_without_a_place():
-    with pytest.raises(InputError, match="electrodes without a place on the head: GSR1, Temp"):
+    with pytest.raises(InputError, match="electrodes without a position on the head: GSR1, Temp"):
         TopographicImages(("Fz", "GSR1", "Cz", "C3", "Temp"))

@@ -1,4 +1,4 @@
-"""VGGish against a network written as sums, with weights in both released layouts."""
+"""VGGish against an implementation with explicit sums, with weights in both released layouts."""
 
 import keras
 import numpy as np
@@ -32,7 +32,7 @@ def released(rng, n_places=2 * 2):
 
 
 def of_slim(state, suffix=""):
-    """The same weights as TF-Slim names and lays them out."""
+    """The same weights with TF-Slim's names and layout."""
     slim = {}
     for name, place in CONVOLUTIONS:
         slim[f"vggish/{name}/weights{suffix}"] = state[f"features.{place}.weight"].transpose(2, 3, 1, 0)

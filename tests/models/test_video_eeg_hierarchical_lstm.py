@@ -27,12 +27,12 @@ SMALL = {
     "dropout": 0.0,
     "given_noise": True,
 }
-# Features of faces alone: no encoder, and quick.
+# Only features of faces: fast, without an encoder.
 FEATURES = {**SMALL, "modalities": ("face",), "face_encoder": "alexnet", "n_face_features": 4, "n_levels": 2}
 
 
 def built(seed=0, scale=0.5, **arguments):
-    """A model whose weights are all away from where they start, and large enough for the states to differ."""
+    """A model whose weights all differ from their initial values, large enough for the states to differ."""
     keras.utils.set_random_seed(seed)
     model = VideoEEGHierarchicalLSTM(**arguments)
     rng = np.random.default_rng(seed)
@@ -90,7 +90,7 @@ def test_forward_pass_against_numpy(direction, level_state):
         first = rollouts[0]
         positions = outputs["positions"][sample]
         np.testing.assert_array_equal(positions[: len(first["positions"])], first["positions"])
-        # Behind the last look the position stays.
+        # The position is constant after the last look.
         assert (positions[len(first["positions"]) :] == first["positions"][-1]).all()
         np.testing.assert_allclose(outputs["actions"][sample][: len(first["actions"])], first["actions"], rtol=1e-4)
         mean = np.mean([one["probabilities"] for one in rollouts], axis=0)
@@ -124,7 +124,7 @@ def test_gradient_of_the_policy_is_the_score_function_estimate(baseline):
                 share = (location - low) / (last - low) if last > low else 0.5
                 slope = (last - low) * share * (1 - share)
                 score = (action - location) / sigma**2 * slope
-                # Mean over 4 samples and 2 rollouts; the loss goes down where the reward goes up.
+                # Mean over 4 samples and 2 rollouts; the loss decreases if the reward increases.
                 kernel -= score * state * (reward - expected_reward) / 8
                 bias -= score * (reward - expected_reward) / 8
                 value_bias += 2 * (expected_reward - reward) / len(looked["actions"]) / 8
@@ -146,7 +146,7 @@ def test_what_the_reward_trains(policy_gradient, reaches):
         path.split("/")[1] for path in ours if not np.array_equal(ours[path], theirs[path])
     }
     assert ("core" in moved) == ("glimpse" in moved) == reaches
-    # The classifier is told by the cross-entropy alone.
+    # Only the cross-entropy trains the classifier.
     np.testing.assert_allclose(ours["classifier/kernel"], theirs["classifier/kernel"], rtol=1e-5, atol=1e-7)
 
 
@@ -159,7 +159,7 @@ def test_penalty_has_its_bounds():
         for attention in model.get_layer("looking").cell.core.attentions:
             attention.scores.set_weights([1e5 * attention.scores.get_weights()[0]])
         np.testing.assert_allclose(as_arrays(model(inputs))["penalty"].max(), bound, rtol=1e-4)
-    # One level: there is nothing to attend to, and nothing to penalise.
+    # One level: no attention, and no penalty.
     model = built(**{**FEATURES, "n_levels": 1})
     inputs, classes = inputs_of(model, 4), np.array([0, 1, 1, 0])
     expected = loss_of(model, inputs, classes)
@@ -188,7 +188,7 @@ def test_steps_behind_the_last_frame_change_nothing():
 
 
 def probabilities_with_each_frame_changed(model, name):
-    """Of one sample, and of that sample with one frame changed, frame by frame: `(1 + frames, classes)`."""
+    """Outputs for a sample, and for that sample with each frame changed in turn: `(1 + frames, classes)`."""
     inputs = {key: np.repeat(value, 13, axis=0) for key, value in inputs_of(model, 1).items()}
     for frame in range(12):
         inputs[name][1 + frame, frame] += 50.0
@@ -246,7 +246,7 @@ def test_one_seed_gives_the_same_draws_and_the_next_step_others():
     for name, output in as_arrays(again(inputs, training=True)).items():
         np.testing.assert_array_equal(output, drawn[name], name)
     assert (as_arrays(again(inputs, training=True))["actions"] != drawn["actions"]).any()
-    # In inference nothing is drawn.
+    # In inference there are no random draws.
     np.testing.assert_array_equal(as_arrays(first(inputs))["actions"], as_arrays(again(inputs))["actions"])
 
 
@@ -300,7 +300,7 @@ def test_positions_and_probabilities_agree_with_xla_and_jax(tmp_path):
     )
     with np.load(tmp_path / "outputs.npz") as stored:
         on_jax = {name: stored[name] for name in stored.files}
-    # Nobody can be asked for the same frame on both sides of a tie: from there on, a sequence is left out.
+    # The frame at a tie is not determined: from there on, a sequence is excluded.
     low = expected["positions"][:, :-1] + 1
     unrounded = np.clip(expected["actions"], low, 39)
     tied = abs(unrounded % 1 - 0.5) < 1e-3

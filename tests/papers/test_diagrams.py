@@ -92,7 +92,7 @@ def test_the_text_of_a_box_is_within_it():
 def test_networks_that_are_trained_apart_are_not_drawn():
     one = papers.find_reproduction("deap_deepvanet")
     wanted = one.presets["paper"].changed({"system.fusion": "decision"})
-    with pytest.raises(InputError, match="has not one network to draw"):
+    with pytest.raises(InputError, match="has several networks; expected a single one"):
         one.drawn_figures["1"].draw(FigureSource("1", wanted))
 
 

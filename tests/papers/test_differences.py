@@ -13,14 +13,14 @@ FACRNN_LINES = (
     "w = 1 is given; in the paper it is chosen among eleven values, on the test set",
     "in the paper by OpenFace",
     "in the paper videos have 60 frames per second",
-    "differential entropies take the variance; Eq. (2) prints the standard deviation",
+    "differential entropies use the variance; Eq. (2) prints the standard deviation",
 )
 MERCL_LINES = (
     "picture features by a network with random weights; in the paper it is pre-trained",
     "sound features by a network with random weights; in the paper it is pre-trained",
     "EEG windows are not delayed relative to picture and sound",
-    "contrastive losses take logarithms of sums of exp(similarity / temperature)",
-    "attention between modalities has a softmax, which Eq. (12) does not print",
+    "contrastive losses use logarithms of sums of exp(similarity / temperature)",
+    "attention between modalities has a softmax, which is missing in Eq. (12)",
 )
 DEEPVANET_LINES = (
     "face network trained from scratch; in the paper pre-trained on AFEW-VA",
@@ -35,7 +35,7 @@ OF_PRESET_PAPER = {
     "mahnob_3facrnn": FACRNN_LINES,
     "deap_dfcn": (
         "quantities of the face come from MediaPipe's Face Landmarker; in the paper from OpenFace",
-        "of the training subjects one chooses the epoch, and the network does not learn from it",
+        "one of the training subjects is the validation set and not trained on",
         "the 29 quantities of the face are mapped to 32",
         "powers of bands are logarithmic, and gamma ends at 45 Hz",
     ),

@@ -96,7 +96,7 @@ def test_methods_have_the_segments_and_faces_of_the_network(one):
 
 def test_quantities_of_the_face_need_the_face_landmarker(monkeypatch):
     monkeypatch.delenv(LANDMARKER_VARIABLE)
-    with pytest.raises(InputError, match=f"Ref \\[21\\] reads quantities of the face.*set {LANDMARKER_VARIABLE}"):
+    with pytest.raises(InputError, match=f"Ref \\[21\\] needs facial features.*set {LANDMARKER_VARIABLE}"):
         hlstm.FIGURES["8"].methods["Ref [21]"](hlstm.DEAP.presets["demo"])
 
 

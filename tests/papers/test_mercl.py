@@ -96,7 +96,7 @@ def test_an_ablation_needs_what_it_is_of():
 
 def test_a_table_of_another_dataset_is_printed_as_such():
     assert _other_datasets(Item("table", "7", ""), paper_numbers(mercl.PRINTED_NUMBERS, table=7)) == [
-        "the paper's table 7 is of DEHBA; its accuracies of valence+arousal: Audio + EEG + Video 96.5, "
+        "table 7 of the paper is on DEHBA; its accuracies of valence+arousal: Audio + EEG + Video 96.5, "
         "Audio + Video 78.4, Audio + EEG 82.5, Video + EEG 84.6"
     ]
 
@@ -117,7 +117,7 @@ def test_genders_are_those_of_the_questionnaire(deap, tmp_path, text):
     # `sexagenarian` has the word in it and is none.
     assert mercl._as_many_women_as_men(reader, 1) == (
         (2, 3),
-        "the first 1 women and 1 men (the paper does not say which)",
+        "the first 1 women and 1 men (the paper does not name them)",
     )
     found, how = mercl._as_many_women_as_men(reader, 3)
     assert (found, how.startswith("the first 4, of the data without gender")) == ((2, 3, 5, 8), True)

@@ -30,7 +30,7 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    """Where what JAX compiled is kept in each case."""
+    """Folder of JAX's compilation cache in each case."""
     environment = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "JAX_COMPILATION_CACHE_DIR": "chosen"}
     answer = subprocess.run(
         [sys.executable, "-c", PROGRAM],

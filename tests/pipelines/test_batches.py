@@ -50,7 +50,7 @@ def test_tf_data_gives_the_batches_of_numpy_epoch_after_epoch():
         np.testing.assert_array_equal(one[0]["teacher_features"], other[0]["teacher_features"])
         np.testing.assert_array_equal(one[1], other[1])
         np.testing.assert_array_equal(one[2], other[2])
-    # A static batch shape: nothing is traced anew for the last batch.
+    # A static batch shape: nothing is traced again for the last batch.
     assert dataset.element_spec[0]["eeg"].shape == (4, 2)
 
 
@@ -184,7 +184,7 @@ def test_the_announced_pages_are_those_of_the_windows(tmp_path, monkeypatch):
         assert option == mmap.MADV_WILLNEED
         assert start % mmap.PAGESIZE == 0
         assert start + length <= size
-        # The last number of the window lies at the end of what was announced, the first one in its first page.
+        # The last number of the window is at the end of the announced range, the first one in its first page.
         assert content[start + length - 4 : start + length].view(np.float32)[0] == array[row, -1]
         assert array[row, 0] in content[start : start + mmap.PAGESIZE].view(np.float32)
 

@@ -1,4 +1,4 @@
-"""Band powers of video frames for topographic images, their statistics, and what a saved model must know."""
+"""Band powers of video frames for topographic images, their statistics, and metadata of saved models."""
 
 import dataclasses
 from pathlib import Path
@@ -31,7 +31,7 @@ def trial_of(seconds=11.0, baseline_seconds=3.0, number=1, rate=RATE, eeg=EEG, s
 def test_powers_are_those_of_each_frame(denoise):
     part = EEGImages(denoise=denoise)
     arrays, table = part.extract([trial_of(number=1), trial_of(number=2)])
-    # Segments of 5 s, side by side; what is left is dropped.
+    # Segments of 5 s without overlap; the remainder is dropped.
     assert (arrays["eeg"].shape, arrays["eeg"].dtype) == ((2 * 2, 40, 3, 3), np.float32)
     assert table["start_seconds"].tolist() == [0.0, 5.0] * 2
     assert (table["stop_seconds"] - table["start_seconds"] == 5.0).all()
@@ -77,7 +77,7 @@ def test_frames_that_are_no_whole_number_of_samples_stay_in_step():
     assert 400 <= arrays["eeg"][0, :, 0, 1].argmax() < 408
 
 
-# --- what a saved model must know
+# --- metadata of saved models
 
 
 def test_what_a_saved_model_must_know():
@@ -93,13 +93,13 @@ def test_what_a_saved_model_must_know():
     assert part.with_windowing(part.windowing) == part
     assert (part.windowing.steps, part.windowing.step_seconds) == (40, 0.125)
     part.check_channels(EEG, np.full((3, 3), np.nan))
-    with pytest.raises(ValueError, match="electrodes without a place on the head: GSR1"):
+    with pytest.raises(ValueError, match="electrodes without a position on the head: GSR1"):
         part.check_channels(NAMES, np.full((4, 3), np.nan))
 
 
 @pytest.mark.parametrize("denoise", ["none", "wavelet"])
 def test_a_block_has_the_powers_of_the_whole_recording(denoise):
-    """With the lead-in of the part before and after it; of denoised signals, as nearly as the noise is known."""
+    """With the lead-in of the part before and after it; for denoised signals, up to the noise estimate."""
     generator, n_samples = np.random.default_rng(0), round(63 * RATE)
     # As in EEG, slow waves are larger.
     signal = scipy.signal.lfilter([1], [1, -0.95], generator.standard_normal((4, n_samples)))
@@ -148,7 +148,7 @@ def test_statistics_are_those_of_training_rows_with_the_floor(n_segments):
     values = (generator.standard_normal((12, 5, 4, 3)) * [1, 5, 1e-3] - [0, 60, -4]).astype(np.float32)
     values[0, 0, :, :2] = np.log(np.finfo(np.float32).tiny)
     rows = np.arange(n_segments)
-    # Reading another segment than those of training is an error.
+    # Reading a segment outside the training set is an error.
     statistics = BandStatistics.fit(TrainingPart({"eeg": values}, rows, "test")["eeg"], rows, chunk=2)
     training = values[rows].reshape(-1, 3).astype(np.float64)
     medians = np.sort(training, axis=0)[(len(training) - 1) // 2]
@@ -196,17 +196,17 @@ def test_faults_of_statistics():
                 trial_of(number=number, eeg=NAMES, seconds=seconds)
                 for number, seconds in ((1, 11.0), (2, 4.0), (3, 5.0))
             ],
-            r"^s01.dat, subject 1, trial 1, 3: electrodes without a place on the head: GSR1; .*\n"
+            r"^s01.dat, subject 1, trial 1, 3: electrodes without a position on the head: GSR1; .*\n"
             r"s01.dat, subject 1, trial 2: lasts 4 s; [^\n]*$",
         ),
         (
             {},
             [trial_of(eeg=("F3", "GSR1", "F4", "Cz"))],
-            "^s01.dat, subject 1, trial 1: electrodes without a place on the head: GSR1; expected names of the 10-5",
+            "^s01.dat, subject 1, trial 1: electrodes without a position on the head: GSR1; expected names of the 10-5",
         ),
         ({}, [trial_of(eeg=("F3", "F4"))], "electrodes for images: F3, F4; expected three or more"),
         ({}, [trial_of(rate=50.0)], "band `beta` is 13-30 Hz"),
-        ({"frame_rate_hz": 1000.0}, [trial_of()], "holds no sample at 128 Hz"),
+        ({"frame_rate_hz": 1000.0}, [trial_of()], "has no sample at 128 Hz"),
         (
             {"window_seconds": 0.25},
             [trial_of(seconds=0.5, baseline_seconds=0.0)],

@@ -1,4 +1,4 @@
-"""Eye movements as features of windows: those of the authors, statistics of events, and what is missing."""
+"""Eye movement features of windows: those of the authors, statistics of events, and missing data."""
 
 import dataclasses
 from pathlib import Path

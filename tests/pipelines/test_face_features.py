@@ -54,7 +54,7 @@ def test_the_offset_moves_the_windows_in_the_video(tmp_path):
 
 def test_a_trial_says_where_in_a_longer_video_it_starts(tmp_path):
     video = write_video(tmp_path / "session.avi", 40 + np.arange(200))
-    # 20 s for a trial of 8 s: of a video of that trial alone, a wrong frame rate.
+    # 20 s for a trial of 8 s: for a video of that trial only, a wrong frame rate.
     _, refused = FaceFeatures().extract([trial(video)])
     assert refused["unusable"].str.contains("lasts 20.0 s by its header").all()
     first, table = FaceFeatures().extract([dataclasses.replace(trial(video), video_offset_seconds=0.0)])
@@ -107,9 +107,9 @@ def test_windows_without_a_usable_video_say_why(tmp_path):
     assert "ends before the trial" in reasons[2][3]
     assert str(short) in reasons[2][3]
     assert all("lasts 20.0 s by its header (4 frames per second), the trial 8.0 s" in reason for reason in reasons[3])
-    assert all("torn.avi: no readable video" in reason for reason in reasons[4])
+    assert all("torn.avi: unreadable video" in reason for reason in reasons[4])
     assert reasons[5] == ["no face video"] * 4
-    # The true rate, given by hand, makes the slow one usable.
+    # The true rate, given explicitly, makes the slow one usable.
     _, repaired = FaceFeatures(assumed_frame_rate_hz=10.0).extract([trials[2]])
     assert (repaired["unusable"] == "").all()
 
@@ -132,7 +132,7 @@ def test_windows_without_a_usable_video_say_why(tmp_path):
         ),
         ({"video_seconds": 111.0, "video_frame_rate_hz": 61.0}, 200.0, 25.0, "neither fits; copy the video again"),
         ({"video_seconds": 111.0}, 200.0, 25.0, "the trial 80.0 s, and the dataset states 111.0 s: neither fits"),
-        # Where nothing is said, either may be wrong: both are named, with what would follow.
+        # Without information, either may be wrong: the message names both, with the consequences.
         ({}, 100.0, 25.0, "give the trial's onset in it (video_offset_seconds in trials.csv)"),
         ({}, 100.0, 25.0, "assumed_frame_rate_hz; 2500 frames in the length of the trial would be 31.2 per second"),
         ({"video_offset_seconds": 0.0}, 100.0, 25.0, None),
@@ -195,7 +195,7 @@ def test_a_broken_picture_makes_its_windows_unusable(tmp_path):
 
 
 class CornerDetector(MiddleDetector):
-    """Finds two faces in every frame: a large one in a corner, and a small one around the middle."""
+    """Detect two faces in every frame: a large one in a corner, and a small one around the middle."""
 
     def detect(self, image, time_seconds=0.0):
         points = np.array([[-0.2, -0.2], [0.2, -0.2], [0, 0], [0, 0.2]])
@@ -214,7 +214,7 @@ def test_of_several_faces_in_a_picture_the_annotated_one_is_taken(tmp_path, monk
     sequence = images(tmp_path, 1)
     FaceFeatures().extract([clip(sequence)])
     np.testing.assert_allclose(seen[0].mean(axis=0), [48, 48 - 1], atol=1)
-    # Nobody near the landmarks: they are used themselves. Without landmarks: the largest face.
+    # No face near the landmarks: they are used themselves. Without landmarks: the largest face.
     far = ImageSequence(sequence.files, sequence.times_seconds, sequence.ratings, sequence.landmarks + 200)
     FaceFeatures().extract([clip(far)])
     np.testing.assert_allclose(seen[1], faces.four_landmarks(far.landmarks[0]))

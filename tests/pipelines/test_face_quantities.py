@@ -30,7 +30,7 @@ def trial(video, seconds=12.0, number=1):
 
 
 def write(path, seconds=12.0, rate=10.0, seed=0, failed=()):
-    """A file of OpenFace with numbers drawn at random; returns them `(frames, 29)` and their times."""
+    """Write an OpenFace file with random numbers; return them `(frames, 29)` and their times."""
     n_frames = round(seconds * rate)
     values = np.random.default_rng(seed).uniform(-500, 500, (n_frames, 29)).round(2)
     table = pd.DataFrame(values, columns=[f" {name}" for name in OPENFACE_QUANTITIES])
@@ -145,16 +145,16 @@ def test_files_that_cannot_be_used_cost_their_trial_alone(folder, tmp_path):
     reasons = table.groupby("trial")["unusable"].agg(lambda reasons: set(reasons))
     assert reasons[1] == reasons[6] == {""}
     (reason,) = reasons[2]
-    assert reason.startswith(f"{folder / 'b.csv'}: no column pose_Rx;")
+    assert reason.startswith(f"{folder / 'b.csv'}: missing column pose_Rx;")
     (reason,) = reasons[3]
     assert reason.startswith(f"{folder / 'c.csv'}: no such file;")
     (reason,) = reasons[4]
     assert reason.startswith(f"{folder / 'd.csv'}: lasts 30.0 s, the trial 12.0 s. If it continues after")
     assert reasons[5] == {"no face video"}
-    # Also where the stimulus started long before the video would have.
+    # Also if the stimulus started long before the video.
     _, early = FaceQuantities(source="openface", openface_folder=folder, offset_seconds=-30.0).extract(trials[2:5:2])
     assert early["unusable"].str.contains("no such file|no face video").all()
-    # The true rate, given by hand, makes it usable.
+    # The true rate, given explicitly, makes it usable.
     part = FaceQuantities(source="openface", openface_folder=folder, assumed_frame_rate_hz=25.0)
     repaired, table = part.extract([trials[3]])
     assert (table["unusable"] == "").all()
@@ -216,7 +216,7 @@ def test_the_key_has_the_source_and_what_it_was_read_from(folder, tmp_path, monk
 
 
 class PosedDetector(Detector):
-    """Finds a face where the red of the frame is not below 20, at as many centimetres to the right as it says."""
+    """Detect a face if the red of the frame is at least 20, at as many centimetres to the right as its value."""
 
     name = "posed"
     follows = True

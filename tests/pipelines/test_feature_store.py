@@ -91,7 +91,7 @@ def test_files_of_one_name_count_with_the_order_of_their_folders(tmp_path):
 
     here = two("here", "one", "two")
     assert content_hash(here) == content_hash(here[::-1]) == content_hash(two("there", "one", "two"))
-    # Exchanged, they are other trials.
+    # Exchanged, they are different trials.
     assert content_hash(here) != content_hash(two("exchanged", "two", "one"))
 
 
@@ -110,7 +110,7 @@ KEY = {"features": "eeg", "source": "0123"}
 
 @pytest.fixture(scope="module")
 def entry(tmp_path_factory):
-    """A whole entry: name of its folder, and content of each of its files."""
+    """An intact entry: name of its folder, and content of each of its files."""
     folder = FeatureStore(tmp_path_factory.mktemp("store")).folder(KEY, _compute([]))
     return folder.name, {path.name: path.read_bytes() for path in folder.iterdir()}
 
@@ -148,7 +148,7 @@ def test_no_damage_to_any_file_gives_other_numbers(entry, data):
         folder = _placed(store, entry, **{name: damaged})
         assert store.folder(KEY, _compute(calls)) == folder
         assert _is_whole(folder)
-        # What was of no matter (a blank in the record) stays as it is; all else is kept aside.
+        # Irrelevant changes (a blank in the record) stay; everything else is set aside.
         assert len(list(store.root.glob("damaged/*"))) == len(calls)
         assert calls or how == "flip" or name == "key.json"
 
@@ -230,7 +230,7 @@ def test_a_header_of_another_shape_is_seen_whatever_its_time(entry, tmp_path):
 
 
 def _of_earlier_version(entry):
-    """The entry as versions wrote it that kept no sizes and hashes."""
+    """The entry as written by versions without sizes and hashes."""
     record = json.loads(entry[1]["key.json"])
     earlier = json.dumps({name: record[name] for name in ("key", "table_types")}, indent=1).encode()
     return entry[0], {**entry[1], "key.json": earlier}
@@ -282,7 +282,7 @@ def test_what_another_process_has_computed_meanwhile_is_not_set_aside(entry, tmp
 
     def overtaken(source, target):
         if not calls:
-            # Between this process's look and its rename, another has set the entry aside and written a whole one.
+            # Between this process's check and its rename, another has set the entry aside and written an intact one.
             calls.append(1)
             rename(source, f"{target}-by-another")
             store.folder(KEY, _compute(calls))

@@ -47,7 +47,7 @@ def test_contract(clip, part):
     assert array.dtype == np.float32
     assert {name: array.shape[1:]} == part.array_shapes(0, 0)
     assert np.isfinite(array).all()
-    # A block is described by itself, whatever the others are; those that sound the same are the same.
+    # Blocks are described independently; equal sounds have equal descriptions.
     alone = np.concatenate([extracted(part, clip, start, start + 4.0)[name] for start in (0.0, 4.0, 8.0)])
     np.testing.assert_allclose(alone, array[[0, 2, 4]], rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(array[5:], array[1:4], rtol=1e-4, atol=1e-4)

@@ -120,9 +120,9 @@ def test_tracks_that_are_missing(tmp_path):
     frames = (np.zeros((32, 48, 3), np.uint8) for _ in range(64))
     write_clip(tmp_path / "silent.mp4", frames, None, FRAME_RATE_HZ, SIZE)
     write_clip(tmp_path / "dark.mp4", iter(()), np.zeros(8 * SAMPLING_RATE_HZ, np.float32), FRAME_RATE_HZ, SIZE)
-    with pytest.raises(InputError, match=r"silent.mp4: no sound track"):
+    with pytest.raises(InputError, match=r"silent.mp4: no audio track"):
         MediaLogMel().extract([trial_of(Clip(tmp_path / "silent.mp4", 0.0, 8.0))])
-    with pytest.raises(InputError, match=r"dark.mp4: holds no video stream"):
+    with pytest.raises(InputError, match=r"dark.mp4: no video stream"):
         MediaFrames().extract([trial_of(Clip(tmp_path / "dark.mp4", 0.0, 8.0))])
 
 

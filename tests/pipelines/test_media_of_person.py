@@ -1,4 +1,4 @@
-"""Pictures and sound of the person in place of those of the stimulus, block by block."""
+"""Pictures and sound of the subject in place of those of the stimulus, block by block."""
 
 import dataclasses
 
@@ -47,7 +47,7 @@ def test_the_persons_clip_is_read_as_that_of_a_stimulus(media, name):
         np.testing.assert_array_equal(arrays[one], expected[one])
     assert table["start_seconds"].tolist() == [0, 2, 4]
     assert table[UNUSABLE].tolist() == [""] * 3
-    # Stored by person, and read from the person's files; keys of the stimulus stay what they were.
+    # Stored by subject, and read from the subject's files; keys of the stimulus stay the same.
     assert not part.shared_by_stimulus
     assert part.sources == (("video",) if name == "frames" else ("voice",))
     assert of_stimulus.shared_by_stimulus

@@ -105,7 +105,7 @@ def test_models_of_other_features_refuse_them(model):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, memory_reader):
-    """A run on the features of the authors, which a reader of their files gives."""
+    """A run on the features of the authors, from a reader of their files."""
     folder = tmp_path_factory.mktemp("official")
     signals = memory_reader(folder, n_subjects=1)
     asked = []

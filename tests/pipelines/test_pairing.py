@@ -59,7 +59,7 @@ def test_what_is_dropped_is_counted_with_its_reason():
 
 
 def test_a_trial_of_another_session_is_no_partner():
-    # Trials are numbered anew in each session: the second one's would get the first one's faces.
+    # Trials are renumbered in each session: those of the second would get the faces of the first.
     windows = [(1, 1, 0.0), (1, 1, 0.0)]
     eeg = StoredFeatures({"eeg": np.array([[1.0], [2.0]])}, table(windows).assign(session=["a", "b"]))
     faces = StoredFeatures({"faces": np.array([[20.0], [10.0]])}, table(windows).assign(session=["b", "a"]))

@@ -1,4 +1,4 @@
-"""One value for each step of a rating that follows time."""
+"""One value per step of a continuous rating."""
 
 import numpy as np
 import pytest

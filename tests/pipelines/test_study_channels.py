@@ -1,4 +1,4 @@
-"""Channels of files that order, name or lack them differently: one list for a study, matched by name."""
+"""Channels of files with different order, names or missing channels: one list per study, matched by name."""
 
 import dataclasses
 
@@ -25,7 +25,7 @@ PARTS = {
 
 
 def trial_of(names, number=1, spelt=None, subject=1):
-    """A trial whose channels have the same signals whatever their order."""
+    """A trial whose channels have the same signals in any order."""
     signal = np.random.default_rng(number).standard_normal((len(NAMES), round(6 * RATE)))
     rows = [NAMES.index(name) for name in names]
     spelling = tuple(spelt or names)
@@ -51,7 +51,7 @@ def test_the_order_of_channels_in_a_file_changes_no_feature(part):
 def test_what_a_missing_channel_enters_is_nan_and_all_else_is_as_it_was(part):
     expected, _, wanted = extract_features(part, [trial_of(NAMES)])
     found, _, present = extract_features(part, [trial_of([name for name in NAMES if name != "T8"][::-1])])
-    # What depends on T8 alone is seen by changing nothing else.
+    # Data that depend only on T8 are detected by changing nothing else.
     changed = trial_of(NAMES)
     changed.recording.signal[NAMES.index("T8")] *= np.linspace(1, 3, changed.recording.signal.shape[1])
     for name, array in expected.items():
@@ -173,7 +173,7 @@ def test_means_of_the_training_rows_stand_for_what_is_missing():
     array = np.array([[[1.0, nan, nan], [3.0, nan, nan]], [[5.0, 7.0, nan], [7.0, 9.0, nan]], [[nan, 100.0, 4.0]] * 2])
     imputation = Imputation.fit(array, np.array([0, 1]), chunk=1)
     np.testing.assert_array_equal(imputation.means, [4.0, 8.0, 0.0])
-    # No training row has the third: what the test row has means nothing to what is trained without it.
+    # No training row has the third channel: a model trained without it cannot use the test row's value.
     np.testing.assert_array_equal(
         imputation(array), [[[1, 8, 0], [3, 8, 0]], [[5, 7, 0], [7, 9, 0]], [[4, 100, 0]] * 2]
     )

@@ -57,7 +57,7 @@ def test_a_single_array_is_no_teacher(tmp_path):
 def test_no_such_file_or_another_kind_of_file(tmp_path, content):
     if content is not None:
         (tmp_path / "teacher.npz").write_bytes(content)
-    with pytest.raises(InputError, match=r"teacher\.npz: (no such file|not a readable)"):
+    with pytest.raises(InputError, match=r"teacher\.npz: (no such file|unreadable)"):
         TeacherFeatures(tmp_path / "teacher.npz")
 
 
@@ -69,7 +69,7 @@ def test_sessions_have_features_of_their_own(tmp_path):
     got, found = TeacherFeatures(tmp_path / "teacher.npz").for_windows(both.iloc[::-1])
     assert found.all()
     assert got.ravel().tolist() == [1.0, 0.0]
-    # A file that names no session cannot say whose its features are.
+    # A file without sessions is ambiguous.
     rows = {"subject": ["1"], "trial": [1], "start_seconds": [0.0], "features": features[:1]}
     np.savez(tmp_path / "old.npz", **rows)
     with pytest.raises(InputError, match="no array session"):

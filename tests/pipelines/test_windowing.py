@@ -1,4 +1,4 @@
-"""Windows of trials: overlapping, later than those of another part, and the same for all parts of a system."""
+"""Windowing of trials: overlapping, delayed relative to another part, and the same for all parts of a system."""
 
 import dataclasses
 
@@ -30,7 +30,7 @@ def trial_of(seconds=13.0, number=1, rate=RATE):
 
 
 def shifted(trial, seconds):
-    """The trial that starts so much later, without a baseline: the signal up to there is gone."""
+    """The trial starting this much later, without a baseline: the earlier signal is removed."""
     first = round((BASELINE_SECONDS + seconds) * trial.recording.sampling_rate_hz)
     recording = dataclasses.replace(trial.recording, signal=trial.recording.signal[:, first:], baseline_seconds=0.0)
     return dataclasses.replace(trial, recording=recording)
@@ -38,7 +38,7 @@ def shifted(trial, seconds):
 
 # Overlapping ----------------------------------------------------------------------------------------------------------
 
-# Filters of whole trials see what was before a window: those that see the window alone can be compared with a loop.
+# Filters of whole trials use the signal before a window: filters of a single window can be compared with a loop.
 LOCAL = {
     "entropies": EEGGridFeatures(baseline="none", convention="libeer", window_seconds=2.0, steps=1),
     "raw": RawSignals(window_seconds=2.0, baseline="none"),
@@ -120,12 +120,12 @@ def test_a_hop_is_a_whole_number_of_samples(name):
         EVERY[name].changed(hop_seconds=0.3).extract([trial_of()])
 
 
-# Later ----------------------------------------------------------------------------------------------------------------
+# Delayed --------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("hop_seconds", [None, 0.5])
 def test_a_lag_takes_raw_windows_later_and_keeps_the_time_of_the_table(hop_seconds):
-    """A signal that says its own time."""
+    """A signal whose values are its times."""
     n_samples = round(10 * RATE)
     clock = np.arange(n_samples) / RATE - BASELINE_SECONDS
     recording = Recording(np.tile(clock, (2, 1)), ("F3", "F4"), ("uV",) * 2, RATE, BASELINE_SECONDS)
@@ -145,7 +145,7 @@ def test_a_lag_takes_raw_windows_later_and_keeps_the_time_of_the_table(hop_secon
 
 
 def test_a_lag_takes_the_baseline_off_at_its_own_time():
-    """What is subtracted is a waveform that repeats from the onset on, and not from the first lagged sample on."""
+    """The subtracted waveform repeats from the onset on, not from the first delayed sample."""
     trial = trial_of()
     plain, _ = RawSignals(hop_seconds=0.25).extract([trial])
     lagged, table = RawSignals(lag_seconds=0.25).extract([trial])

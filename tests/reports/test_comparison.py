@@ -108,10 +108,10 @@ def write_fold(folder, protocol, target, subject, fold, places, n_right, n_train
     folder.write_job(record)
 
 
-def printed(shown, width=160):
+def printed(shown, width=160, full=True):
     console = rich.console.Console(file=io.StringIO(), width=width)
-    if hasattr(shown, "pairs"):
-        shown.print(console)
+    if hasattr(shown, "print"):
+        shown.print(console, full=full)
     else:
         console.print(shown, crop=False)
     return console.file.getvalue()
@@ -199,8 +199,8 @@ def test_sentence_equals_the_hand_computation(pair, tmp_path):
     assert found.sentence == (
         "arousal, trial_disjoint: aaaaaaa has 83.3 % and bbbbbbb has 72.2 %; aaaaaaa is 11.1 points above bbbbbbb "
         f"(by subject +33.3, +16.7, -16.7). Over 3 subjects: paired t-test p = {p_value:.3f}, Wilcoxon p = 0.750, "
-        f"which cannot fall below 0.25 here; with 80 % power this t-test finds a difference of {points:.1f} points. "
-        "Within a subject, over folds (Nadeau and Bengio), by Holm's correction for 3 "
+        f"which cannot fall below 0.25 here; this t-test detects a difference of {points:.1f} points with 80 % power. "
+        "Within a subject, over folds (Nadeau and Bengio), Holm-corrected for 3 "
         "subjects: they differ in none of them (smallest p = 1.000). Votes of 18 trials (repetition 0, all subjects "
         f"together): only aaaaaaa is right on 3, only bbbbbbb on 1; McNemar p = {mcnemar:.3f}."
     )
@@ -224,7 +224,7 @@ def test_ten_subjects_get_an_interval_from_the_higher_ones_view(tmp_path):
         report.pairs[0].sentence,
     )
     assert [float(end) for end in found.groups()] == pytest.approx([33.3 - 1.96 * 4.8, 33.3 + 1.96 * 4.8], abs=1.5)
-    assert "Wilcoxon p < 0.001; with 80 % power" in report.pairs[0].sentence
+    assert "Wilcoxon p < 0.001; this t-test detects" in report.pairs[0].sentence
 
 
 def test_flagged_protocols_say_what_a_difference_may_be(pair, tmp_path):
@@ -238,7 +238,7 @@ def test_flagged_protocols_say_what_a_difference_may_be(pair, tmp_path):
         .pairs[0]
         .sentence.endswith(
             "Under this protocol (epoch chosen on the test fold; windows of one trial in training and test) "
-            "the higher one may just leak more."
+            "the higher accuracy may be due to more leakage."
         )
     )
 
@@ -249,7 +249,7 @@ def test_across_subjects_there_is_no_test_within_one(tmp_path):
         for name, counts in (("one", FIRST), ("two", SECOND))
     ]
     report = build_comparison(runs, tmp_path / "out")
-    assert "so no test over folds within a subject applies" in report.pairs[0].sentence
+    assert "No test over the folds of a subject, because the folds mix" in report.pairs[0].sentence
     assert "Nadeau" not in report.pairs[0].sentence
     assert "paired t-test" in report.pairs[0].sentence
 
@@ -259,10 +259,10 @@ def test_one_subject_says_which_test_applies(tmp_path):
     sentence = build_comparison(runs, tmp_path / "out").pairs[0].sentence
     # Differences 0, 0, 1/2 of three folds, 18 windows tested after 27 of training: mean 1/6, variance 1/12.
     p_value = 2 * scipy.stats.t.sf(1 / 6 / np.sqrt((1 / 3 + 18 / 27) / 12), 2)
-    assert "One subject: no test over subjects applies. " in sentence
+    assert "One subject: no test over subjects. " in sentence
     assert f"Within a subject, over folds (Nadeau and Bengio): p = {p_value:.3f}; " in sentence
     points = 100 * detectable_difference([0, 0, 1 / 2], 18 / 27)
-    assert f"; with 80 % power it finds a difference of {points:.1f} points. Votes of 6 trials" in sentence
+    assert f"; it detects a difference of {points:.1f} points with 80 % power. Votes of 6 trials" in sentence
 
 
 def test_subjects_that_not_all_share_are_left_out_and_named(tmp_path):
@@ -287,7 +287,7 @@ def test_a_target_of_one_run_only(pair, tmp_path):
     report = build_comparison([pair[0], both], tmp_path / "out")
     assert [section.target for section in report.table.sections] == ["arousal", "valence"]
     assert cells(report, "valence", "accuracy") == [("–", ""), ("72.2", "66.7 66.7 83.3")]
-    assert "valence is no target of aaaaaaa" in report.table.notes
+    assert "valence is not a target of aaaaaaa" in report.table.notes
     assert [pair.target for pair in report.pairs] == ["arousal"]
 
 
@@ -327,7 +327,7 @@ def test_other_files_of_the_data_set_are_noted(pair, tmp_path):
     other = make_run(tmp_path / "other", SECOND, identity="cccccccc", data=prints)
     notes = build_comparison([pair[0], other], tmp_path / "out").table.notes
     assert any(
-        "aaaaaaa and ccccccc are not computed from the same files (other fingerprints of subject 3)" in note
+        "aaaaaaa and ccccccc are not computed from the same files (different fingerprints of subject 3)" in note
         for note in notes
     )
     assert not any("fingerprint" in note for note in build_comparison(pair, tmp_path / "out").table.notes)
@@ -424,10 +424,10 @@ def test_methods_are_tested_against_the_reference_and_dropped_windows_are_counte
         "windows dropped: subject 2: 3 (no face)",
         "B: windows dropped: subject 3: 1 (no video)",
     )
-    console = rich.console.Console(file=io.StringIO(), width=400)
-    table.print(console)
-    assert "paired t-test of the accuracies with B, Holm-corrected" in console.file.getvalue()
-    assert "\n".join(table.notes) in console.file.getvalue()
+    assert "paired t-test of the accuracies with B, Holm-corrected" in printed(table, 400)
+    for full in (False, True):
+        assert "\n".join(table.notes) in printed(table, 400, full)
+    assert "p: paired t-test with B, Holm-corrected" in printed(table, 400, full=False)
     assert build_method_table(runs, None, tmp_path / "table").reference == "A"
 
 
@@ -449,9 +449,10 @@ def test_methods_that_were_not_run_are_listed_as_printed(tmp_path):
         f"printed only: DBN: {target} 60.90, {target} F1 50.00",
         f"printed only: TR&CA: {target} 95.58 ± 2.28",
     )
-    console = rich.console.Console(file=io.StringIO(), width=400)
-    found.print(console)
-    assert set(found.printed_only) <= set(console.file.getvalue().splitlines())
+    assert set(found.printed_only) <= set(printed(found, 400).splitlines())
+    brief = printed(found, full=False)
+    assert "printed only, not run: 2 of the paper's methods" in brief
+    assert max(map(len, brief.split("table: ")[0].splitlines())) <= 100
 
 
 def test_rows_without_a_common_protocol_are_blocks_of_a_table(tmp_path):
@@ -487,9 +488,7 @@ def test_rows_without_a_common_protocol_are_blocks_of_a_table(tmp_path):
     assert table.printed_only == (
         "printed only: D [7]: arousal 57.00, arousal F1 61.50 (EEG; quoted from its own paper)",
     )
-    console = rich.console.Console(file=io.StringIO(), width=400)
-    table.print(console)
-    text = console.file.getvalue()
+    text = printed(table, 400)
     assert text.count("paired t-test of the accuracies with B") == 1
     # A block of one method has no tests, and no column of them.
     assert "paired t-test of the accuracies with A" not in text
@@ -506,10 +505,8 @@ def test_rows_without_a_common_protocol_are_blocks_of_a_table(tmp_path):
 
 def test_methods_on_several_classes_say_how_f1_is_averaged(tmp_path):
     folder = make_run(tmp_path / "one", {"2": 6, "3": 5}, targets=("task",), class_names=("a", "b", "c"))
-    console = rich.console.Console(file=io.StringIO(), width=400)
     found = build_method_table({"method A": folder}, None, tmp_path / "table")
-    found.print(console)
-    assert "F1, precision and recall of task: mean over classes" in console.file.getvalue()
+    assert "F1, precision and recall of task: mean over classes" in printed(found, 400)
     assert set(found.rows["n_classes"]) == {3}
 
 
@@ -519,15 +516,16 @@ def test_synthetic_data_are_marked_everywhere(tmp_path):
         for name, counts in (("one", FIRST), ("two", SECOND))
     ]
     report = build_comparison(runs, tmp_path / "out")
-    text = printed(report)
-    table = text.split("all but kappa")[0]
-    assert SYNTHETIC_MARK in table.splitlines()[0]
-    assert len(re.findall(r"\d .*synthetic *$", table, re.MULTILINE)) == 1 + 13
+    for full in (False, True):
+        table = printed(report, full=full).split("arousal, trial_disjoint: ")[0]
+        assert SYNTHETIC_MARK in table.splitlines()[0]
+        assert table.count("synthetic") == 1
     assert report.pairs[0].sentence.endswith(f" ({SYNTHETIC_MARK})")
     assert SYNTHETIC_MARK in report.picture.title
     page = report.path.read_text()
-    # Title, banner, heading and rows of the table, picture twice, sentence, heading and rows of the subjects.
-    assert page.count(SYNTHETIC_MARK) == 2 + 14 + 2 + 1 + 4
+    # Title, banner, head of printed pages, picture twice, sentence; no row of a table.
+    assert page.count(SYNTHETIC_MARK) == 3 + 2 + 1
+    assert page.count('<p class="banner"') == 1
     assert as_json(report)["mark"] == SYNTHETIC_MARK
     (tmp_path / "real").mkdir()
     real = [make_run(tmp_path / "real" / name, FIRST, identity=name) for name in ("one", "two")]
@@ -577,7 +575,18 @@ def test_narrow_terminals_get_several_tables(pair, tmp_path):
     assert wide.count("balanced accuracy") == 1
     assert narrow.count("balanced accuracy") == 2
     assert narrow.count("DEAP, 3 runs compared, continued") == 1
-    assert narrow.count("all but kappa in percent") == 1
+    assert narrow.count("in percent, except kappa") == 1
+    brief = printed(report, 80, full=False)
+    for line in (
+        "trial_disjoint, aaaaaaa",
+        "trial_disjoint, bbbbbbb",
+        "trial_disjoint, ccccccc",
+        "as_published¹,², ccccccc",
+    ):
+        assert brief.count(line) == 1
+    assert "aaaaaaa is 11.1 points above bbbbbbb" in " ".join(brief.split())
+    assert "paired t-test" in brief
+    assert "Votes" not in brief
     assert "…" not in narrow
     for value in ("100.0 83.3 66.7", "66.7 66.7 83.3"):
         assert value in narrow
@@ -699,6 +708,6 @@ def test_methods_that_learn_from_more_windows_are_named(tmp_path):
     (note,) = build_method_table(runs, None, tmp_path / "table").notes
     n_windows = round(known["value"].mean())
     assert note == (
-        f"windows that a fold is learned from, on average: A and B from {n_windows}; C from {n_windows + 12}; "
-        "estimators have no epoch to choose, and learn from the validation windows too"
+        f"training windows of a fold, on average: A and B {n_windows}; C {n_windows + 12}; "
+        "estimators have no epoch to choose, and are fitted on the validation windows too"
     )

@@ -130,7 +130,7 @@ def test_trials_are_scored_whatever_the_windows_are(tmp_path):
     made = build_leaderboard([Entry("x", "trial_disjoint", folder, 1)], "X", {}, {})
     assert made.scores["accuracy"].item() == pytest.approx(np.mean(RIGHT["middle"]) / N_TRIALS)
     assert made.scores["window_seconds"].item() == 2
-    assert "Trials are scored, each by the mean probability over its windows" in made.markdown
+    assert "Scored by trial (mean probability over its windows)" in made.markdown
 
 
 def test_pairs_are_tested_over_subjects_and_corrected_for_all(page):
@@ -164,7 +164,7 @@ def test_the_page_lists_the_best_first_and_what_is_missing(page):
     assert "- a stimulus is a sound" in lines
     assert "| machine | one |" in lines
     assert any(line.startswith("- `good` is above `middle` by 28.1 points, p < 0.001") for line in lines)
-    assert "- no difference shown: `middle` and `like it`" in lines
+    assert "- no significant difference: `middle` and `like it`" in lines
     assert "synthetic" not in page.markdown
 
 
@@ -172,5 +172,5 @@ def test_runs_of_other_targets_are_no_leaderboard(tmp_path):
     entries = [
         Entry(name, "trial_disjoint", made_run(tmp_path / name, RIGHT["good"], target=name)) for name in ("task", "joy")
     ]
-    with pytest.raises(InputError, match="of one dataset and target; the runs are of sam40, joy; sam40, task"):
+    with pytest.raises(InputError, match="on one dataset and target; the runs have sam40, joy; sam40, task"):
         build_leaderboard(entries, "X", {}, {})

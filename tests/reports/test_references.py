@@ -98,7 +98,7 @@ def made(path, dataset="deap", target="valence", synthetic=False):
 
 def printed(report):
     console = rich.console.Console(file=io.StringIO(), width=400)
-    report.print(console)
+    report.print(console, full=True)
     return console.file.getvalue()
 
 
@@ -109,7 +109,7 @@ def test_a_report_shows_the_values_of_its_dataset_target_and_kinds_of_protocol(t
     assert [cell.value for cell in row.cells] == ["–", "50.3 – 62.3", "53.0 – 57.8"]
     assert [cell.detail for cell in row.cells] == ["", "5 results", "3 results"]
     for text in (" ".join(printed(report).split()), report.path.read_text()):
-        assert f"{PUBLISHED}, accuracy of valence under protocols as trial_disjoint:" in text
+        assert f"{PUBLISHED}, accuracy of valence under protocols like trial_disjoint:" in text
         assert "TSception 62.3 (Ding et al. (2022)" in text
         assert "CDCN 57.7 ± 14.7 (LibEER" in text
         # Of arousal, and of another dataset.
@@ -117,9 +117,7 @@ def test_a_report_shows_the_values_of_its_dataset_target_and_kinds_of_protocol(t
         assert "DeepConvNet" not in text
         assert (NO_COMPARISON in text) == synthetic
     (line,) = [line for line in printed(report).splitlines() if line.strip().startswith(PUBLISHED) and "50.3" in line]
-    # Elsewhere each line of a table of synthetic data says that they are synthetic.
-    assert line.rstrip().endswith(" real") == synthetic
-    assert ('<td class="mark">real data</td>' in report.path.read_text()) == synthetic
+    assert "real data" in line
     overview = report.pictures[0]
     lines = {
         round(float(segment[0, 0]), 2)

@@ -2,6 +2,7 @@
 
 import base64
 import dataclasses
+import hashlib
 import html
 import io
 import re
@@ -155,9 +156,9 @@ def sam40_report(tmp_path_factory):
     return build_report(sam40_run(tmp_path_factory.mktemp("sam40") / "run"), PAPER)
 
 
-def printed(report, width=170):
+def printed(report, width=170, full=True):
     console = rich.console.Console(file=io.StringIO(), width=width)
-    report.print(console)
+    report.print(console, full=full)
     return console.file.getvalue()
 
 
@@ -233,7 +234,10 @@ def test_chance_band_equals_the_exact_null(hand_report):
 
 
 def test_few_subjects_are_shown_one_by_one_and_many_get_an_interval(tmp_path, hand_report):
-    assert any("2 subjects, fewer than the 10" in note and "subjects 2, 10" in note for note in hand_report.table.notes)
+    assert any(
+        "2 subjects, too few for an interval over subjects (expected 10 or more)" in note and "subjects 2, 10" in note
+        for note in hand_report.table.notes
+    )
     folder = start(tmp_path / "run", ("trial_disjoint",))
     for subject in range(1, 11):
         labels = np.array([0, 1, 0, 1])
@@ -241,7 +245,7 @@ def test_few_subjects_are_shown_one_by_one_and_many_get_an_interval(tmp_path, ha
     table = main_table(read_numbers(finish(folder)), None, ())
     # Half of ten subjects at 1/2, half at 1: sd sqrt(10/9) / 4; the interval holds binomial(10, 1/2) from 2 to 8.
     assert cells(table, "arousal", "accuracy") == [("75.0 ± 26.4", "[60.0, 90.0]")]
-    assert not any("fewer than the 10" in note for note in table.notes)
+    assert not any("too few for an interval" in note for note in table.notes)
 
 
 def test_of_many_that_are_not_evaluable_one_reason_is_printed(tmp_path):
@@ -267,7 +271,7 @@ def test_subjects_that_are_not_evaluable_are_listed_and_left_out(hand_report):
     assert note in text
     assert "&lt;script&gt;" in hand_report.path.read_text()
     rows = Rows(hand_report.path.read_text()).rows
-    assert [row.split()[0] for row in rows["subjects"]] == ["2", "10"]
+    assert [row.split()[0] for row in rows["subjects sortable"]] == ["2", "10"]
 
 
 def test_reductions_stand_below_the_table(hand_report):
@@ -278,7 +282,8 @@ def test_reductions_stand_below_the_table(hand_report):
 
 def test_text_of_the_users_is_never_markup(hand_report):
     page = hand_report.path.read_text()
-    assert "script" not in Rows(page).tags
+    # The one script that sorts tables.
+    assert Rows(page).tags.count("script") == 1
     # Name (title, heading), reduction (notes, list), reason, command, configuration.
     assert page.count("&lt;script&gt;alert(") >= 7
     assert SCRIPT not in page
@@ -295,37 +300,114 @@ def test_page_needs_nothing_beside_it(hand_report):
     assert str(hand_report.path.parent) not in page
 
 
-def test_synthetic_data_are_marked_in_every_line_and_figure(sam40_report):
-    lines = printed(sam40_report).splitlines()
-    table = lines[: next(place for place, line in enumerate(lines) if line.startswith("¹"))]
-    assert SYNTHETIC_MARK in table[0]
-    details = r"^ +(\[|p =|[\d.]+ over trials)"
-    numbers = [line for line in table if re.search(r"^ +(\S.*)\d", line) and not re.match(details, line)]
-    assert len(numbers) == 2 + 24
-    assert all(re.search(r"\d.* synthetic", line) for line in numbers)
+@pytest.mark.parametrize("full", [False, True])
+def test_synthetic_data_are_marked_once_above_each_table(sam40_report, full):
+    text = printed(sam40_report, full=full)
+    assert SYNTHETIC_MARK in text.splitlines()[0]
     assert SYNTHETIC_MARK in sam40_report.sentence
+    # Nothing but the title and the sentence.
+    assert " ".join(text.split()).count("synthetic") == 2
     page = sam40_report.path.read_text()
     rows = Rows(page).rows
     assert len(rows["main"]) == 2 + 24
-    assert len(rows["subjects"]) == 2 * 12
-    assert all(SYNTHETIC_MARK in row for row in rows["main"] + rows["subjects"])
+    assert len(rows["subjects sortable"]) == 2 * 12
+    assert not any("synthetic" in row for row in rows["main"] + rows["subjects sortable"])
+    assert page.count(f'<p class="banner" role="note">{SYNTHETIC_MARK}</p>') == 1
+    # Of each page that is printed.
+    assert f'@top-right {{ content: "{SYNTHETIC_MARK}";' in page
     assert page.count(f"({SYNTHETIC_MARK}).</strong>") == len(sam40_report.figures)
     for picture in sam40_report.pictures:
         assert SYNTHETIC_MARK in picture.figure.get_suptitle()
         assert picture.figure.get_suptitle().startswith("SAM40: ")
 
 
-@pytest.mark.parametrize("width", [30, 80])
-def test_narrow_terminal_still_marks_and_loses_no_number(sam40_report, width):
-    text = printed(sam40_report, width)
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("width", [30, 80, 300])
+def test_a_brief_table_is_at_most_100_columns_wide_and_none_loses_a_number(sam40_report, width, full):
+    text = printed(sam40_report, width, full)
     table = text.split("¹ epoch")[0]
-    # The mark begins on the line of the number; nothing is cut off with an ellipsis.
-    assert len(re.findall(r"\d .*synthetic *$", table, re.MULTILINE)) == 2 + 24
+    if width >= 80:
+        assert max(map(len, text.split("report: ")[0].splitlines())) <= (width if full else min(width, 100))
     assert "…" not in text
+    shown = {"accuracy", "chance, 95 % band", "majority class of training"}
     for section in sam40_report.table.sections:
         for row in section.rows:
-            for cell in row.cells:
+            for cell in row.cells if full or row.label in shown else ():
                 assert all(word in table for word in cell.value.split())
+
+
+def test_the_brief_table_has_a_line_for_each_protocol_and_nothing_essential_is_left_out(hand_report):
+    text = printed(hand_report, full=False)
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert "paper 96.75 ± 1.75" in lines
+    assert any(re.fullmatch(r"as_published¹,² 100\.0 \S+ – \S+ \S+ 62\.5", line) for line in lines)
+    (honest,) = [line for line in lines if line.startswith("trial_disjoint ")]
+    assert re.fullmatch(r"trial_disjoint 50\.0 25\.0 – 75\.0 0\.7\d\d 37\.5", honest)
+    words = " ".join(text.split())
+    for note in hand_report.table.essential:
+        assert " ".join(note.split()) in words
+    assert {note[:14] for note in hand_report.table.essential} == {
+        "¹ epoch chosen",
+        "² windows of o",
+        "not evaluable:",
+        "windows droppe",
+    }
+    assert "Differs from the paper in 2 points." in words
+    assert "balanced accuracy" not in text
+    # What is folded on the page is in it all the same.
+    page = html.unescape(hand_report.path.read_text())
+    assert all(note in page for note in hand_report.table.folded if not note.startswith("differs from"))
+    assert not set(hand_report.table.folded) & set(hand_report.table.essential)
+
+
+def test_a_page_says_first_what_was_done_and_shows_the_main_figure_before_the_table(hand_report):
+    page = hand_report.path.read_text()
+    places = [
+        page.index(piece)
+        for piece in (
+            "was trained to classify arousal (2 classes) on DEAP: 2 subjects, 8 trials, 8 windows.",
+            "From as_published to trial_disjoint",
+            "<figure>",
+            '<table class="main">',
+            "<details><summary>How to read this table",
+            "<h2>More figures</h2>",
+            '<table class="subjects sortable">',
+        )
+    ]
+    assert places == sorted(places)
+    assert "as_published (2 folds for each subject alone; training and test sets share no windows; flagged: " in page
+
+
+def test_every_picture_says_in_words_what_can_be_seen(hand_report):
+    page = hand_report.path.read_text()
+    alts = [html.unescape(alt) for alt in re.findall(r'<img alt="([^"]*)"', page)]
+    assert len(alts) == len(hand_report.pictures)
+    for level in ("paper 96.75 ± 1.75 %, as_published¹,² 100.0 % (", "trial_disjoint 50.0 % (chance 25.0 – 75.0 %)"):
+        assert level in alts[0]
+    (confusion,) = [alt for alt in alts if "confusion" in alt]
+    # One of three and three of five.
+    assert "trial_disjoint: low 33%, high 60%" in confusion, confusion
+    (attention,) = [alt for alt in alts if "attention" in alt]
+    assert "theta 0.35, alpha 0.35, gamma 0.35" in attention
+
+
+def test_protocols_of_a_run_differ_in_colour_and_marker(sam40_report):
+    (picture,) = [one for one in sam40_report.pictures if one.name == "accuracy_by_subject"]
+    handles = {handle.get_label(): handle for handle in picture.figure.legends[0].legend_handles}
+    protocols = [handles[name] for name in ("as_published", "trial_disjoint", "subject_disjoint")]
+    assert len({handle.get_color() for handle in protocols}) == 3
+    assert len({handle.get_marker() for handle in protocols}) == 3
+
+
+def test_a_page_runs_one_script_that_is_known_by_its_hash(hand_report):
+    page = hand_report.path.read_text()
+    (script,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    (policy,) = re.findall(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)">', page)
+    assert policy == (f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'")
+    # Columns that can be sorted are numbered from left to right.
+    table = page[page.index('<table class="subjects sortable">') :].partition("</thead>")[0]
+    assert sorted(map(int, re.findall(r'data-column="(\d+)"', table))) == list(range(3 + 2 * 5))
 
 
 def test_real_data_carry_no_mark(hand_report):
@@ -379,9 +461,9 @@ def test_protocols_that_keep_stimuli_apart_are_those_of_the_rows(tmp_path):
     numbers = compute_numbers(dataclasses.replace(tables, predictions=predictions))
     assert numbers.keeping_stimuli_apart == ("predefined_split",)
     (note,) = stimulus_notes(numbers)
-    assert "only protocols that keep stimuli apart judge here: in this run predefined_split (" in note
+    assert "only stimulus-disjoint protocols test emotion recognition: in this run predefined_split (" in note
     (none,) = stimulus_notes(dataclasses.replace(numbers, keeping_stimuli_apart=()))
-    assert "judge here: none in this run (" in none
+    assert "test emotion recognition: none in this run (" in none
     # A protocol that tested nobody judges nothing.
     untested = predictions[predictions["protocol"].ne("predefined_split")]
     assert compute_numbers(dataclasses.replace(tables, predictions=untested)).keeping_stimuli_apart == ()
@@ -548,19 +630,19 @@ def test_sentence_says_what_the_gap_means(tmp_path):
     same = sentence(
         tmp_path / "same", ("as_published", "trial_disjoint"), {"as_published": (4, 2), "trial_disjoint": (2, 3)}
     )
-    assert "a difference that these subjects cannot tell from none" in same
+    assert "the difference is not significant for these subjects" in same
     assert "emotion recognised" not in same
     clean = sentence(tmp_path / "clean", ("trial_disjoint",), {"trial_disjoint": (4, 4)})
     assert clean.startswith("Under trial_disjoint, arousal with 100.0 % lies above the chance band (")
     flawed = sentence(tmp_path / "flawed", ("as_published",), {"as_published": (4, 4)})
-    assert flawed.startswith("No protocol of this run keeps training and test apart: epoch chosen on the test fold")
+    assert flawed.startswith("No protocol of this run separates training and test sets: epoch chosen on the test fold")
     # Another scope: the gap would be that between subjects, not the leak's.
     across = sentence(
         tmp_path / "across", ("as_published", "subject_disjoint"), {"as_published": (4, 4), "subject_disjoint": (2, 2)}
     )
     assert across.startswith("Under subject_disjoint, arousal with 50.0 % lies within the chance band (")
-    assert re.search(r" %\); with 80 % power these data show a difference of [\d.]+ points over subjects", same)
-    assert "these data show" not in clean
+    assert re.search(r" %\); these data detect a difference of [\d.]+ points over subjects", same)
+    assert "these data detect" not in clean
 
 
 def test_area_is_left_out_without_probabilities(tmp_path):
@@ -581,7 +663,7 @@ def test_report_into_another_folder_leaves_the_run_alone(tmp_path):
     assert all(path.is_file() and path.parent.parent == report.path.parent for path in report.figures)
     assert sorted(folder.path.rglob("*")) == before
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="file: cannot be made: File exists"):
+    with pytest.raises(InputError, match="file: cannot be created: File exists"):
         build_report(folder, output=tmp_path / "file")
 
 
@@ -604,12 +686,12 @@ def test_damaged_predictions_are_refused(tmp_path):
     ("name", "content", "message"),
     [
         ("predictions.csv", b"", r"predictions\.csv: damaged \(No columns"),
-        ("predictions.csv", b"protocol,subject\nx", r"predictions\.csv: has no column trial, stimulus"),
+        ("predictions.csv", b"protocol,subject\nx", r"predictions\.csv: missing column trial, stimulus"),
         ("predictions.csv", None, r"predictions\.csv: label, prediction, repetition, fold: expected an integer"),
         ("predictions.csv", b"protocol\n\xff\xfe", r"predictions\.csv: damaged \('utf-8' codec"),
         ("results.csv", b'protocol,"subject\n1', r"results\.csv: damaged \(Error tokenizing"),
-        ("results.csv", b"protocol,metric\nx,y", r"results\.csv: has no column subject"),
-        ("config.json", b"[]", r"config\.json: damaged \(no JSON object\)"),
+        ("results.csv", b"protocol,metric\nx,y", r"results\.csv: missing column subject"),
+        ("config.json", b"[]", r"config\.json: damaged \(not a JSON object\)"),
         (
             "config.json",
             b'{"identity": "00", "science": {"name": "x", "targets": [], "protocols": [{"name": "y"}]}}',

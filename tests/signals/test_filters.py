@@ -34,7 +34,7 @@ def test_zero_phase_agrees_with_mne(band):
     expected = mne.filter.filter_data(
         signal, RATE_HZ, *band, method="iir", iir_params={"order": 4, "ftype": "butter", "output": "sos"}, verbose=False
     )
-    # MNE continues the signal at its ends in another way, so the ends differ until the filter has forgotten them.
+    # MNE extends the signal at its ends differently, so the ends differ until the transient has decayed.
     inner = slice(8 * 128, -8 * 128)
     np.testing.assert_allclose(band_pass(signal, RATE_HZ, *band)[:, inner], expected[:, inner], atol=1e-8)
 
@@ -133,7 +133,7 @@ def test_no_trials_give_no_trials():
 
 
 def test_bad_arguments():
-    with pytest.raises(ValueError, match="27 samples; zero-phase filtering of order 4 needs more than 27"):
+    with pytest.raises(ValueError, match="27 samples; expected more than 27 for zero-phase filtering of order 4"):
         band_pass(np.zeros((2, 27)), RATE_HZ, 8, 13)
     assert band_pass(np.zeros((2, 28)), RATE_HZ, 8, 13).shape == (2, 28)
     assert band_pass(np.zeros((2, 5)), RATE_HZ, 8, 13, zero_phase=False).shape == (2, 5)

@@ -1,4 +1,4 @@
-"""Power of video frames against a loop over SciPy's filters and masks of time."""
+"""Power of video frames compared with a loop over SciPy's filters and time masks."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def test_times_that_floating_point_cannot_represent_are_those_of_whole_samples()
 def test_a_tone_has_its_power_in_its_band_and_stays_in_step_with_time():
     rate = 125.0
     times = np.arange(round(60 * rate)) / rate
-    # Alpha from second 30 to 31 on alone.
+    # Alpha from second 30 to 31 only.
     burst = 3 * np.sin(2 * np.pi * 10 * times) * ((times >= 30) & (times < 31))
     power = frame_power(burst[np.newaxis], rate, BANDS, 1 / 8, np.arange(480) / 8)[:, 0]
     # Frames of 15.625 samples: counted as 15 each, they would be 19 frames late by then.
@@ -60,9 +60,12 @@ def test_the_last_frame_may_end_with_the_signal_and_shapes_are_kept():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"starts_seconds": np.arange(65) / 8}, "frames reach from 0 to 8.125 s; expected them within the signal of 8"),
-        ({"starts_seconds": np.array([-0.1])}, "frames reach from -0.1"),
-        ({"frame_seconds": 1 / 200}, "`frame_seconds` of 0.005 s holds no sample at 128 Hz"),
+        (
+            {"starts_seconds": np.arange(65) / 8},
+            "frames extend from 0 to 8.125 s; expected them within the signal of 8",
+        ),
+        ({"starts_seconds": np.array([-0.1])}, "frames extend from -0.1"),
+        ({"frame_seconds": 1 / 200}, "`frame_seconds` of 0.005 s has no sample at 128 Hz"),
         ({"sampling_rate_hz": 50.0}, "band `beta` is 13-30 Hz"),
         ({"signal": np.zeros(1024)}, r"`signal` has shape \(1024,\)"),
     ],

@@ -116,7 +116,7 @@ def test_bad_arguments():
         band_power(signal, RATE_HZ, THREE_FACRNN_BANDS, 2, segment_seconds=0)
     with pytest.raises(ValueError, match="band `gamma`"):
         band_power(signal, 64, {"gamma": (31, 50)}, 2)
-    with pytest.raises(ValueError, match="fewer than one window"):
+    with pytest.raises(ValueError, match="expected at least one window"):
         band_power(signal, RATE_HZ, THREE_FACRNN_BANDS, 6)
     with pytest.raises(ValueError, match=r"expected `\(..., channels, samples\)`"):
         band_power(signal[0], RATE_HZ, THREE_FACRNN_BANDS, 2)

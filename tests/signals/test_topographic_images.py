@@ -1,4 +1,4 @@
-"""Topographic images against SciPy's interpolant of each image, MNE's positions and closed forms."""
+"""Topographic images compared with SciPy's interpolant of each image, MNE's positions and closed forms."""
 
 import time
 
@@ -25,7 +25,7 @@ def test_angles_from_the_vertex_become_lengths():
         [np.sin(angles) * np.cos(azimuths), np.sin(angles) * np.sin(azimuths), np.cos(angles)], axis=1
     )
     expected = angles[:, np.newaxis] * np.stack([np.cos(azimuths), np.sin(azimuths)], axis=1)
-    # Lengths do not count.
+    # Lengths have no influence.
     np.testing.assert_allclose(azimuthal_equidistant(directions * 0.09), expected, atol=1e-12)
     no_place = np.array([[0, 0, -1.0], [0, 0, 0], [np.nan, 0, 1]])
     assert np.isnan(azimuthal_equidistant(no_place)).all()
@@ -91,9 +91,9 @@ def test_directions_that_are_given_decide_and_names_stand_in():
     [
         (
             ("Fz", "GSR1", "Cz", "X2", "C3"),
-            "^electrodes without a place on the head: GSR1, X2; expected names of",
+            "^electrodes without a position on the head: GSR1, X2; expected names of",
         ),
-        (("Fz", "T3", "Cz", "T7"), "^electrodes at the same place on the head: T3 and T7; expected one each"),
+        (("Fz", "T3", "Cz", "T7"), "^electrodes at the same position on the head: T3 and T7; expected one each"),
         (("Fz", "Cz"), "^electrodes for images: Fz, Cz; expected three or more that are not on a line"),
         ((), "^electrodes for images: none; expected three"),
     ],

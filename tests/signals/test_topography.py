@@ -11,7 +11,7 @@ from keras_emotion.signals import GRID_SHAPES, electrode_directions, from_grid, 
 
 EEG_FILES = Path(__file__).parents[2] / ".." / "shared" / "data" / "eeg_files"
 
-# The published grids drawn as they look, "-" for an empty cell.
+# The published grids as pictures, "-" for an empty cell.
 DEAP_9X9 = """
 -   -   -   Fp1 -   Fp2 -   -   -
 -   -   -   AF3 -   AF4 -   -   -
@@ -194,9 +194,9 @@ def test_bad_arguments():
         to_grid(np.zeros((4, 3)), ["Cz", "Pz"])
     with pytest.raises(ValueError, match=r"`grid` has shape \(2, 8, 9\)"):
         from_grid(np.zeros((2, 8, 9)), ["Cz"])
-    with pytest.raises(ValueError, match="they leave the 8x9 grid"):
+    with pytest.raises(ValueError, match="expected them within the 8x9 grid"):
         to_grid(np.zeros(1), [[8, 0]], "8x9")
-    with pytest.raises(ValueError, match="they leave the 9x9 grid"):
+    with pytest.raises(ValueError, match="expected them within the 9x9 grid"):
         to_grid(np.zeros(1), [[-1, 0]])
     with pytest.raises(ValueError, match="the same cell"):
         to_grid(np.zeros(2), [[1, 0], [1, 0]])
@@ -248,7 +248,7 @@ def test_a_name_counts_before_a_direction():
 def test_cell_of_the_nearest_electrode_by_angle(layout, cells):
     names = ["AFp3", "OI2", "Iz"]
     directions = electrode_directions(names)
-    directions[1] *= 0.09  # the length does not count
+    directions[1] *= 0.09  # the length has no influence
     found = grid_positions(["E1", "E2", "E3"], layout, directions)
     # An independent search: of all electrodes of the layout, the one with the smallest angle.
     table = np.genfromtxt(

@@ -1,4 +1,4 @@
-"""DeepVANet as a system: what is fed, what it stands for, and decision level fusion."""
+"""DeepVANet as a system: inputs, variants, and decision level fusion."""
 
 import dataclasses
 
@@ -110,7 +110,7 @@ def test_pictures_go_in_as_videos_have_them_and_labels_as_one_column():
     assert inputs["faces"].dtype == np.uint8
     assert targets.tolist() == [[0.0], [1.0]]
     model = system.model({name: array.shape[1:] for name, array in inputs.items()}, 2, {})
-    # The paper's network is given pictures from 0 to 1.
+    # The paper's network reads pictures from 0 to 1.
     papers = DeepVANet(n_frames=5, image_size=32, n_samples=16, n_bio_channels=3, width_multiplier=0.1)
     papers.set_weights(model.get_weights())
     given = papers.predict({"faces": faces.astype(np.float32) / 255, "bio": bio}, verbose=0)
@@ -188,7 +188,7 @@ def test_faces_that_show_the_rating_are_found(tmp_path, memory_reader, fusion):
     folder = run_of(tmp_path, memory_reader, fusion=fusion)
     predictions = folder.predictions()
     assert len(predictions) == 8 * 6
-    # Of the decision level a bio network has half a say that has learnt its noise by heart: see the system's docstring.
+    # At decision level, a bio network that overfits noise gets half of the weight: see the system's docstring.
     expected = 0.9 if fusion == "feature" else 0.65
     assert (predictions["label"] == predictions["prediction"]).mean() > expected
     assert predictions[["probability_low", "probability_high"]].sum(axis=1).between(1 - 1e-5, 1 + 1e-5).all()
@@ -264,7 +264,7 @@ def test_the_last_batch_of_the_released_code_is_not_filled_up(tmp_path, memory_r
     member = fold.system.members()["bio"]
     alone = dataclasses.replace(fold, system=member, arrays={"bio": fold.arrays["bio"]})
     model = member.model({"bio": fold.arrays["bio"].shape[1:]}, 2, {})
-    # One batch and some: what the normalisation sees of the second is its own windows.
+    # One full batch and a partial one: normalisation of the second uses its own windows only.
     rows = np.arange(20)
     given = fold.system.member_probabilities(model, alone.batches(rows))
     windows = fold.arrays["bio"][rows]

@@ -1,4 +1,4 @@
-"""Systems with a scikit-learn estimator, and the scope of what is fitted."""
+"""Systems with a scikit-learn estimator, and the guard against fitting on test data."""
 
 import dataclasses
 import json
@@ -78,7 +78,7 @@ def test_each_fold_chooses_its_penalty_on_its_validation_windows(protocol, tmp_p
     system = BandPowerRegression(inverse_regularisation_grid=GRID)
     assert list(system.candidates()) == ["c0.001", "c0.1", "c10"]
     experiment = experiment_in(tmp_path, system=system, protocols=(protocol,))
-    # Without an effect: what validation windows choose, a fit that has seen them would not.
+    # Without an effect: validation scores exclude fits on the validation windows.
     reader = memory_reader(tmp_path, n_subjects=1, effect=0.0)
     folder = run(experiment, reader, tmp_path / "run")
     plan, _ = prepare(experiment, reader)
@@ -102,7 +102,7 @@ def test_each_fold_chooses_its_penalty_on_its_validation_windows(protocol, tmp_p
 
         best = max(GRID, key=likelihood)
         assert chosen[job.fold] == f"c{best:g}"
-        # The validation windows are test windows where a paper chose on these.
+        # The validation windows are test windows if a paper selects on these.
         known = fold.train if protocol == "as_published" else np.union1d(fold.train, fold.validation)
         expected = fitted(best, known).predict_proba(vectors[fold.test])[:, 1]
         rows = fold.unit.table.iloc[fold.test]
@@ -202,7 +202,7 @@ def test_another_setting_of_the_reader_has_features_of_its_own(tmp_path):
         folders.append(plan.feature_folders[1]["eeg"])
         fingerprints.append(data)
     assert folders[0] != folders[1]
-    # A run folder of one is refused to the other.
+    # The run folder of one system is refused for the other.
     assert "options" not in fingerprints[0]
     assert fingerprints[1]["options"] == {"preprocess": True}
     described = json.loads(json.dumps(describe_experiment(experiment, reader)))
@@ -245,7 +245,7 @@ def test_a_protocol_that_fits_on_all_rows_does_so(plan, monkeypatch):
     monkeypatch.setattr(fold_module, "PROTOCOLS", {**PROTOCOLS, "trial_disjoint": peeking})
     fold = training.job_fold(plan, job)
     np.testing.assert_array_equal(fold.fitted_on, np.arange(len(fold.unit.table)))
-    # A threshold too: nothing but its scope decides it.
+    # Also for a threshold: only its scope determines it.
     unit = dataclasses.replace(fold.unit, label_rule=LabelRule(kind="median"), ratings=np.arange(len(fold.unit.table)))
     labels = dataclasses.replace(fold, unit=unit).labels
     np.testing.assert_array_equal(labels, unit.ratings > np.median(unit.ratings))

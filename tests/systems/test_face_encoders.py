@@ -1,4 +1,4 @@
-"""Faces encoded by AlexNet: in step with the frames of the EEG, their weights, and what cannot be used."""
+"""Faces encoded by AlexNet: synchronous with the EEG frames, weights, and errors."""
 
 import json
 
@@ -78,7 +78,7 @@ def test_frames_of_segments_that_are_lost_are_dropped_and_counted(videos):
     assert counted[2] == ("no face in the video", 1)
     assert counted[3][0].startswith(f"{videos['short']}: ends before the trial, at 7.0 s")
     assert counted[4] == ("no face video", 2)
-    # A face that is lost for as long as the gap allows is that of the nearest frame.
+    # A face lost for up to the allowed gap is replaced by the nearest frame's.
     wide = part.with_windowing(eeg.windowing).changed(maximum_gap_seconds=0.6)
     within, _ = pair_windows({**stored, "faces": StoredFeatures(*wide.extract(trials))})
     assert len(within.table) == 5

@@ -1,4 +1,4 @@
-"""How 3FACRNN scales its features, and what the attention to bands is then."""
+"""Feature scaling of 3FACRNN, and its effect on band attention."""
 
 import keras
 import numpy as np
@@ -12,7 +12,7 @@ LEVELS = np.array([3.0, 2.0, -1.0, 0.5])
 
 @pytest.fixture(scope="module")
 def arrays():
-    """Entropies in three cells, of bands with levels of their own; the other cells are empty."""
+    """Entropies in three cells, with different levels per band; the other cells are empty."""
     rng = np.random.default_rng(0)
     eeg = np.zeros((40, 4, 9, 9, N_BANDS), np.float32)
     for row, column in CELLS:
@@ -57,7 +57,7 @@ def test_features_that_are_not_scaled_reach_the_network_as_they_are(arrays):
 def test_standardised_features_give_all_bands_a_half(arrays):
     rows = np.arange(40)
     system, model = fitted("standard", arrays, rows)
-    # Whatever training makes of the kernel.
+    # For any trained kernel.
     model.get_layer("band_attention").kernel.assign([[[5.0]]])
     means = system.diagnostics(model, arrays, rows)
     assert list(means.values()) == pytest.approx([0.5] * N_BANDS, abs=2e-3)

@@ -1,4 +1,4 @@
-"""Selection by double input symmetrical relevance against loops over counted rows, and by a tree."""
+"""Feature selection by double input symmetrical relevance, against loops over counted rows, and by a tree."""
 
 import math
 from collections import Counter
@@ -45,7 +45,7 @@ def test_the_order_is_that_of_loops_over_counted_rows(seed):
     rng = np.random.default_rng(seed)
     # Of two, three and six values, each in as many rows, so that values are bins; the entropies differ.
     columns = np.stack([rng.permutation(np.arange(60) % n_values) for n_values in (2, 2, 2, 3, 3, 3, 6, 6)])
-    # Two features that tell the class together alone.
+    # Two features that determine the class only together.
     labels = (columns[1] + columns[4]) % 2
     expected = brute_force(columns.tolist(), labels.tolist(), 6)
     selector = SymmetricalRelevanceSelector(n_features=6, n_bins=6).fit(columns.T, labels)
@@ -59,7 +59,7 @@ def test_features_that_tell_the_class_together_are_found():
     X = np.stack([*noise, one, other], axis=1)
     weak = np.where(rng.random(500) < 0.05, 1 - (one ^ other), one ^ other)
     selector = SymmetricalRelevanceSelector(n_features=2, n_bins=2)
-    # The first is chosen alone: it has to be one of the pair.
+    # The first is selected individually: it must be one of the pair.
     X[:, 4] = np.where(rng.random(500) < 0.2, weak, one)
     assert set(selector.fit(X, weak).ranking_) == {4, 5}
 

@@ -1,4 +1,4 @@
-"""The hierarchical LSTM as a system: segments of faces and powers in step, and what is fitted on training segments."""
+"""The hierarchical LSTM as a system: synchronous segments of faces and powers, and fits on training segments."""
 
 import keras
 import numpy as np
@@ -51,7 +51,7 @@ def test_powers_are_standardised_by_the_training_segments_before_they_are_images
     layer = model.get_layer("topography")
     np.testing.assert_allclose(layer.mean, statistics.mean, rtol=1e-6)
     np.testing.assert_allclose(layer.floor, statistics.floor, rtol=1e-6)
-    # What is not among them changes nothing.
+    # Unused settings have no effect.
     arrays["eeg"][6:] = 1e3
     before = keras.ops.convert_to_numpy(layer.scale)
     system.fit_statistics(model, arrays, train)

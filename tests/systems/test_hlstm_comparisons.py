@@ -1,4 +1,4 @@
-"""The methods that the video-EEG hierarchical LSTM is compared with: what they read, how decisions are fused."""
+"""Comparison methods of the video-EEG hierarchical LSTM: inputs and decision fusion."""
 
 import dataclasses
 
@@ -35,7 +35,7 @@ def test_rules_of_fusion_by_hand():
     found = {rule: fused_probabilities([face, eeg], rule) for rule in RULES}
     np.testing.assert_allclose(found["sum"], [[0.35, 0.65], [0.65, 0.35], [0.5, 0.5], [0.5, 0.5]])
     np.testing.assert_allclose(found["product"][:2], [[6 / 42, 36 / 42], [36 / 42, 6 / 42]])
-    # Of equals the first decides.
+    # Ties go to the first.
     np.testing.assert_array_equal(found["most_certain"], [eeg[0], face[1], face[2], face[3]])
 
 
@@ -57,7 +57,7 @@ def test_members_are_fitted_apart_on_their_columns():
     expected = (face.predict_proba(X[:, :2]) + eeg.predict_proba(X[:, 2:])) / 2
     np.testing.assert_array_equal(fused.predict_proba(X), expected)
     np.testing.assert_array_equal(fused.predict(X), np.array(["a", "b"])[expected.argmax(axis=1)])
-    # Those that were given are not fitted themselves.
+    # The given members are not fitted themselves.
     assert not hasattr(members["face"][1], "coef_")
 
 
@@ -67,7 +67,7 @@ def test_components_are_as_many_as_the_rows_span(n_components, expected):
     found = LeadingComponents(n_components).fit(X).transform(X)
     scores = PCA(expected).fit(X).transform(X)
     np.testing.assert_allclose(found, scores / scores[:, 0].std(ddof=1))
-    # Pictures that are all alike have nothing to scale.
+    # Identical pictures have no variance to scale.
     assert not LeadingComponents(n_components).fit(np.ones((10, 20))).transform(np.ones((2, 20))).any()
 
 
@@ -175,7 +175,7 @@ def test_scaling_of_the_lstms_is_that_of_the_training_rows():
 
 
 class FacesOfTrials(FaceFeatures):
-    """Faces without a video: as bright as the name of the trial's video says."""
+    """Faces without a video: brightness from the name of the trial's video."""
 
     def extract(self, trials):
         faces, tables = [], []
@@ -185,7 +185,7 @@ class FacesOfTrials(FaceFeatures):
             light = {"high": 150, "low": 60, "any": 100}[trial.video.stem]
             rng = np.random.default_rng([trial.subject, trial.trial])
             shape = (len(starts), self.steps, self.image_size, self.image_size, 3)
-            # Light that changes from segment to segment, and little noise: as in pictures, a few components matter.
+            # Brightness varies between segments, with little noise: as in pictures, a few components matter.
             light = light + rng.normal(0, 15, (len(starts), 1, 1, 1, 1))
             faces.append(np.clip(rng.normal(light, 10, shape), 0, 255).astype(np.uint8))
         return {"faces": np.concatenate(faces)}, pd.concat(tables, ignore_index=True)

@@ -18,7 +18,7 @@ SECONDS = 12
 
 @pytest.fixture
 def reader(memory_reader, tmp_path, monkeypatch):
-    """Eight trials of 12 s: one without a video, one whose video is too short, one in which the face is lost twice."""
+    """Eight trials of 12 s: one without a video, one with a short video, one in which the face is lost twice."""
     lost = {4: [(4.5, 7.5), (10.0, 10.5)]}
     videos = {}
     for trial in range(1, 9):

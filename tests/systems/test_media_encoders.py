@@ -1,4 +1,4 @@
-"""Encoders of pictures and sound: their numbers, their weights, and how a run stores what they give."""
+"""Encoders of pictures and sound: outputs, weights, and storage of their features in runs."""
 
 import json
 import math
@@ -40,7 +40,7 @@ VGGISH = SoundEncoder(filters=(2, 3, 4, 4), units=(5, 6), embedding_size=7, seed
 
 
 def shapes():
-    """Of the tensors of HuggingFace's `ViTModel`, written down here again."""
+    """Tensors of HuggingFace's `ViTModel`, listed independently."""
     names = {
         "embeddings.cls_token": (1, 1, 6),
         "embeddings.position_embeddings": (1, 5, 6),
@@ -387,7 +387,7 @@ def test_contract(clip, hugging_face, vggish_file):
         assert find_part(type(part).__name__) is type(part)
         what = "picture" if isinstance(part, EncodedFrames) else "sound"
         assert part.flags(clip) == ((f"{what} features by a network with random weights",) if is_random else ())
-        # Of a saved model: without the place of the weights, with the shapes.
+        # For a saved model: without the path of the weights, with the shapes.
         description = json.loads(json.dumps(part.description()))
         assert not any(place in str(description) for place in ("vit", "npz"))
         found = type(part).from_fields(description["fields"])
@@ -415,7 +415,7 @@ def test_keys_are_of_the_contents_of_weights(tmp_path, hugging_face, vggish_file
     for part, copy in zip(parts(hugging_face, vggish_file)[2:], copies, strict=True):
         moved = part.changed(encoder=part.encoder.changed({"weights": copy}))
         assert moved.key() == part.key()
-        # Files beside them change nothing.
+        # Other files in the folder have no effect.
         (tmp_path / "copy" / "README.md").write_text("x")
         assert moved.key() == part.key()
         assert part.changed(encoder=part.encoder.changed({"weights": None})).key() != part.key()

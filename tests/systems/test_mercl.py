@@ -1,4 +1,4 @@
-"""MERCL as a system: what its two stages are given and change, and what the stimulus gives away."""
+"""MERCL as a system: inputs and effects of its two stages, and leakage by the stimulus."""
 
 import dataclasses
 import json
@@ -39,7 +39,7 @@ SMALL = {
 
 
 class SameRatings(MemoryReader):
-    """EEG without effect; a stimulus is rated alike by all, high where its number is odd."""
+    """EEG without effect; all subjects rate a stimulus alike, high if its number is odd."""
 
     def __init__(self, folder, n_subjects=2, **settings):
         super().__init__(folder, n_subjects, N_STIMULI, effect=0.0, seconds=SECONDS, **settings)
@@ -117,13 +117,13 @@ def test_the_classifier_is_trained_on_encoders_that_the_first_stage_trained(trai
     for name in ENCODERS:
         for one, two in zip(encoders[name], classifier[name], strict=True):
             np.testing.assert_array_equal(one, two)
-    # Both began elsewhere.
+    # Initial weights differ.
     for request, after, names in ((first, encoders, ENCODERS), (second, classifier, HEAD)):
         request.start()
         before = layer_weights(request.compiled.model)
         for name in names:
             assert any(not np.array_equal(*pair) for pair in zip(before[name], after[name], strict=True)), name
-    # What tells the stimulus is gone before the classifier is trained.
+    # The stimulus array is removed before the classifier is trained.
     assert set(first.fold.arrays) - set(second.fold.arrays) == {"stimulus", "energy_dbfs"}
 
 
@@ -170,7 +170,7 @@ def test_options_say_what_is_trained(fields, n_stages, are_trained):
 
 @pytest.fixture(scope="module")
 def saved_encoders(tmp_path_factory):
-    """A network of picture and sound, as a run without EEG saves it, and its file."""
+    """Network of picture and sound saved by a run without EEG, and its file."""
     system = MERCLSystem(**SMALL, modalities=("visual", "audio"), stream="person")
     keras.utils.set_random_seed(1)
     model = system.model(SHAPES, 3, system.inference(None))
@@ -422,12 +422,12 @@ def test_contract_of_systems(reader):
     check_system(MERCLSystem(**SMALL), reader)
 
 
-# --- the person's picture and sound
+# --- the subject's own picture and sound
 
 
 @pytest.fixture(scope="module")
 def conversations(tmp_path_factory):
-    """One person in a conversation of ten trials of 4 s, five of them spoken."""
+    """One subject in a conversation of ten trials of 4 s, five of them spoken."""
     return EAV(
         write_eav(
             tmp_path_factory.mktemp("eav"),
@@ -446,11 +446,11 @@ def test_the_person_is_seen_and_heard(conversations, tmp_path):
     system = MERCLSystem(**SMALL, stream="person")
     plan, described = prepare(experiment(tmp_path, system).changed({"targets": ("emotion",)}), conversations)
     stored = plan.joined(1)
-    # Nothing of the stimulus is read: the run is not said to see stimuli, nor do subjects share features.
+    # The stimulus is not read: the run is not flagged for stimuli, and subjects share no features.
     assert system.sources == ("recording", "video", "voice")
     assert "sources" not in described
     assert not any(isinstance(array, SharedWindows) for array in stored.arrays.values())
-    # Of the ten trials the five in which the person listens have no sound.
+    # The five trials in which the subject listens have no sound.
     assert stored.table["trial"].tolist() == [2, 4, 6, 8, 10]
     dropped = plan.dropped_windows()
     assert dropped[["trial", "reason", "n_windows"]].to_numpy().tolist() == [
@@ -462,10 +462,10 @@ def test_the_person_is_seen_and_heard(conversations, tmp_path):
         shown = dataclasses.replace(trials[number], media=trials[number].voice)
         expected = of_stimulus.extract([shown])[0]["sound"]
         np.testing.assert_allclose(np.asarray(stored.arrays["sound"][[row]]), expected, rtol=1e-5, atol=1e-5)
-    # Windows of a trial are one stimulus to the losses, and those of other trials are not, whatever their block.
+    # For the losses, windows of a trial are one stimulus, and those of other trials are not, in any block.
     numbers = np.asarray(stored.arrays["stimulus"][np.arange(5)])[:, 0]
     assert len(set(numbers)) == 5
-    # `predict` has no way to read the person's files.
+    # `predict` cannot read the subject's files.
     assert set(system.inference(trials[2])) == {"encoders"}
 
 

@@ -1,4 +1,4 @@
-"""The methods that MERCL is compared with: what they read, what is fitted on what, and what they learn."""
+"""Comparison methods of MERCL: inputs, fits on training data, and learning."""
 
 import dataclasses
 
@@ -34,7 +34,7 @@ NETWORKS = {
 
 
 class ByStimulus(MemoryReader):
-    """A stimulus is rated alike by all, high where its number is odd; EEG with an effect of a given size."""
+    """All subjects rate a stimulus alike, high if its number is odd; EEG with an effect of a given size."""
 
     def __init__(self, folder, effect):
         super().__init__(folder, n_subjects=3, n_trials=N_STIMULI, effect=0.0, seconds=SECONDS)
@@ -99,7 +99,7 @@ def experiment(store, system, protocols=("stimulus_disjoint",), **fields):
 
 
 def accuracies(folder):
-    """Share of the windows that are right under each protocol."""
+    """Share of correct windows under each protocol."""
     predictions = folder.predictions()
     right = predictions["label"] == predictions["prediction"]
     return right.groupby(predictions["protocol"]).mean().to_dict()
@@ -139,7 +139,7 @@ def test_without_an_effect_stimuli_are_recognised_and_nothing_else(name, measure
 def test_networks_find_an_effect_and_recognise_stimuli(name, readers, store, tmp_path):
     settings = {"training": Training(epochs=30, batch_size=16, learning_rate=5e-3)}
     (tmp_path / "eeg").mkdir()
-    # Without an identity: what is learnt of one drowns the EEG.
+    # Without an identity, which would dominate the EEG.
     plain = clips_in(tmp_path / "plain", identity_size=0.0, emotion_size=0.0)
     eeg = with_stimuli(ByStimulus(tmp_path / "eeg", 1.0), plain)
     found = {}
@@ -148,7 +148,7 @@ def test_networks_find_an_effect_and_recognise_stimuli(name, readers, store, tmp
         folder = run(experiment(store, NETWORKS[name], protocols, **settings), reader, tmp_path / "runs" / effect)
         found[effect] = accuracies(folder)
     assert found["stimulus"]["stimulus_disjoint"] > 0.8
-    # The mean of three decisions hides one of them where the other two are of nothing: see the test below.
+    # The mean of three decisions hides one of them if the other two are uninformative: see the test below.
     assert name == "ave_lstm" or found["eeg"]["stimulus_disjoint"] > 0.8
     assert found["identity"]["subject_disjoint"] > 0.85
     assert found["identity"]["stimulus_disjoint"] < 0.7
@@ -231,7 +231,7 @@ def test_kernel_machines_read_picture_and_sound_or_eeg():
     probabilities = {name: machine.predict_proba(vectors) for name, machine in machines.items()}
     fused = 0.25 * probabilities["audiovisual"] + 0.75 * probabilities["eeg"]
     np.testing.assert_allclose(estimator.predict_proba(vectors), fused)
-    # Each is deaf to the columns of the other, and scores are those of the training rows.
+    # Each ignores the columns of the other, and scores are those of the training rows.
     for name, other in (("audiovisual", slice(109, None)), ("eeg", slice(None, 109))):
         changed = vectors.copy()
         changed[:, other] = 0

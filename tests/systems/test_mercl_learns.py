@@ -32,7 +32,7 @@ SYSTEM = MERCLSystem(
 
 
 class ByStimulus(MemoryReader):
-    """A stimulus is rated alike by all, high where its number is odd; EEG with an effect of a given size."""
+    """All subjects rate a stimulus alike, high if its number is odd; EEG with an effect of a given size."""
 
     def __init__(self, folder, effect):
         super().__init__(folder, n_subjects=5, n_trials=N_STIMULI, effect=0.0, seconds=SECONDS)
@@ -82,7 +82,7 @@ def made(folder, protocols, identity, emotion, effect=0.0, seed=0, system=SYSTEM
 
 
 def accuracies(folder, protocols, **settings):
-    """Accuracy of the windows under each protocol, and that of knowing the stimulus."""
+    """Window accuracy under each protocol, and that of the stimulus baseline."""
     run_folder = run(*made(folder, protocols, **settings), folder / "run")
     predictions = pd.read_csv(run_folder.path / "predictions.csv")
     right = predictions.assign(

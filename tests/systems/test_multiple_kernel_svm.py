@@ -33,7 +33,7 @@ def alignment(kernel, targets):
 
 
 def some_kernels(rng, labels):
-    """Kernels of which one knows the classes well, one somewhat, two nothing; of very different size."""
+    """Kernels of very different scale: one informative on the classes, one slightly, two uninformative."""
     points = rng.standard_normal((4, len(labels), 3))
     points[0] += 2 * labels[:, None]
     points[1] += 0.5 * labels[:, None]
@@ -65,18 +65,18 @@ def test_two_kernels_by_hand():
     labels = np.array([0, 0, 1, 1])
     targets = np.where(np.equal.outer(labels, labels), 1.0, -1.0)
     other = np.array([1.0, -1.0, 0.0, 0.0])
-    # Centred already, orthogonal, of norms 4 and 2; the second is as good as a zero: <other, targets> = 0.
+    # Centred already, orthogonal, of norms 4 and 2; the second is effectively zero: <other, targets> = 0.
     np.testing.assert_allclose(alignment_weights(np.stack([targets, np.outer(other, other)]), labels), [1, 0])
     # With itself once more, at half the size, every split is as good: M is singular.
     weights = alignment_weights(np.stack([targets, targets / 2]), labels)
     np.testing.assert_allclose(np.linalg.norm(weights), 1)
-    # Against the classes, or nothing at all: no weights are better than others.
+    # Anti-aligned with the classes, or zero: no weights are better than others.
     for useless in (np.outer(other, other), np.ones((4, 4)), np.zeros((4, 4))):
         np.testing.assert_allclose(alignment_weights(np.stack([useless, useless]), labels), [0.5**0.5, 0.5**0.5])
 
 
 def two_modalities(rng, n_rows=120, n_classes=2):
-    """Columns of which those of the second modality tell the class, by their distance from the origin."""
+    """Columns of which those of the second modality determine the class, by their distance from the origin."""
     labels = rng.integers(0, n_classes, n_rows)
     first = rng.standard_normal((n_rows, 5))
     second = rng.standard_normal((n_rows, 2))
@@ -118,7 +118,7 @@ def test_the_kernel_that_tells_the_classes_weighs_most():
     X, labels = two_modalities(rng)
     unseen, theirs = two_modalities(rng)
     estimator = MultipleKernelSVM(block_sizes=(5, 2)).fit(X, labels)
-    # The distance from the origin is nothing that a linear kernel sees.
+    # A linear kernel does not capture the distance from the origin.
     assert np.unravel_index(estimator.kernel_weights_.argmax(), (2, 2)) == (1, 1)
     assert estimator.score(unseen, theirs) > 0.95
 

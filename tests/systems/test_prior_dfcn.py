@@ -1,4 +1,4 @@
-"""PriorDFCN and what it is compared with, as systems."""
+"""PriorDFCN and its comparison methods, as systems."""
 
 import dataclasses
 from pathlib import Path
@@ -24,7 +24,7 @@ FEATURES = ConnectivityFeatures(sample_seconds=12.0, window_seconds=3.0)
 
 
 class QuantitiesOfTrials(FaceQuantities):
-    """Quantities without videos: action units go with the power of the EEG where valence is high, else against it."""
+    """Quantities without videos: action units correlate with EEG power if valence is high, otherwise negatively."""
 
     def extract(self, trials):
         arrays, tables = [], []
@@ -38,7 +38,7 @@ class QuantitiesOfTrials(FaceQuantities):
 
 
 class WithFaces(PriorDFCNSystem):
-    """Quantities that are there already."""
+    """Precomputed quantities."""
 
     def parts(self):
         parts = super().parts()
@@ -77,7 +77,7 @@ def test_lines_of_the_papers_tables():
     for name, make in list(TABLE_1.items())[1:]:
         system = make(experiment.system)
         assert system.paper_variant == name
-        # What they are compared on is the same.
+        # They are compared on the same data.
         assert system.parts()["eeg"] == experiment.system.parts()["eeg"]
 
 
@@ -134,10 +134,10 @@ def test_what_eeg_and_face_have_in_common_is_found_by_the_prior_alone(tmp_path, 
         predictions = folder.predictions()
         assert len(predictions) == 6 * 16
         accuracy[prior] = (predictions["label"] == predictions["prediction"]).mean()
-    # Of people who were not met in training.
+    # On subjects outside the training set.
     assert accuracy["sum"] > 0.85
     assert accuracy["none"] < 0.7
-    # The network carries the statistics of its training trials, and how its input was made.
+    # The network stores the statistics of its training trials, and the source of its input.
     model = keras.models.load_model(next(iter((tmp_path / "sum" / "models").glob("*-fold0-*.keras"))))
     scale = keras.ops.convert_to_numpy(model.feature_scaling["face"].scale)
     assert scale.shape == (29,)

@@ -52,7 +52,7 @@ def test_weights_of_a_file(network, weights, tmp_path):
     trial = Trial("test", 1, 1, "film", None, (), {})
     assert part.flags(trial) == ()
     assert VGG19Frames().flags(trial) == ("picture features by a network with random weights",)
-    # Wherever they lie, and whatever the seed.
+    # Independent of path and seed.
     elsewhere = tmp_path / "moved.weights.h5"
     elsewhere.symlink_to(weights)
     assert VGG19Frames(image_size=32, encoder=VGG19Encoder(weights=elsewhere, seed=5)).key() == part.key()

@@ -1,4 +1,4 @@
-"""One windowing for all parts of a system: faces are cut as the signals are."""
+"""One windowing for all parts of a system: faces have the windows of the signals."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from keras_emotion.systems.facrnn import FACRNN
 from keras_emotion.systems.logistic_regression import BandPowerRegression
 from keras_emotion.systems.prior_dfcn import PriorDFCNSystem
 
-# Whatever else is said of the faces.
+# Regardless of other settings of the faces.
 FACES = FaceFeatures(window_seconds=7.0, steps=5, hop_seconds=0.1, lag_seconds=0.5)
 FACE = FaceQuantities(window_seconds=7.0, hop_seconds=0.1, lag_seconds=0.5)
 TRIALS = ConnectivityFeatures(sample_seconds=12.0, window_seconds=3.0, hop_seconds=6.0)

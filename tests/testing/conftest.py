@@ -1,4 +1,4 @@
-"""Small synthetic copies of every data set, written once."""
+"""Small synthetic copies of every dataset, written once."""
 
 import pytest
 
@@ -67,7 +67,7 @@ _WRITERS = {
 
 @pytest.fixture(scope="session")
 def synthetic_root(tmp_path_factory):
-    """A function of the name of a copy, or one that starts with it: its folder, to read and not to write to."""
+    """Function from the name of a copy, or a prefix, to its folder, for reading only."""
     written = {}
 
     def root(name):

@@ -1,4 +1,4 @@
-"""A sound layer passes the contract of layers, and a layer with one fault is caught by the check of that fault.
+"""A correct layer passes the contract, and each single fault is found by its check.
 
 Our own layers and models are checked in `tests/contract`.
 """
@@ -53,7 +53,7 @@ def test_a_sound_layer_passes():
 
 @register
 class ForgetsScale(Mixing):
-    """A contract that is broken in one place, as its name says; likewise those below."""
+    """Contract violated in one place, as the name says; likewise those below."""
 
     def get_config(self):
         return {name: value for name, value in super().get_config().items() if name != "scale"}
@@ -125,7 +125,7 @@ class LosesDigits(Mixing):
 @register
 class OtherWhenCompiled(Mixing):
     def call(self, inputs):
-        # Nothing but an eager tensor of TensorFlow has it.
+        # Only TensorFlow's eager tensors have it.
         return super().call(inputs) * (1.0 if hasattr(inputs, "numpy") else 1.5)
 
 

@@ -1,4 +1,4 @@
-"""Every reader keeps the contract of readers, and a reader with one fault is caught by the check of that fault."""
+"""Every reader passes the contract, and each single fault is found by its check."""
 
 import dataclasses
 import itertools
@@ -75,7 +75,7 @@ CASES = {
 
 
 SLOW_CASES = ("deap original preprocessed", "seed_v raw", "seed_vii raw", "seed_vii features")
-"""Filters and changes of the rate take most of the time of all cases; features of SEED-VII are read as SEED-IV's."""
+"""Filters and rate changes take most of the time; features of SEED-VII are read as SEED-IV's."""
 
 
 def test_every_reader_has_a_case():
@@ -157,7 +157,7 @@ def test_whole_eye_movements_are_no_fault(synthetic_root):
 
 def test_some_subjects_and_no_copy(synthetic_root):
     check_reader(lambda: Recordings(synthetic_root("recordings")), subjects=("s02",), skip=("damaged_files",))
-    with pytest.raises(ValueError, match="`skip` names lazyness; expected some of subjects, "):
+    with pytest.raises(ValueError, match="`skip` has unknown names lazyness; expected some of subjects, "):
         check_reader(lambda: Recordings(synthetic_root("recordings")), skip=("lazyness",))
 
 
@@ -196,7 +196,7 @@ def with_value(value):
 
 
 def released(array=None, **changes):
-    """A change of a trial: it has released features, some fields of which are others."""
+    """Change of a trial: it gets released features, with some fields changed."""
     array = np.ones((3, 2, 1)) if array is None else array
 
     def read(name):
@@ -218,7 +218,7 @@ CONTINUOUS = ContinuousRating(np.array([0.0, 1.0]), np.array([0.5, np.nan]), (-1
 
 
 def eye(features=None, **changes):
-    """A change of a trial: it has eye movements, some fields of which are others; events by the names of theirs."""
+    """Change of a trial: it gets eye movements, with some fields changed; events by name."""
     features = np.ones((3, 2)) if features is None else features
     shapes = {"pupil": (5, 4), "fixations_ms": (5,), "saccades": (4, 2), "blinks_ms": (0,), "statistics": (28,)}
     events = {name: changes.pop(name, np.ones(shape)) for name, shape in shapes.items()}
@@ -336,7 +336,7 @@ def test_a_fault_in_a_trial_is_caught(fault, synthetic_root):
 
 
 class UnsortedSubjects(Recordings):
-    """A contract that is broken in one place, as its name says; likewise those below."""
+    """Contract violated in one place, as the name says; likewise those below."""
 
     @property
     def subjects(self):
@@ -517,7 +517,7 @@ class RaisesOtherErrors(Recordings):
         try:
             yield from super().trials(subjects)
         except InputError as error:
-            if "no file of subject" in str(error):
+            if "no files of subject" in str(error):
                 raise
             raise RuntimeError(str(error)) from error
 
@@ -527,7 +527,7 @@ class SkipsDamagedFiles(Recordings):
         try:
             yield from what
         except InputError as error:
-            if "no file of subject" in str(error):
+            if "no files of subject" in str(error):
                 raise
 
     def trials(self, subjects=None):

@@ -1,4 +1,4 @@
-"""Registered systems keep the contract of systems, and a system with one fault is caught by the check of that fault."""
+"""Registered systems pass the contract, and each single fault is found by its check."""
 
 import dataclasses
 import itertools
@@ -72,7 +72,7 @@ WITH_EEG = {
     },
     "cnn_lstm": ComparisonNetwork(network="cnn_lstm", width_multiplier=1 / 32),
 }
-"""Fed by the session's reader of trials in memory."""
+"""Systems on the session's reader of trials in memory."""
 
 OFFICIAL = {
     "dgcnn": OfficialComparisonNetwork(network="dgcnn", features=OfficialFeatures(steps=2)),
@@ -81,7 +81,7 @@ OFFICIAL = {
     "svm": OfficialComparisonEstimator(),
     "logistic regression": OfficialFeatureRegression(),
 }
-"""Fed by features that their authors computed, of EEG and of eye movements."""
+"""Systems on features computed by the authors, of EEG and of eye movements."""
 
 QUANTITIES = ("dcca", "mmreslstm", "emotion_transformer_fusion", "mkl", "prior", "face_eeg_lstm")
 _SHORT_SEGMENTS = {"window_seconds": 1.0, "faces": FaceFeatures(steps=2, image_size=16)}
@@ -104,11 +104,11 @@ STIMULI = {
     "AVE-KELM": AVEKELM(hop_seconds=8.0, lag_seconds=0.5),
     "AVE-RT": AVERT(),
 }
-"""Fed by synthetic DEAP with its clips."""
+"""Systems on synthetic DEAP with its clips."""
 
 
 def with_quantities(name, folder):
-    """A system on EEG and what OpenFace wrote to a folder."""
+    """A system on EEG and OpenFace's files in a folder."""
     features = ConnectivityFeatures(sample_seconds=30.0, window_seconds=5.0)
     parts = {"features": features, "face": FaceQuantities(source="openface", openface_folder=folder)}
     if name == "face_eeg_lstm":
@@ -127,7 +127,7 @@ def trials_in_memory(memory_reader, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def deap_with_openface(tmp_path_factory):
-    # OpenFace's files go by the names of videos, which nobody looks into.
+    # OpenFace's files are named after videos, which are not opened.
     videos = {"face_videos": True, "video_frame_rate_hz": 1, "video_size": (32, 32), "openface": True}
     return write_deap(tmp_path_factory.mktemp("deap") / "root", n_subjects=1, n_trials=4, **videos)
 
@@ -147,7 +147,7 @@ def deap_with_stimuli(tmp_path_factory):
 
 def test_every_registered_system_is_checked():
     systems = (*WITH_EEG.values(), *OFFICIAL.values(), *VIDEOS.values(), *STIMULI.values(), FACRNNVisual(), VoiceSVM())
-    # MERCL and the hierarchical LSTM in tests of their own, LSTMs on quantities of the face by `with_quantities`.
+    # MERCL and the hierarchical LSTM have separate tests; LSTMs on face quantities by `with_quantities`.
     checked = {*(type(system).__name__ for system in systems), "MERCLSystem", "HLSTMSystem", "FaceEEGLSTMSystem"}
     ours = {name for name, system in registered_systems().items() if system.__module__.startswith("keras_emotion.")}
     assert ours <= checked
@@ -157,7 +157,7 @@ def test_every_registered_system_is_checked():
 
 @pytest.mark.parametrize("name", WITH_EEG)
 def test_systems_on_eeg_keep_the_contract(name, trials_in_memory):
-    # The light model is made from another system, and is kept in no run folder.
+    # The light model is made from another system, and not stored in a run folder.
     skip = ("json", "scientific_config") if name == "light model" else ()
     check_system(WITH_EEG[name], trials_in_memory, skip=skip)
 
@@ -244,14 +244,14 @@ def test_systems_on_voices_keep_the_contract(tmp_path):
 
 
 class Network(ComparisonNetwork):
-    """A sound system with a small network: those below are broken in one place, as their names say."""
+    """A correct system with a small network: those below are broken in one place, as their names say."""
 
     network: str = "dgcnn"
     features: ConnectivityFeatures = PIECES
 
 
 class Estimator(BandPowerRegression):
-    """A sound system with an estimator."""
+    """A correct system with an estimator."""
 
 
 class CanBeChanged(Network):
@@ -319,7 +319,7 @@ class WithChangedFeatures(Network):
 
 
 class PowersByPlace(ConnectivityFeatures):
-    """Says of one array alone where its channels are."""
+    """Declares the channel axes of one array only."""
 
     channel_axes: ClassVar = {"connectivity": (2, 3)}
     sample_seconds: float = 6.0

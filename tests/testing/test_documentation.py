@@ -1,4 +1,4 @@
-"""The examples of `docs/testing.md` run as they are, and the package imports as it says."""
+"""The examples of `docs/testing.md` run unchanged, and the package imports as documented."""
 
 import os
 import re
@@ -43,7 +43,7 @@ def test_importing_the_package_imports_neither_keras_nor_a_test_framework():
 
 
 def test_the_toy_dataset_and_paper_keep_the_contracts(tmp_path):
-    # In a process of its own: both register themselves.
+    # In separate processes: both register themselves.
     code = (
         "import sys; from pathlib import Path\n"
         "import toy_dataset, toy_paper\n"

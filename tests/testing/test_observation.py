@@ -1,4 +1,4 @@
-"""What is seen of opened files and of memory."""
+"""Observation of opened files and of memory."""
 
 import os
 

@@ -1,1 +1,1 @@
-"""Formats of recordings beside those that MNE reads by itself, each given as MNE gives its own."""
+"""Readers of recording formats that MNE does not support, which return MNE objects."""

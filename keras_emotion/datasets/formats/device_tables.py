@@ -1,4 +1,4 @@
-"""Text files of consumer devices: Mind Monitor (Muse), OpenBCI, Emotiv."""
+"""Read text files of consumer devices: Mind Monitor (Muse), OpenBCI, Emotiv."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from keras_emotion.schema import InputError
 TABLE_SUFFIXES = (".csv", ".txt")
 
 PAUSE_SECONDS = 1.0
-"""Time stamps further apart than this are a pause; those of these devices come in bursts of some samples."""
+"""Seconds between time stamps that count as a pause; time stamps of these devices come in bursts of samples."""
 
 _HEAD_BYTES = 1 << 16
 
 _MUSE_RATES_HZ = (256.0, 220.0)
-"""Of the headbands from 2016 on, and of that of 2014."""
+"""Sampling rates of the headbands from 2016 on, and of that of 2014."""
 
 _MUSE_RATE_TOLERANCE = 0.05
 
 
 @dataclasses.dataclass(frozen=True)
 class Device:
-    """A program whose text files are read.
+    """Supported program that writes text files.
 
     Args:
-        name: for messages.
-        fits: whether the first lines of a file are from it.
-        read: reads a file.
+        name: name for messages.
+        fits: function that recognises a file by its first lines.
+        read: function that reads a file.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Device:
 
 
 def device_of(path: Path) -> Device | None:
-    """The device that wrote a text file, by its first lines; `None` where it is none of those known here.
+    """Identify the device that wrote a text file by its first lines; `None` if it is unsupported.
 
     Raises:
         InputError: the file cannot be read.
@@ -61,22 +61,22 @@ def device_of(path: Path) -> Device | None:
 
 
 def read_device_table(path: Path) -> Signals:
-    """Read the signals and the markers in a text file of a device.
+    """Read the signals and annotations of a device's text file.
 
     Args:
         path: the file.
 
     Raises:
-        InputError: no known device wrote it, it is damaged, or larger than `Limits.table_mib`.
+        InputError: the device is unsupported, or the file is damaged or larger than `Limits.table_mib`.
     """
     device = device_of(path)
     if device is None:
         raise InputError(
-            f"{path}: not from a device that is known here; expected "
-            f"{', '.join(one.name for one in DEVICES)}; write other tables as .npy with a sidecar"
+            f"{path}: unsupported device; expected "
+            f"{', '.join(one.name for one in DEVICES)}; convert other tables to .npy with a sidecar"
         )
     check_table(path, path.stat().st_size)
-    with refusing_unreadable(path, f"{{path}}: not as {device.name} writes it ({{reason}}); export it again"):
+    with refusing_unreadable(path, f"{{path}}: invalid {device.name} file ({{reason}}); export it again"):
         return device.read(path, path.read_bytes().decode("utf-8-sig", "replace"))
 
 
@@ -97,10 +97,10 @@ def _read_mind_monitor(path: Path, text: str) -> Signals:
     elements = table["Elements"].str.strip().to_numpy() if "Elements" in table else np.full(len(table), "")
     is_sample = np.isfinite(numbers[:, : len(names)]).all(axis=1)
     n_lacking = int((~is_sample & (elements == "")).sum())
-    notes = [f"lines without a value of a raw channel, left out: {n_lacking}"] if n_lacking else []
+    notes = [f"lines with a missing value of a raw channel, left out: {n_lacking}"] if n_lacking else []
     times = seconds[is_sample]
     if len(times) < 2:
-        raise InputError(f"{path}: holds no raw samples; switch on the raw data in the settings of Mind Monitor")
+        raise InputError(f"{path}: no raw samples; expected raw data; enable them in the settings of Mind Monitor")
     pauses = _pauses(times)
     recorded_seconds = times[-1] - times[0] - sum(times[at] - times[at - 1] for at in pauses)
     measured_hz = (len(times) - 1 - len(pauses)) / recorded_seconds if recorded_seconds > 0 else 0.0
@@ -108,13 +108,13 @@ def _read_mind_monitor(path: Path, text: str) -> Signals:
     if rate_hz is None:
         overall_hz = (len(times) - 1) / (times[-1] - times[0]) if times[-1] > times[0] else 0.0
         raise InputError(
-            f"{path}: has {overall_hz:.4g} lines a second; expected "
+            f"{path}: {overall_hz:.4g} lines per second; expected "
             f"{' or '.join(f'{rate:g}' for rate in _MUSE_RATES_HZ)}; in Mind Monitor, set the recording interval to "
             "constant"
         )
     place = np.cumsum(is_sample)
     marks: list[Mark] = [(at / rate_hz, None, JOIN) for at in pauses]
-    # A line of an event has no sample of its own: it stands before the next.
+    # A line with an event has no sample: its event belongs to the next sample.
     marks += [
         (float(place[row] - is_sample[row]) / rate_hz, None, elements[row]) for row in np.flatnonzero(elements != "")
     ]
@@ -142,16 +142,18 @@ def _read_openbci(path: Path, text: str) -> Signals:
     found = {key.strip(): value.strip() for key, _, value in (line[1:].partition("=") for line in header)}
     rate = re.match(r"[\d.]+", found.get("Sample Rate", ""))
     if rate is None or float(rate.group()) <= 0:
-        raise InputError(f"{path}: its header gives no sample rate; expected a line `%Sample Rate = 250 Hz`")
+        raise InputError(f"{path}: sample rate missing in the header; expected a line `%Sample Rate = 250 Hz`")
     rate_hz = float(rate.group())
     body = lines[len(header) :]
     columns = [cell.strip() for cell in body[0].split(",")] if body and body[0].startswith("Sample Index") else None
     cells = [[cell.strip() for cell in line.split(",")] for line in body[1 if columns else 0 :] if line.strip()]
     if columns is None:
-        # Before version 5 nothing names the columns: after the index come the channels, after them the accelerometer.
+        # Before version 5 the columns have no names: the index is followed by the channels and the accelerometer.
         count = found.get("Number of channels", "")
         if not count.isdigit():
-            raise InputError(f"{path}: its header gives no number of channels; add a line `%Number of channels = 8`")
+            raise InputError(
+                f"{path}: number of channels missing in the header; expected a line `%Number of channels = 8`; add it"
+            )
         n_channels = int(count)
         names = [f"EXG Channel {place}" for place in range(n_channels)]
         columns = ["Sample Index", *names]
@@ -164,11 +166,14 @@ def _read_openbci(path: Path, text: str) -> Signals:
     notes = []
     if n_cut == 1 and len(cells[-1]) != width:
         cells.pop()
-        notes.append("its last line is cut off: left out")
+        notes.append("truncated last line left out")
     elif n_cut:
-        raise InputError(f"{path}: {n_cut} lines have not the {width} cells of the first; export it again")
+        raise InputError(
+            f"{path}: {n_cut} lines with another number of cells; expected {width}, as in the first line; export it "
+            "again"
+        )
     if not names or not cells:
-        raise InputError(f"{path}: holds no samples of EXG channels")
+        raise InputError(f"{path}: no samples of EXG channels; expected some; export it again")
     places = [columns.index(name) for name in names]
     values = np.array([[line[place] for place in places] for line in cells], dtype=float).T
     marks: list[Mark] = []
@@ -203,14 +208,19 @@ def _read_emotiv(path: Path, text: str) -> Signals:
     first, _, rest = text.partition("\n")
     rate = re.search(r"sampling(?: rate)?:\s*(?:eeg_)?(\d+)", first)
     if rate is None:
-        raise InputError(f"{path}: its first line gives no sampling rate; expected `sampling rate:128`")
+        raise InputError(
+            f"{path}: sampling rate missing in the first line; expected `sampling rate:128`; export it again"
+        )
     rate_hz = float(rate.group(1))
     labels = re.search(r"labels:([^,]*)", first)
-    if labels:  # TestBench: names in the first line, one row of numbers after the other
+    if labels:  # TestBench: column names in the first line, rows of numbers below
         columns = labels.group(1).split()
         table = pd.read_csv(io.StringIO(rest), header=None, index_col=False)
         if len(columns) > table.shape[1]:
-            raise InputError(f"{path}: names {len(columns)} columns and has {table.shape[1]}; export it again")
+            raise InputError(
+                f"{path}: {table.shape[1]} columns; expected {len(columns)}, as named in the first line; export it "
+                "again"
+            )
         table = table.iloc[:, : len(columns)].set_axis(columns, axis=1)
         names = [name for name in columns if not is_status_channel(name)]
         marker, is_eeg = "MARKER", set(names)
@@ -248,7 +258,7 @@ def _read_emotiv(path: Path, text: str) -> Signals:
 
 
 def _pauses(seconds: np.ndarray) -> list[int]:
-    """Places of the samples before which nothing was recorded for a while."""
+    """Return the indices of the samples that follow a pause of the recording."""
     return (np.flatnonzero(np.abs(np.diff(seconds)) > PAUSE_SECONDS) + 1).tolist()
 
 

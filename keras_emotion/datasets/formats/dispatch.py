@@ -1,4 +1,4 @@
-"""Which reader a recording is read by, and which files of a folder are recordings."""
+"""Select the reader of a recording, and decide which files of a folder are recordings."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     import mne
 
 MIXED_SUFFIXES = (".eeg", ".dat", ".data", ".csv", ".txt", ".hdf5", ".h5")
-"""Endings that files of many kinds have; `is_recording` looks into them."""
+"""Suffixes that files of many kinds have; `is_recording` checks their content."""
 
 SUFFIXES = (
     *(".set", ".edf", ".bdf", ".gdf", ".vhdr", ".ahdr", ".fif", ".fif.gz", ".cnt", ".mff", ".cdt"),
     *XDF_SUFFIXES,
     *MIXED_SUFFIXES,
 )
-"""Endings of the recordings that are looked for in a folder, besides plain arrays."""
+"""Suffixes of the recordings that are searched in a folder, besides plain arrays."""
 
 ONE_FILE_SUFFIXES = (*XDF_SUFFIXES, *TABLE_SUFFIXES, *GTEC_SUFFIXES)
-"""Formats, of those that are read whole, in which a recording is one file."""
+"""Formats, of those that are read into memory, in which a recording is one file."""
 
 _WHOLE: dict[str, Callable[[Path], Signals]] = {
     **dict.fromkeys(XDF_SUFFIXES, read_xdf),
@@ -53,7 +53,7 @@ _SIZE_OF_EEG_V = (1e-7, 1e-2)
 
 
 def is_recording(path: Path) -> bool:
-    """Whether a file of one of the `SUFFIXES` is a recording, for endings that other files have too.
+    """Return whether a file with one of the `SUFFIXES` is a recording, for suffixes that other files have too.
 
     Raises:
         InputError: the file cannot be read.
@@ -73,18 +73,18 @@ def is_recording(path: Path) -> bool:
 
 
 def read_raw(path: Path) -> mne.io.BaseRaw:
-    """What MNE, or a reader of this package, makes of a file; the samples stay in the file where its format allows.
+    """Open a file with MNE or a reader of this package, without reading its samples if the format allows.
 
     Args:
-        path: the file. Its ending counts in any case.
+        path: the file. Its suffix is case-insensitive.
 
     Raises:
-        InputError: a package that reads it is not installed, or a reader of this package cannot read it.
-        Exception: whatever MNE raises for a file that it cannot read.
+        InputError: a required package is missing, or a reader of this package cannot read the file.
+        Exception: any exception of MNE for a file that it cannot read.
     """
     import mne
 
-    # Some readers print what they do, whatever they are told.
+    # Some readers print messages, whatever their verbosity.
     with mne.use_log_level("WARNING"), contextlib.redirect_stdout(io.StringIO()), _log_as_warnings():
         return _read_raw(path)
 
@@ -100,7 +100,7 @@ class _Collector(logging.Handler):
 
 @contextlib.contextmanager
 def _log_as_warnings() -> Iterator[None]:
-    """Issue as warnings what readers log as such: pyxdf logs which damaged parts of a file it skips."""
+    """Issue log messages of readers as warnings: pyxdf logs which damaged parts of a file it skips."""
     root = logging.getLogger()
     handlers, collector = root.handlers, _Collector(logging.WARNING)
     root.handlers = [collector]
@@ -119,7 +119,7 @@ def _read_raw(path: Path) -> mne.io.BaseRaw:
     if suffix in _WHOLE:
         return _WHOLE[suffix](path).as_raw()
     if suffix == ".cnt":
-        # Two makers have the ending; that of ANT is a RIFF file, with 64-bit sizes in newer ones.
+        # Two manufacturers use the suffix; ANT's files are RIFF files, with 64-bit sizes in newer ones.
         if _begins(path, 4) not in (b"RIFF", b"RF64"):
             return _read_neuroscan(path)
         require(path, "antio")
@@ -149,16 +149,16 @@ def _read_raw(path: Path) -> mne.io.BaseRaw:
         except Exception as of_epochs:
             if "must be 1 for raw files" in str(error):
                 raise InputError(
-                    f"{path}: holds epochs that cannot be read ({of_epochs}); open it in EEGLAB, check it with "
+                    f"{path}: unreadable epochs ({of_epochs}); open it in EEGLAB, check it with "
                     "eeg_checkset, and save it again"
                 ) from None
             raise error from None
 
 
 def _read_neuroscan(path: Path) -> mne.io.BaseRaw:
-    """A CNT of Neuroscan; where its header does not tell how many bits a sample has, those that give an EEG.
+    """Read a Neuroscan CNT; if its header does not give the bits per sample, choose the number that yields EEG.
 
-    Samples of 16 bits read as 32 are volts, and samples of 32 bits read as 16 jump from each to the next.
+    Samples of 16 bits read as 32 become volts, and samples of 32 bits read as 16 jump from one to the next.
     """
     import mne
 
@@ -177,14 +177,16 @@ def _read_neuroscan(path: Path) -> mne.io.BaseRaw:
         if _SIZE_OF_EEG_V[0] < size < _SIZE_OF_EEG_V[1] and step < _STEP_OF_EEG:
             found.append(raw)
     if len(found) != 1:
-        raise InputError(f"{path}: its header does not tell how many bits a sample has ({reason})")
+        raise InputError(
+            f"{path}: bits per sample missing in the header ({reason}); expected 16 or 32; export it again"
+        )
     return found[0]
 
 
 def _require_lower_case(path: Path) -> None:
     if not path.name.endswith(path.suffix.lower()):
         raise InputError(
-            f"{path}: MNE-Python reads this format only with its ending in lower case; rename it to "
+            f"{path}: unsupported suffix; expected it in lower case, as MNE-Python requires; rename it to "
             f"{path.with_suffix(path.suffix.lower()).name}"
         )
 
@@ -198,5 +200,5 @@ def _begins(path: Path, n_bytes: int) -> bytes:
 
 
 def _has_beside(path: Path, suffix: str) -> bool:
-    """Whether a file of the same name with another ending, in either case, lies beside it."""
+    """Return whether a file of the same name with another suffix, in either case, is in its folder."""
     return any(path.with_suffix(ending).is_file() for ending in (suffix, suffix.upper()))

@@ -1,4 +1,4 @@
-"""Recordings that were cut into epochs: EEGLAB's and MNE's."""
+"""Read epoched recordings of EEGLAB and MNE."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ EPOCH_SUFFIXES = (".set", ".fif", ".fif.gz")
 
 
 def read_epochs(path: Path) -> mne.io.BaseRaw:
-    """Read epochs one after the other, each marked at its event with what it is called.
+    """Read epochs as one recording, each annotated at its event with the event's name.
 
     Args:
-        path: a file of EEGLAB's or MNE's.
+        path: a file of EEGLAB or MNE.
 
     Raises:
-        Exception: whatever MNE raises for a file that is none.
+        Exception: any exception of MNE for another file.
     """
     import mne
 
@@ -46,6 +46,6 @@ def read_epochs(path: Path) -> mne.io.BaseRaw:
     raw.set_annotations(
         mne.Annotations(onsets, [duration or 0.0 for duration in durations], texts), emit_warning=False, verbose="ERROR"
     )
-    before = f"; each begins {event / rate_hz:g} s before its event, for baseline_seconds" if event else ""
-    warnings.warn(f"holds {len(starts)} epochs, one trial each{before}", stacklevel=2)
+    before = f"; each starts {event / rate_hz:g} s before its event, for baseline_seconds" if event else ""
+    warnings.warn(f"{len(starts)} epochs, one trial each{before}", stacklevel=2)
     return raw

@@ -1,4 +1,4 @@
-"""FieldTrip's structures of raw data, saved as MATLAB files."""
+"""Read FieldTrip's raw data structures, saved as MATLAB files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TO_METRES = {"mm": 1e-3, "cm": 1e-2, "dm": 1e-1, "m": 1.0}
 
 
 def fieldtrip_variable(path: Path) -> str | None:
-    """Name of the variable that holds a structure of FieldTrip's; `None` where there is none.
+    """Return the name of the variable with a FieldTrip structure; `None` if there is none.
 
     Raises:
         InputError: the file is damaged.
@@ -33,7 +33,7 @@ def fieldtrip_variable(path: Path) -> str | None:
 
 @functools.lru_cache(maxsize=1024)
 def _variable(path: Path, size: int, modified: int) -> str | None:
-    # Size and time of change are arguments so that a file that changed meanwhile is looked into again.
+    # Size and modification time are arguments so that a changed file is read again.
     if is_matlab73(path):
         import h5py
 
@@ -51,23 +51,23 @@ def _variable(path: Path, size: int, modified: int) -> str | None:
 
 
 def read_fieldtrip(path: Path) -> Signals:
-    """Read the trials of a structure of FieldTrip's, one after the other.
+    """Read the trials of a FieldTrip structure as one recording.
 
-    Each trial is marked where its time is 0 (at its start, if that is not in it), with its number or, where the first
-    column of `trialinfo` holds whole numbers, with these.
+    Each trial is annotated at time 0 (at its start, if that is not in it), with its number or, if the first column of
+    `trialinfo` has integers, with these.
 
     Args:
         path: the file.
 
     Raises:
-        InputError: pymatreader is not installed, there is no such structure, or its parts do not fit each other.
+        InputError: pymatreader is not installed, the structure is missing, or its parts are inconsistent.
     """
     require(path, "pymatreader")
     import pymatreader
 
     name = fieldtrip_variable(path)
     if name is None:
-        raise InputError(f"{path}: no structure of FieldTrip's; expected one with {', '.join(_FIELDS)}")
+        raise InputError(f"{path}: no FieldTrip structure; expected one with {', '.join(_FIELDS)}")
     check_declared_size(path)
     check_matlab_file(path, (name,))
     structure = pymatreader.read_mat(path, ignore_fields=["previous", "cfg"], variable_names=[name])[name]
@@ -75,14 +75,14 @@ def read_fieldtrip(path: Path) -> Signals:
 
 
 def signals_of(path: Path, structure: Mapping[str, Any]) -> Signals:
-    """Signals of a structure, as `pymatreader` reads it.
+    """Convert a structure, as `pymatreader` reads it, into signals.
 
     Args:
         path: the file, for messages.
-        structure: with `label`, `trial` and `time`; `fsample`, `hdr`, `elec` and `trialinfo` where they are there.
+        structure: with `label`, `trial` and `time`, and optionally `fsample`, `hdr`, `elec` and `trialinfo`.
 
     Raises:
-        InputError: its parts do not fit each other.
+        InputError: its parts are inconsistent.
     """
     names = [str(name) for name in np.atleast_1d(structure["label"])]
     trials, times = _pieces(structure["trial"], 2), _pieces(structure["time"], 1)
@@ -90,10 +90,10 @@ def signals_of(path: Path, structure: Mapping[str, Any]) -> Signals:
         trial.shape == (len(names), len(time)) for trial, time in zip(trials, times, strict=True)
     )
     if not fits:
-        raise InputError(f"{path}: its trials, times and labels do not fit each other; check it with ft_checkdata")
+        raise InputError(f"{path}: inconsistent trials, times and labels; check it with ft_checkdata")
     rate_hz = float(structure["fsample"]) if "fsample" in structure else _rate_hz(times)
     if not 0 < rate_hz < np.inf:
-        raise InputError(f"{path}: its sampling rate is {rate_hz:g} Hz; expected a number above 0")
+        raise InputError(f"{path}: sampling rate of {rate_hz:g} Hz; expected a number above 0; correct it")
     values, starts, marks = joined(trials, rate_hz)
     for start, time, text in zip(starts, times, _texts(structure, len(trials)), strict=True):
         event = int(np.argmin(np.abs(time))) if time[0] < 0 < time[-1] else 0
@@ -102,19 +102,19 @@ def signals_of(path: Path, structure: Mapping[str, Any]) -> Signals:
     kinds = _of_channels(names, header, "chantype")
     return Signals(
         names=names,
-        # FieldTrip says `unknown` of channels whose names it does not know; here their names count again.
+        # FieldTrip gives kind `unknown` for unrecognised names; here the names are interpreted again.
         kinds=[_KINDS.get(kind or "eeg", "eeg" if kind == "unknown" else "misc") for kind in kinds],
         units=[None if unit == "unknown" else unit for unit in _of_channels(names, header, "chanunit")],
         sampling_rate_hz=rate_hz,
         values=values,
         marks=marks,
-        notes=["the epochs follow each other without what was between them"] if len(trials) > 1 else [],
+        notes=["the epochs are concatenated without the data between them"] if len(trials) > 1 else [],
         positions_m=_positions_m(names, structure.get("elec") or {}),
     )
 
 
 def _pieces(cell: Any, n_axes: int) -> list[np.ndarray]:
-    """Arrays of a cell; pymatreader gives one array for a cell of one, and stacks those of one shape."""
+    """Return the arrays of a cell; pymatreader unwraps a cell of one, and stacks arrays of one shape."""
     if isinstance(cell, np.ndarray) and cell.dtype != object and cell.ndim == n_axes:
         return [np.asarray(cell, dtype=float)]
     return [np.asarray(piece, dtype=float).reshape([-1] if n_axes == 1 else np.shape(piece)) for piece in cell]
@@ -134,7 +134,7 @@ def _texts(structure: Mapping[str, Any], n_trials: int) -> list[str]:
 
 
 def _of_channels(names: Sequence[str], header: Mapping[str, Any], field: str) -> list[str | None]:
-    """Entry of the header for each channel, which may be fewer, and in another order, than those in the header."""
+    """Return the header's entry for each channel; the header may have more channels, in another order."""
     given = dict(zip(map(str, header.get("label", ())), map(str, header.get(field, ())), strict=False))
     return [given.get(name) for name in names]
 
@@ -148,7 +148,7 @@ def _positions_m(names: Sequence[str], electrodes: Mapping[str, Any]) -> np.ndar
     found = dict(zip(map(str, electrodes["label"]), places * factor, strict=True))
     for row, name in enumerate(names):
         positions[row] = found.get(name, np.nan)
-    # FieldTrip's heads look along x where the file says so, or says nothing but is of CTF, BTi or 4D.
+    # FieldTrip's x axis points to the nose if the file declares so, or if it is of CTF, BTi or 4D and declares nothing.
     if str(electrodes.get("coordsys", "")).lower() in ("ctf", "bti", "4d", "eeglab"):
         positions = np.column_stack([-positions[:, 1], positions[:, 0], positions[:, 2]])
     return positions

@@ -1,4 +1,4 @@
-"""HDF5 as g.Recorder of g.tec writes it."""
+"""Read g.tec's g.Recorder files (HDF5)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _KINDS = {"EEG": "eeg", "ECOG": "misc", "EOG": "eog", "ECG": "ecg", "EMG": "emg"
 
 
 def is_gtec(path: Path) -> bool:
-    """Whether a file is HDF5 with the samples of g.Recorder in it."""
+    """Return whether a file is HDF5 with samples of g.Recorder."""
     try:
         with open_hdf5(path) as file:
             return _SAMPLES in file and _TASK in file
@@ -33,17 +33,17 @@ def is_gtec(path: Path) -> bool:
 
 
 def read_gtec(path: Path) -> Signals:
-    """Read the signals and the markers of g.Recorder; its samples are in microvolt.
+    """Read the signals and annotations of g.Recorder, whose samples are in microvolts.
 
     Args:
         path: the file.
 
     Raises:
-        InputError: it holds no such recording, its description does not fit the samples, or it is too large.
+        InputError: the file is not such a recording, its description does not match the samples, or it is too large.
     """
     check_declared_size(path)
     if not is_gtec(path):
-        raise InputError(f"{path}: no recording of g.Recorder; expected HDF5 with {_SAMPLES} and {_TASK}")
+        raise InputError(f"{path}: not a g.Recorder file; expected HDF5 with {_SAMPLES} and {_TASK}")
     with open_hdf5(path) as file:
         task = _xml(path, file, _TASK)
         channels = [
@@ -82,7 +82,7 @@ def _marks(path: Path, file: h5py.File, rate_hz: float) -> list[Mark]:
     if "AsynchronData/AsynchronSignalTypes" in file:
         for entry in _all(_xml(path, file, "AsynchronData/AsynchronSignalTypes"), "AsynchronSignalDescription"):
             names[_text(entry, "ID")] = _text(entry, "Description") or _text(entry, "Name")
-    # Value 0 is the end of a signal that is on for a while.
+    # Value 0 is the end of a signal with a duration.
     return [
         (int(sample) / rate_hz, None, names.get(str(int(word))) or str(int(word)))
         for sample, word, value in zip(samples, ids, values, strict=True)
@@ -96,14 +96,14 @@ def _xml(path: Path, file: h5py.File, name: str) -> xml.etree.ElementTree.Elemen
     try:
         return xml.etree.ElementTree.fromstring(content)
     except (xml.etree.ElementTree.ParseError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: {name} is no XML ({error}); copy the file again") from None
+        raise InputError(f"{path}: {name} is invalid XML ({error}); copy the file again") from None
 
 
 def _all(element: xml.etree.ElementTree.Element, name: str) -> Iterator[xml.etree.ElementTree.Element]:
-    """All elements of a name below another, whatever their namespace."""
+    """Yield all descendants with a name, in any namespace."""
     return (entry for entry in element.iter() if entry.tag.rpartition("}")[2] == name)
 
 
 def _text(element: xml.etree.ElementTree.Element, name: str) -> str:
-    """Text of a child of an element, empty where there is none."""
+    """Return the text of an element's child, empty if missing."""
     return next(((entry.text or "").strip() for entry in element if entry.tag.rpartition("}")[2] == name), "")

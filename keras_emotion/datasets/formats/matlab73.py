@@ -1,4 +1,4 @@
-"""MATLAB files of version 7.3, which are HDF5."""
+"""Read MATLAB files of version 7.3, which are HDF5."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ _DAMAGED = "{path}: damaged or truncated MATLAB file ({reason}); copy it again"
 
 
 def is_matlab73(path: Path) -> bool:
-    """Whether a file is HDF5, as MATLAB files of version 7.3 are."""
+    """Return whether a file is HDF5, as MATLAB files of version 7.3 are."""
     import h5py
 
     return path.is_file() and h5py.is_hdf5(path)
 
 
 def read_arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Those of the named variables that a file holds, with the axes in the order of MATLAB.
+    """Read the named variables, as far as the file contains them, with the axes in MATLAB's order.
 
     Args:
         path: the file.
         names: variables to read.
 
     Raises:
-        InputError: the file is damaged, or a variable is no array of real numbers, or larger than `Limits.memory_gib`.
+        InputError: the file is damaged, or a variable is not an array of real numbers, or larger than
+            `Limits.memory_gib`.
     """
     import h5py
 
@@ -41,19 +42,19 @@ def read_arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
                 continue
             variable = file[name]
             if not isinstance(variable, h5py.Dataset) or variable.dtype.kind not in "fiu":
-                raise InputError(f"{path}: variable `{name}` is no array of real numbers")
+                raise InputError(f"{path}: variable `{name}` is not an array of real numbers; copy the file again")
             check_memory(path, variable.nbytes)
-            # Empty arrays hold their shape, and column-major axes are the other way round.
+            # Empty arrays are stored as their shape, and column-major arrays with reversed axes.
             empty = variable.attrs.get("MATLAB_empty", 0)
             arrays[name] = np.empty(tuple(map(int, variable[()]))) if empty else variable[()].T
     return arrays
 
 
 def check_declared_size(path: Path) -> None:
-    """Refuse an HDF5 file whose arrays are together larger than `Limits.memory_gib`; files of other kinds pass.
+    """Refuse an HDF5 file whose arrays together exceed `Limits.memory_gib`; other files pass.
 
     Raises:
-        InputError: they are.
+        InputError: the arrays are larger.
     """
     import h5py
 
@@ -71,7 +72,7 @@ def check_declared_size(path: Path) -> None:
 
 
 def array_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Shape of each variable, in the order of MATLAB; those that are no arrays are left out.
+    """Return the shape of each variable, in MATLAB's order; variables that are not arrays are left out.
 
     Raises:
         InputError: the file is damaged.

@@ -1,4 +1,4 @@
-"""Signals that are read whole, given as MNE gives a recording."""
+"""Wrap signals in memory as an MNE recording."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
     import mne
 
 JOIN = "EDGE boundary"
-"""Annotation between two pieces that do not follow each other, as MNE writes it where it joins recordings."""
+"""Annotation between two discontinuous segments, as MNE writes it when concatenating recordings."""
 
 Mark = tuple[float, float | None, str]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Signals:
-    """What a file holds, in memory.
+    """Content of a file in memory.
 
     Args:
-        names: of the channels.
-        kinds: of each channel as MNE types it; `"misc"` where only its name tells.
-        units: of each channel as the file spells it, `None` where it gives none.
-        sampling_rate_hz: samples a second.
+        names: channel names.
+        kinds: channel types as in MNE; `"misc"` if only the name tells the kind.
+        units: channel units as spelled in the file, `None` if missing.
+        sampling_rate_hz: samples per second.
         values: `(channels, samples)` in these units.
-        marks: `(start_seconds, duration_seconds, text)`, counted in samples; the duration `None` where there is none.
-        notes: what was concluded or left out.
-        positions_m: `(channels, 3)` coordinates (right, front, up), NaN where there are none.
-        bad_channels: names of channels that the file calls bad.
+        marks: `(start_seconds, duration_seconds, text)`, counted in samples; the duration is `None` if missing.
+        notes: assumptions, and data that were left out.
+        positions_m: `(channels, 3)` coordinates (right, front, up), NaN if missing.
+        bad_channels: names of channels that the file itself marks as bad.
     """
 
     names: Sequence[str]
@@ -49,7 +49,7 @@ class Signals:
     bad_channels: Sequence[str] = ()
 
     def as_raw(self) -> mne.io.BaseRaw:
-        """The signals as MNE's own, in the units of the file (`units_in_file`); the notes are issued as warnings."""
+        """Convert to an MNE object in the units of the file (`units_in_file`); the notes are issued as warnings."""
         import mne
 
         info = mne.create_info(list(self.names), self.sampling_rate_hz, list(self.kinds), verbose="ERROR")
@@ -75,14 +75,14 @@ class Signals:
 
 
 def joined(pieces: Sequence[np.ndarray], sampling_rate_hz: float) -> tuple[np.ndarray, list[float], list[Mark]]:
-    """Put pieces after each other that do not follow each other in time.
+    """Concatenate discontinuous segments.
 
     Args:
         pieces: `(channels, samples)` each, of the same channels.
-        sampling_rate_hz: samples a second.
+        sampling_rate_hz: samples per second.
 
     Returns:
-        The values; the start of each piece in seconds; a mark at each join.
+        The values; the start of each segment in seconds; an annotation at each join.
     """
     starts = np.cumsum([0, *(piece.shape[1] for piece in pieces)])[:-1] / sampling_rate_hz
     return np.concatenate(pieces, axis=1), starts.tolist(), [(float(start), None, JOIN) for start in starts[1:]]
@@ -92,7 +92,7 @@ def require(path: Path, package: str, extra: str = "formats") -> None:
     """Check that the package that reads a file is installed.
 
     Raises:
-        InputError: it is not; the message names the extra that brings it.
+        InputError: the package is missing; the message names the extra that installs it.
     """
     if importlib.util.find_spec(package) is None:
-        raise InputError(f"{path}: reading it needs {package}: pip install 'keras_emotion[{extra}]'")
+        raise InputError(f"{path}: cannot be read without {package}; install it: pip install 'keras_emotion[{extra}]'")

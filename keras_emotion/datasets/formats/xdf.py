@@ -1,4 +1,4 @@
-"""XDF, as LabRecorder writes the streams of the Lab Streaming Layer."""
+"""Read XDF files, which LabRecorder writes from Lab Streaming Layer streams."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from keras_emotion.signals import resample
 XDF_SUFFIXES = (".xdf", ".xdfz")
 
 RATE_TOLERANCE = 0.02
-"""By how much the rate of a stream by its time stamps may differ from the rate that it declares, without a note."""
+"""Relative difference between measured and declared sampling rate of a stream above which a note is issued."""
 
 _KINDS = {
     "eeg": "eeg",
@@ -41,21 +41,21 @@ _KINDS = {
     "trg": "stim",
     "stim": "stim",
 }
-"""Types of streams and channels, in lower case, as `electrodes.KINDS`; all others are `misc`."""
+"""Kinds of `electrodes.KINDS` by lower-case type of streams and channels; all others are `misc`."""
 
 _MAGIC = b"XDF:"
 _BOUNDARY = bytes.fromhex("43a546dccbf5410fb30ed5467383cbe4")
 _HEADER_TAG, _SAMPLES_TAG = 2, 3
 _MOST_HEADER_BYTES = 2**20
 _ITEM_BYTES = {"double64": 8, "int64": 8, "float32": 4, "int32": 4, "int16": 2, "int8": 1, "string": 1}
-"""Of the chunks of the format (https://github.com/sccn/xdf/wiki/Specifications): tags, and bytes of a number."""
+"""Bytes per value by format of a channel (https://github.com/sccn/xdf/wiki/Specifications)."""
 
 _TO_METRES = {"": 1.0, "meters": 1.0, "m": 1.0, "centimeters": 1e-2, "cm": 1e-2, "millimeters": 1e-3, "mm": 1e-3}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Stream:
-    """A stream with samples at a steady rate."""
+    """Stream of samples at a regular rate."""
 
     name: str
     kind: str
@@ -70,27 +70,28 @@ class _Stream:
 
 
 def read_xdf(path: Path) -> Signals:
-    """Read the signals and the markers of an XDF file.
+    """Read the signals and annotations of an XDF file.
 
-    The streams of EEG give the samples and the time axis; if there are several, that with the most samples does. Other
-    numeric streams with a steady rate are interpolated to these samples (those of a higher rate are low-pass filtered
-    first). Streams of text, and numbers without a rate of type `Markers`, are annotations, placed by their time stamps.
+    The EEG streams give the samples and the time axis; if there are several, the one with the most samples gives the
+    time axis. Other numeric streams with a regular rate are interpolated to these samples (those with a higher rate are
+    low-pass filtered first). Text streams, and numeric streams of type `Markers` without a rate, are annotations,
+    placed by their time stamps.
 
     Args:
         path: the file.
 
     Raises:
-        InputError: pyxdf is not installed, or no stream holds EEG.
+        InputError: pyxdf is not installed, or no stream contains EEG.
     """
     require(path, "pyxdf", "xdf")
-    # Samples lie in the file as they are, and all of them are read.
+    # Samples are uncompressed in the file, and all of them are read.
     check_memory(path, path.stat().st_size)
     _check_chunks(path)
     import pyxdf
 
     logger = logging.getLogger("pyxdf")
     level = logger.level
-    # What it warns of by the log is looked at here: segments, and rates that differ from those declared.
+    # Its log warnings are covered here: segments, and rates that differ from the declared ones.
     logger.setLevel(logging.ERROR)
     try:
         streams, _ = pyxdf.load_xdf(str(path))
@@ -100,12 +101,12 @@ def read_xdf(path: Path) -> Signals:
 
 
 def _check_chunks(path: Path) -> None:
-    """Refuse a file with a chunk that declares more samples than can be in it: pyxdf allocates them first.
+    """Refuse a file with a chunk that declares more samples than it can contain, because pyxdf allocates them first.
 
-    Where a chunk is damaged, the next one is looked for as pyxdf does.
+    After a damaged chunk, the next one is searched as pyxdf does.
 
     Raises:
-        ValueError: there is such a chunk.
+        ValueError: the file has such a chunk.
     """
     size, sample_bytes = path.stat().st_size, dict[int, int]()
     is_packed = path.suffix.lower() == ".xdfz"
@@ -125,7 +126,7 @@ def _check_chunks(path: Path) -> None:
             elif tag == _SAMPLES_TAG:
                 n_samples = _read_length(file) or 0
                 if n_samples * sample_bytes.get(number, 1) > size:
-                    raise ValueError(f"a chunk declares {n_samples} samples, and the file has {size} bytes")
+                    raise ValueError(f"a chunk declares {n_samples} samples, but the file has {size} bytes")
             if start + length > size or not length:
                 if not _seek_boundary(file, start):
                     return
@@ -134,7 +135,7 @@ def _check_chunks(path: Path) -> None:
 
 
 def _read_length(file: IO[bytes]) -> int | None:
-    """The number of variable length at this place; `None` at the end of the file, 0 where it is none."""
+    """Read a variable-length number; `None` at the end of the file, 0 if it is invalid."""
     n_bytes = file.read(1)
     if not n_bytes:
         return None
@@ -142,7 +143,7 @@ def _read_length(file: IO[bytes]) -> int | None:
 
 
 def _bytes_of_a_sample(header: bytes) -> int:
-    """The fewest bytes that a sample of a stream takes, by its header."""
+    """Return the minimum number of bytes per sample of a stream, by its header."""
     count = re.search(rb"<channel_count>\s*(\d{1,18})\s*<", header)
     kind = re.search(rb"<channel_format>\s*(\w+)\s*<", header)
     item = _ITEM_BYTES.get(kind[1].decode() if kind else "", 1)
@@ -150,7 +151,7 @@ def _bytes_of_a_sample(header: bytes) -> int:
 
 
 def _seek_boundary(file: IO[bytes], place: int) -> bool:
-    """Go behind the next mark of a boundary; whether there is one."""
+    """Seek the position after the next boundary chunk, and return whether there is one."""
     file.seek(place)
     kept = b""
     while piece := file.read(2**20):
@@ -163,14 +164,14 @@ def _seek_boundary(file: IO[bytes], place: int) -> bool:
 
 
 def signals_of(path: Path, streams: Sequence[Mapping[str, Any]]) -> Signals:
-    """Signals and markers of the streams of a file.
+    """Convert the streams of a file into signals and annotations.
 
     Args:
         path: the file, for messages.
         streams: as `pyxdf.load_xdf` returns them.
 
     Raises:
-        InputError: no stream holds EEG.
+        InputError: no stream contains EEG.
     """
     notes: list[str] = []
     signals: list[_Stream] = []
@@ -185,16 +186,16 @@ def signals_of(path: Path, streams: Sequence[Mapping[str, Any]]) -> Signals:
         elif rate_hz:
             signals.append(_signal_stream(stream, name, kind, rate_hz, times))
         else:
-            notes.append(f"stream {name} ({kind}) has no steady rate: left out")
+            notes.append(f"stream {name} ({kind}) has no regular rate: left out")
     eeg = [stream for stream in signals if "eeg" in stream.kinds]
     if not eeg:
         held = ", ".join(f"{_text(one['info'], 'name')} ({_text(one['info'], 'type')})" for one in streams) or "none"
-        raise InputError(f"{path}: no stream of EEG with samples; the streams are {held}")
+        raise InputError(f"{path}: no EEG stream with samples; found {held}")
     main = max(eeg, key=lambda stream: len(stream.times))
     ordered = [main, *(stream for stream in signals if stream is not main)]
     if len(eeg) > 1:
         notes.append(
-            f"{len(eeg)} streams of EEG ({', '.join(stream.name for stream in eeg)}): their channels are named "
+            f"{len(eeg)} EEG streams ({', '.join(stream.name for stream in eeg)}): their channels are named "
             "stream:channel; leave out those of all but one in channels.csv"
         )
     names: list[str] = []
@@ -204,7 +205,7 @@ def signals_of(path: Path, streams: Sequence[Mapping[str, Any]]) -> Signals:
     values = [main.values, *(_at_times_of(main, stream, notes) for stream in ordered[1:])]
     measured_hz = _measured_rate_hz(main)
     if abs(measured_hz / main.rate_hz - 1) > RATE_TOLERANCE:
-        notes.append(f"stream {main.name} declares {main.rate_hz:g} Hz, its time stamps say {measured_hz:.4g} Hz")
+        notes.append(f"stream {main.name} declares {main.rate_hz:g} Hz, but its time stamps give {measured_hz:.4g} Hz")
     marks: list[Mark] = [(first / main.rate_hz, None, JOIN) for first, _ in main.segments[1:]]
     for times, texts in markers:
         starts = np.interp(times, main.times, np.arange(len(main.times)), left=np.nan, right=np.nan) / main.rate_hz
@@ -231,7 +232,7 @@ def _signal_stream(stream: Mapping[str, Any], name: str, kind: str, rate_hz: flo
     if len(channels) != len(values):
         channels = [{}] * len(values)
     of_stream = _KINDS.get(kind.lower(), "misc")
-    # Without labels, by place, after the stream: no name is an electrode by accident.
+    # Channels without labels are numbered after the stream, so that no name is an electrode by accident.
     names = [_text(channel, "label") or f"{name} {place}" for place, channel in enumerate(channels, start=1)]
     units = [_text(channel, "unit") or None for channel in channels]
     return _Stream(
@@ -249,7 +250,7 @@ def _signal_stream(stream: Mapping[str, Any], name: str, kind: str, rate_hz: flo
 
 
 def _kind(text: str, of_stream: str) -> str:
-    """Kind of a channel; that of its stream where it has no type of its own."""
+    """Return the kind of a channel, by default that of its stream."""
     return _KINDS.get(text.lower(), "misc") if text else of_stream
 
 
@@ -264,19 +265,19 @@ def _position(channel: Mapping[str, Any]) -> list[float]:
 
 
 def _at_times_of(main: _Stream, stream: _Stream, notes: list[str]) -> np.ndarray:
-    """Values of a stream at the times of another, `(channels, samples)`."""
+    """Interpolate a stream to the times of another, `(channels, samples)`."""
     times, values = stream.times, stream.values
     if stream.rate_hz > main.rate_hz and len(stream.segments) <= 1:
         ratio = Fraction(main.rate_hz / stream.rate_hz).limit_denominator(1000)
         values = resample(values, stream.rate_hz, float(stream.rate_hz * ratio))
-        # By their place: the clock of a stream is not exactly its rate.
+        # By index, because the clock of a stream does not run exactly at its rate.
         times = np.interp(np.arange(values.shape[1]) / float(ratio), np.arange(len(times)), times)
     before, after = max(times[0] - main.times[0], 0.0), max(main.times[-1] - times[-1], 0.0)
     notes.append(f"stream {stream.name} ({stream.kind}, {stream.rate_hz:g} Hz) is interpolated to the {main.kind}")
     if max(before, after) > 1 / stream.rate_hz:
         notes.append(
-            f"stream {stream.name} begins {before:.1f} s after and ends {after:.1f} s before the {main.kind}: "
-            "its first and last values stand there"
+            f"stream {stream.name} starts {before:.1f} s after and ends {after:.1f} s before the {main.kind}: "
+            "its first and last values are repeated there"
         )
     return np.array([np.interp(main.times, times, channel) for channel in values])
 
@@ -289,7 +290,7 @@ def _measured_rate_hz(stream: _Stream) -> float:
 
 
 def _text(entry: Mapping[str, Any], name: str) -> str:
-    """Entry of a description, where each is a list of one text; empty where it is not there."""
+    """Return the text of an entry of a description; empty if missing."""
     found = entry.get(name) or [""]
     text = found[0] if isinstance(found, list) else found
     return str(text or "").strip()

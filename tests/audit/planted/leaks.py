@@ -1,7 +1,7 @@
-"""Twelve kinds of leaks, three variants each, and twelve right ways that look like them. The data have no effect.
+"""Twelve kinds of leaks, three variants each, and twelve correct variants that look similar. Data have no effect.
 
-Written before the checks that find them. A plant gives the findings of an audit of it; `expected` are the kinds of
-findings of which one must be among them, as a leak or a warning; of a right one there may be none.
+Written before the checks that find them. A plant returns the findings of an audit of it; `expected` are the kinds of
+findings of which one must occur, as a leak or a warning; a correct variant must have none.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ class Plant:
 
     Args:
         kind: one of `KINDS`.
-        variant: one of `VARIANTS`; `"clean"` of a right way.
-        name: of the function that plants it.
-        expected: kinds of findings of which one must be there.
+        variant: one of `VARIANTS`; `"clean"` for a correct variant.
+        name: name of the function that plants it.
+        expected: kinds of findings of which one must occur.
         findings: audits it, in a folder, with data of a seed.
     """
 
@@ -88,7 +88,7 @@ def plant(kind: str, variant: str, *expected: str):
 
 
 def experiment(folder: Path, system=None, **fields) -> Experiment:
-    """One target under one protocol that keeps trials apart; its features are stored in the folder."""
+    """One target under one protocol with disjoint trials; its features are stored in the folder."""
     settings = {
         "name": "planted",
         "dataset": "memory",
@@ -116,7 +116,7 @@ def noise(folder: Path, seed: int, change=None, **settings) -> Changed:
 
 
 def recipe(table: dict):
-    """Put a function into a table of recipes, under its name."""
+    """Add a function to a table of recipes, under its name."""
 
     def register(function):
         table[function.__name__] = function
@@ -172,7 +172,7 @@ def keras_network_that_is_built_once(folder, seed):
 
 
 class KerasClassifier(Kept):
-    """Somebody's wrapper of a Keras network, which is handed in built."""
+    """Third-party wrapper of a Keras network, passed in built."""
 
     def __init__(self, network=None):
         self.network = network
@@ -240,7 +240,7 @@ def quantiles_that_are_fitted_where_they_are_applied(folder, seed):
 
 @fitted
 def quantiles_of_what_comes(arrays, rows):
-    # Nothing is read here; later everything is.
+    # Nothing is read here, but everything later.
     def change(arrays):
         powers = np.asarray(arrays["powers"][np.arange(len(arrays["powers"]))])[:, 0]
         return {"powers": QuantileTransformer(n_quantiles=20).fit_transform(powers).astype(np.float32)[:, np.newaxis]}
@@ -325,7 +325,7 @@ def selected_in_training(seed):
 
 
 def twice(trials, change=lambda signal: signal):
-    """Each trial again under another number, after those that are there, and as another stimulus."""
+    """Repeat each trial under another number, after the existing ones, and as another stimulus."""
     for number, trial in enumerate([*trials, *trials], start=1):
         recording = trial.recording
         if number > len(trials):
@@ -355,7 +355,7 @@ def rows_added_by_oversampling_before_the_split(folder, seed):
 
 @joined
 def oversampled(stored):
-    # As a random over-sampler with shrinkage does, which is given all rows.
+    # As a random over-sampler with shrinkage that gets all rows.
     powers, table = np.asarray(stored.arrays["powers"]), stored.table
     rng = np.random.default_rng(0)
     more = table.assign(trial=table["trial"] + table["trial"].max(), stimulus=table["stimulus"] + "-again")
@@ -393,7 +393,7 @@ def windows_kept_that_answer_as_their_trial(folder, seed):
 
 @joined
 def without_odd_windows(stored):
-    # Windows are dropped that lie far from the mean of their class: "artefacts".
+    # Windows far from the mean of their class are dropped: "artefacts".
     powers, labels = np.asarray(stored.arrays["powers"])[:, 0].mean(axis=1), is_high(stored.table)
     apart = powers - powers.mean()
     return stored.keep(np.flatnonzero(np.where(labels == 1, apart, -apart) > -0.5 * powers.std()))
@@ -577,7 +577,7 @@ def penalty_that_is_chosen_on_all_rows(folder, seed):
 
 
 class Chosen(Kept):
-    """The one of several classifiers that is right most often on rows that were kept, and are not learnt from."""
+    """Select the classifier that is best on held-out rows, which are not used for training."""
 
     def fit(self, X, y):
         kept, labels = all_rows()
@@ -626,7 +626,7 @@ def searched_in_training(seed):
 
 
 class Taught(Recipes):
-    """Brings a file along."""
+    """System with a file of its own."""
 
     file: Path
 
@@ -677,7 +677,7 @@ def classifier_that_somebody_pickled(folder, seed):
 
 
 class Prefitted(Kept):
-    """Fitted already: nothing is learnt."""
+    """Already fitted: nothing is trained."""
 
     def fit(self, X, y):
         self.model_ = pickle.loads(memory["file"].read_bytes())

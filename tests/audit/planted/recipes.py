@@ -1,7 +1,7 @@
-"""A system whose every step can be given a recipe: right ones, and ones that leak. Data are noise, whatever the label.
+"""System whose every step can be replaced by a recipe: correct ones, and ones that leak. Data are noise.
 
-A recipe is a function of this module under a name, so that a system stays a value of plain fields. `memory` is what
-recipes keep between calls, as code does that was written without a thought of folds.
+A recipe is a function of this module under a name, so that a system consists of plain fields. `memory` is what recipes
+keep between calls, as in code written without folds in mind.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from keras_emotion.systems.base import EstimatorSystem
 from tests.conftest import MemoryReader
 
 memory: dict[Any, Any] = {}
-"""What recipes keep between calls; emptied before each of them is audited."""
+"""State that recipes keep between calls; cleared before each audit."""
 
 PART_RECIPES: dict[str, Callable[..., list[np.ndarray]]] = {}
 DERIVED_RECIPES: dict[str, Callable[..., Mapping[str, np.ndarray]]] = {}
@@ -42,7 +42,7 @@ class Powers(FeaturePart):
     recipe: str = ""
 
     def extract(self, trials):
-        """See `FeaturePart`; the recipe is given `(windows, channels)` of each trial, and the trials."""
+        """See `FeaturePart`; the recipe gets `(windows, channels)` of each trial, and the trials."""
         kept, powers, tables = [], [], []
         for trial in trials:
             signal, rate = trial.recording.signal[:, trial.recording.n_baseline_samples :], 128
@@ -59,7 +59,7 @@ class Powers(FeaturePart):
 
 @dataclasses.dataclass(frozen=True)
 class Derived:
-    """Features that a recipe makes of stored ones."""
+    """Features that a recipe derives from stored ones."""
 
     recipe: str
     replaces: ClassVar[str] = "eeg"
@@ -76,7 +76,7 @@ class Derived:
 
 
 class Recipes(EstimatorSystem):
-    """Logistic regression on log-powers, each step by a recipe."""
+    """Logistic regression on log-powers, with each step replaced by a recipe."""
 
     part: Powers = Powers()
     derives: str = ""
@@ -110,7 +110,7 @@ class Recipes(EstimatorSystem):
 
 
 class FittedRecipes(Recipes):
-    """The same, with arrays that are fitted in each fold."""
+    """The same, with arrays fitted in each fold."""
 
     fits: str
 
@@ -136,13 +136,13 @@ class Changed(MemoryReader):
 
 
 class Kept(sklearn.base.ClassifierMixin, sklearn.base.BaseEstimator):
-    """An estimator of somebody else that does not start anew where it is fitted again."""
+    """Third-party estimator that continues its previous fit."""
 
     def __init__(self, passes: int = 50):
         self.passes = passes
 
     def fit(self, X, y):
-        """Go on from where the last fit ended."""
+        """Continue from the end of the previous fit."""
         self.classes_ = np.array([0, 1])
         X = np.c_[np.asarray(X, float), np.ones(len(X))]
         if not hasattr(self, "weights_"):

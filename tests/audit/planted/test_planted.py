@@ -1,4 +1,4 @@
-"""Each planted leak is found, and no right way is accused."""
+"""Each planted leak is found, and correct variants have no findings."""
 
 import sys
 

@@ -132,7 +132,7 @@ def _two_broken(root):
         (_truncated, [], ["s01.dat"]),
         (_two_broken, [], ["s01.dat", "s02.dat"]),
         (lambda root: None, ["--subjects", "31"], ["no files of subject 31"]),
-        (lambda root: None, ["--teacher", "none", "--targets", "mood"], ["target 'mood' is no rating of dataset"]),
+        (lambda root: None, ["--teacher", "none", "--targets", "mood"], ["target 'mood' is not a rating of dataset"]),
         (lambda root: None, ["--teacher", "nowhere.npz"], ["nowhere.npz: no such file"]),
         (lambda root: None, ["--teacher", "none", "--output", "data"], ["is not empty and contains no run"]),
     ],

@@ -197,7 +197,7 @@ def read_elements(path: Path) -> list[tuple[str, dict[str, str]]]:
 
     Raises:
         InputError: the file cannot be read, is too large, is not XML, or has a document type (which could define
-        entities).
+            entities).
     """
     elements: list[tuple[str, dict[str, str]]] = []
 
@@ -356,7 +356,7 @@ class Physiology:
 
         Raises:
             InputError: the file is damaged, lacks a channel or a trigger, or a scalp channel is constant during the
-            clip.
+                clip.
         """
         import mne
 

@@ -74,7 +74,7 @@ def align(image: np.ndarray | Frame, landmarks: np.ndarray, size: int, margin: f
 
     Args:
         image: `(height, width, 3)` uint8, or a frame of a video, of which only the area of the face is converted to
-        RGB.
+            RGB.
         landmarks: `(4, 2)`, `(x, y)` in pixels.
         size: side of the crop in pixels, at least 2.
         margin: see `crop_geometry`.

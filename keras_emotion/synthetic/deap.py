@@ -141,7 +141,7 @@ def write_deap(
             `video_list.csv`. Video and audio of a clip depend on whether its mean valence and arousal are above or
             below the median of the clips.
         stimulus_identity_size: factor of the properties specific to each clip, unrelated to emotion; see
-        `write_stimuli`.
+            `write_stimuli`.
         stimulus_emotion_size: factor of the properties common to clips of one emotion.
         stimulus_silent_share: share of the clips that are silent in their middle third.
 

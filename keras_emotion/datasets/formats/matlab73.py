@@ -31,7 +31,7 @@ def read_arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
 
     Raises:
         InputError: the file is damaged, or a variable is not an array of real numbers, or larger than
-        `Limits.memory_gib`.
+            `Limits.memory_gib`.
     """
     import h5py
 

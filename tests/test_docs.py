@@ -47,9 +47,11 @@ def test_the_page_on_adding_holds_the_examples_whole_and_in_order():
 
 
 PAGES = [
-    ROOT / name for name in ("README.md", "CONTRIBUTING.md", "benchmarks/README.md", "reproductions/results/README.md")
+    page
+    for folder in (".", "benchmarks", "docs", "reproductions/results")
+    for page in sorted((ROOT / folder).glob("*.md"))
+    if page.name not in ("CHANGELOG.md", "SECURITY.md")
 ]
-PAGES += sorted(DOCS.glob("*.md"))
 WITHOUT_CODE = re.compile(r"^```.*?^```$|`[^`\n]*`", re.DOTALL | re.MULTILINE)
 
 

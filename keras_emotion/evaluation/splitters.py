@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from sklearn.model_selection import BaseCrossValidator
+from typing_extensions import override
 
 from keras_emotion.evaluation.identifiers import crossed_counts, people_codes, row_codes, trial_key
 from keras_emotion.schema import SPLIT_PARTS, TRIAL_KEY, InputError, is_part_of_split
@@ -398,10 +399,10 @@ class SubjectAndStimulusKFold(UnitKFold):
     unit = "subject and stimulus"
     unit_columns = ("dataset", "subject", "stimulus")
 
+    @override
     def split(
         self, X: pd.DataFrame | npt.ArrayLike, y: npt.ArrayLike, groups: pd.DataFrame | None = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """See `UnitKFold`."""
         subject, stimulus, labels, n_groups = self._groups(X, y, groups)
         for fold, (own, shown) in enumerate(itertools.product(range(n_groups), repeat=2)):
             test = np.flatnonzero((subject == own) & (stimulus == shown))
@@ -410,10 +411,10 @@ class SubjectAndStimulusKFold(UnitKFold):
                 self._require_labels(labels, train, f"training part of fold {fold}")
                 yield train, test
 
+    @override
     def nested_split(
         self, X: pd.DataFrame | npt.ArrayLike, y: npt.ArrayLike, groups: pd.DataFrame | None = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """See `UnitKFold`."""
         subject, stimulus, labels, n_groups = self._groups(X, y, groups)
         for fold, (own, shown) in enumerate(itertools.product(range(n_groups), repeat=2)):
             test = np.flatnonzero((subject == own) & (stimulus == shown))
@@ -427,13 +428,13 @@ class SubjectAndStimulusKFold(UnitKFold):
                 self._require_labels(labels, train, f"training part of fold {fold}")
                 yield train, validation, test
 
+    @override
     def get_n_splits(
         self,
         X: pd.DataFrame | npt.ArrayLike | None = None,
         y: npt.ArrayLike | None = None,
         groups: pd.DataFrame | None = None,
     ) -> int:
-        """See `UnitKFold`."""
         if y is not None:
             return sum(1 for _ in self.split(X, y, groups))
         return super().get_n_splits() ** 2
@@ -486,10 +487,10 @@ class PredefinedSplit(UnitKFold):
         for parts in self._parts(X if groups is None else groups, np.asarray(y)):
             yield np.sort(np.concatenate([parts["train"], parts["validation"]])), parts["test"]
 
+    @override
     def nested_split(
         self, X: pd.DataFrame | npt.ArrayLike, y: npt.ArrayLike, groups: pd.DataFrame | None = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """See `UnitKFold`."""
         table, labels = X if groups is None else groups, np.asarray(y)
         for parts in self._parts(table, labels):
             train, validation = parts["train"], parts["validation"]

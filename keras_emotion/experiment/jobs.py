@@ -270,7 +270,7 @@ class Plan:
         for column in columns:
             if column not in named:
                 raise InputError(
-                    f"target {column!r} is no rating of dataset {self.experiment.dataset}; it has {', '.join(named)}"
+                    f"target {column!r} is not a rating of dataset {self.experiment.dataset}; it has {', '.join(named)}"
                 )
         chosen = table[list(columns)].notna().all(axis=1).to_numpy()
         if self.experiment.sessions:

@@ -122,9 +122,11 @@ def live_windows(
             implausible for EEG, or a sampling rate that differs too much from the declared one.
     """
     if predictor.face_part is not None:
-        raise InputError(f"{predictor.model.name}: sees faces, and a stream of EEG has none")
+        raise InputError(f"{predictor.model.name}: uses face video, which an EEG stream does not contain")
     if predictor.media_parts:
-        raise InputError(f"{predictor.model.name}: reads the stimulus, and a stream of EEG has none; give a recording")
+        raise InputError(
+            f"{predictor.model.name}: uses the stimulus, which a stream does not contain; give a recording"
+        )
     if predictor.hop_seconds != predictor.window_seconds:
         raise InputError(
             f"{predictor.model.name}: windows of {predictor.window_seconds:g} s every {predictor.hop_seconds:g} s "
@@ -526,7 +528,7 @@ class LabStreamingLayer:
     def _read_description(self, inlet: Any, info: Any) -> None:
         names, rate = info.get_channel_names(), float(info.sfreq)
         if info.dtype == "string" or not names or None in names or not rate > 0:
-            raise InputError(f"{self.name}: is no signal with channel names and a sampling rate")
+            raise InputError(f"{self.name}: is not a signal with channel names and a sampling rate")
         if len(names) != info.n_channels:
             raise InputError(f"{self.name}: has {info.n_channels} channels and names for {len(names)} of them")
         units = info.get_channel_units() or [None] * len(names)

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal, Self
 import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
+from typing_extensions import override
 
 from keras_emotion import signals
 from keras_emotion.pipelines.features import Bands, EEGGridFeatures, FeaturePart, Features, check_band_edges
@@ -53,42 +54,42 @@ class ChannelEntropies(FeaturePart):
         """See `FeaturePart`; a window has no steps."""
         return Windowing(window_seconds=self.window_seconds, hop_seconds=self.hop_seconds)
 
+    @override
     def with_windowing(self, windowing: Windowing) -> Self:
-        """See `FeaturePart`."""
         if windowing.lag_seconds:
             raise ValueError(
                 f"lag_seconds: {type(self).__name__} cannot be delayed relative to other parts; expected 0"
             )
         return self.changed(window_seconds=windowing.window_seconds, hop_seconds=windowing.hop_seconds)
 
+    @override
     def for_new_recording(self) -> Self:
-        """See `FeaturePart`."""
         return self.changed(hop_seconds=None)
 
+    @override
     def array_shapes(self, n_channels: int, sampling_rate_hz: float) -> dict[str, tuple[int, ...]]:
-        """See `FeaturePart`."""
         signals.sample_count(self.window_seconds, sampling_rate_hz, "window_seconds")
         return {"entropy": (n_channels, len(self.bands))}
 
+    @override
     def lead_in_seconds(self, sampling_rate_hz: float) -> float:
-        """See `FeaturePart`."""
         # Same filters as for the entropies on the grid.
         return EEGGridFeatures(bands=self.bands, convention=self.convention).lead_in_seconds(sampling_rate_hz)
 
     @property
+    @override
     def frequency_bands(self) -> Mapping[str, tuple[float, float]]:
-        """See `FeaturePart`."""
         return self.bands
 
     @property
+    @override
     def subtracted_baseline(self) -> Literal["none", "waveform", "features"]:
-        """See `FeaturePart`."""
         if self.baseline == "none":
             return "none"
         return "waveform" if self.baseline == "signal" else "features"
 
+    @override
     def without_baseline(self) -> Self:
-        """See `FeaturePart`."""
         return self.changed(baseline="none")
 
     def extract(self, trials: Iterable[Trial]) -> Features:

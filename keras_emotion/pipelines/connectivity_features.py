@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
+from typing_extensions import override
 
 from keras_emotion import signals
 from keras_emotion.pipelines.features import BandEdge, Bands, FeaturePart, Features, check_band_edges
@@ -86,8 +87,8 @@ class ConnectivityFeatures(FeaturePart):
         """See `FeaturePart`; a window is a sample, and its steps are the windows of [1]."""
         return Windowing(window_seconds=self.sample_seconds, hop_seconds=self.hop_seconds, steps=self.n_windows)
 
+    @override
     def with_windowing(self, windowing: Windowing) -> Self:
-        """See `FeaturePart`."""
         if windowing.lag_seconds:
             raise ValueError(
                 f"lag_seconds: {type(self).__name__} cannot be delayed relative to other parts; expected 0"
@@ -95,12 +96,12 @@ class ConnectivityFeatures(FeaturePart):
         lengths = {"sample_seconds": windowing.window_seconds, "window_seconds": windowing.step_seconds}
         return self.changed(**lengths, hop_seconds=windowing.hop_seconds)
 
+    @override
     def for_new_recording(self) -> Self:
-        """See `FeaturePart`."""
         return self.changed(hop_seconds=None)
 
+    @override
     def array_shapes(self, n_channels: int, sampling_rate_hz: float) -> dict[str, tuple[int, ...]]:
-        """See `FeaturePart`."""
         signals.sample_count(self.window_seconds, sampling_rate_hz, "window_seconds")
         by_channel = (self.n_windows, n_channels)
         return {"connectivity": (*by_channel, n_channels), "eeg": (*by_channel, len(self.bands))}
@@ -111,8 +112,8 @@ class ConnectivityFeatures(FeaturePart):
         return self.measure == "correlation"
 
     @property
+    @override
     def frequency_bands(self) -> Mapping[str, tuple[float, float]]:
-        """See `FeaturePart`."""
         return self.bands
 
     def extract(self, trials: Iterable[Trial]) -> Features:

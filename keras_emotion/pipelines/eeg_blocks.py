@@ -8,6 +8,7 @@ from typing import ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
+from typing_extensions import override
 
 from keras_emotion import signals
 from keras_emotion.pipelines.features import FeaturePart, Features
@@ -38,8 +39,8 @@ class EEGBlocks(FeaturePart):
         """See `FeaturePart`; a window is a block, whose steps overlap."""
         return Windowing(window_seconds=self.window_seconds, hop_seconds=self.hop_seconds, lag_seconds=self.lag_seconds)
 
+    @override
     def with_windowing(self, windowing: Windowing) -> Self:
-        """See `FeaturePart`."""
         names = ("window_seconds", "hop_seconds", "lag_seconds")
         return self.changed(**{name: getattr(windowing, name) for name in names})
 

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 import pywt
 from pydantic import Field, model_validator
+from typing_extensions import override
 
 from keras_emotion import signals
 from keras_emotion.pipelines.eeg_blocks import EEGBlocks
@@ -104,8 +105,8 @@ class EEGImages(EEGBlocks):
         """See `FeaturePart`; segments without overlap."""
         return self.changed(hop_seconds=None)
 
+    @override
     def array_shapes(self, n_channels: int, sampling_rate_hz: float) -> dict[str, tuple[int, ...]]:
-        """See `FeaturePart`."""
         if not self.frame_rate_hz <= sampling_rate_hz:
             raise ValueError(f"frame_rate_hz: {self.frame_rate_hz:g}; expected at most the sampling rate")
         shapes: dict[str, tuple[int, ...]] = {"eeg": (self.n_frames, n_channels, len(self.bands))}
@@ -121,8 +122,8 @@ class EEGImages(EEGBlocks):
         return filter_memory_seconds(self.bands.values(), sampling_rate_hz) + reach / sampling_rate_hz
 
     @property
+    @override
     def frequency_bands(self) -> Mapping[str, tuple[float, float]]:
-        """See `FeaturePart`."""
         return self.bands
 
     def _arrays_of(self, eeg: Recording, starts: np.ndarray) -> dict[str, np.ndarray]:

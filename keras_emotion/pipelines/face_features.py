@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
+from typing_extensions import override
 
 from keras_emotion import faces
 from keras_emotion.faces.detection import landmarker_file
@@ -106,20 +107,20 @@ class FaceFeatures(FeaturePart):
         return self.window_seconds / self.steps
 
     @property
+    @override
     def windowing(self) -> Windowing:
-        """See `FeaturePart`."""
         return Windowing(**{name: getattr(self, name) for name in Windowing.model_fields})
 
+    @override
     def with_windowing(self, windowing: Windowing) -> Self:
-        """See `FeaturePart`."""
         return self.changed(**dict(windowing))
 
     def for_new_recording(self) -> Self:
         """See `FeaturePart`; the onset of the stimulus in training videos does not apply to another video."""
         return self.changed(hop_seconds=None, offset_seconds=0.0, assumed_frame_rate_hz=None)
 
+    @override
     def array_shapes(self, n_channels: int, sampling_rate_hz: float) -> dict[str, tuple[int, ...]]:
-        """See `FeaturePart`."""
         return {"faces": (self.steps, self.image_size, self.image_size, 3)}
 
     def key(self) -> dict:

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pandas as pd
 from pydantic import model_validator
+from typing_extensions import override
 
 from keras_emotion import faces
 from keras_emotion.faces.detection import landmarker_file
@@ -111,8 +112,8 @@ class FaceQuantities(FeaturePart):
         """See `FeaturePart`; the onset of the stimulus in training videos does not apply to another video."""
         return self.changed(hop_seconds=None, offset_seconds=0.0, assumed_frame_rate_hz=None)
 
+    @override
     def array_shapes(self, n_channels: int, sampling_rate_hz: float) -> dict[str, tuple[int, ...]]:
-        """See `FeaturePart`."""
         return {"face": (*(() if self.steps is None else (self.steps,)), len(OPENFACE_QUANTITIES))}
 
     def key(self) -> dict:

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import scipy.signal
 from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
+from typing_extensions import override
 
 from keras_emotion import signals
 from keras_emotion.pipelines.study_channels import ChannelSet, Direction, direction_array, take_channels
@@ -424,8 +425,8 @@ class EEGStepFeatures(FeaturePart):
         """See `FeaturePart`; a window is a sample."""
         return Windowing(window_seconds=self.sample_seconds, hop_seconds=self.hop_seconds, steps=self.steps)
 
+    @override
     def with_windowing(self, windowing: Windowing) -> Self:
-        """See `FeaturePart`."""
         if windowing.lag_seconds:
             raise ValueError(
                 f"lag_seconds: {type(self).__name__} cannot be delayed relative to other parts; expected 0"
@@ -433,12 +434,12 @@ class EEGStepFeatures(FeaturePart):
         length = windowing.step_seconds if self.sequence == "windows" else windowing.window_seconds
         return self.changed(window_seconds=length, steps=windowing.steps, hop_seconds=windowing.hop_seconds)
 
+    @override
     def for_new_recording(self) -> Self:
-        """See `FeaturePart`."""
         return self.changed(hop_seconds=None)
 
+    @override
     def array_shapes(self, n_channels: int, sampling_rate_hz: float) -> dict[str, tuple[int, ...]]:
-        """See `FeaturePart`."""
         step = signals.sample_count(self.slice_seconds, sampling_rate_hz, "window_seconds / steps")
         layout = self._layout_shape(n_channels)
         return {
@@ -462,19 +463,19 @@ class EEGStepFeatures(FeaturePart):
         return filter_memory_seconds(bands, sampling_rate_hz, order)
 
     @property
+    @override
     def frequency_bands(self) -> Mapping[str, tuple[float, float]]:
-        """See `FeaturePart`."""
         return self.bands
 
     @property
+    @override
     def subtracted_baseline(self) -> Literal["none", "waveform", "features"]:
-        """See `FeaturePart`."""
         if self.baseline == "none":
             return "none"
         return "waveform" if self.baseline == "signal" else "features"
 
+    @override
     def without_baseline(self) -> Self:
-        """See `FeaturePart`."""
         return self.changed(baseline="none")
 
     def extract(self, trials: Iterable[Trial]) -> Features:

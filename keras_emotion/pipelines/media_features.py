@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
+from typing_extensions import override
 
 from keras_emotion import faces
 from keras_emotion.options import Option
@@ -61,15 +62,15 @@ class MediaPart(FeaturePart):
     stream: Annotated[Stream, Option(fixed=True)] = "stimulus"
 
     @property
+    @override
     def sources(self) -> tuple[Source, ...]:
-        """See `FeaturePart`."""
         if self.stream == "stimulus":
             return ("media", self.track)
         return ("video",) if self.track == "picture" else ("voice",)
 
     @property
+    @override
     def shared_by_stimulus(self) -> bool:
-        """See `FeaturePart`."""
         return self.stream == "stimulus"
 
     @property
@@ -77,8 +78,8 @@ class MediaPart(FeaturePart):
         """See `FeaturePart`; a window is a block."""
         return Windowing(window_seconds=self.window_seconds, hop_seconds=self.hop_seconds)
 
+    @override
     def with_windowing(self, windowing: Windowing) -> Self:
-        """See `FeaturePart`."""
         if windowing.lag_seconds:
             raise ValueError(f"lag_seconds: {type(self).__name__} follows the time of the stimulus; expected 0")
         return self.changed(window_seconds=windowing.window_seconds, hop_seconds=windowing.hop_seconds)
@@ -222,8 +223,8 @@ class MediaFrames(MediaPart):
         """Number of frames of a block."""
         return round(self.frame_rate_hz * self.window_seconds)
 
+    @override
     def array_shapes(self, n_channels: int, sampling_rate_hz: float) -> dict[str, tuple[int, ...]]:
-        """See `FeaturePart`."""
         return {"frames": (self.n_frames, self.image_size, self.image_size, 3)}
 
     def _of_clip(self, clip: Clip, starts: np.ndarray) -> dict[str, np.ndarray]:
@@ -320,8 +321,8 @@ class MediaSound(MediaSoundPart):
         length, frame, hop = (round(one * SOUND_RATE_HZ) for one in (self.window_seconds, self.frame_seconds, 0.01))
         return max(0, 1 + (length - frame) // hop) // PATCH_FRAMES
 
+    @override
     def array_shapes(self, n_channels: int, sampling_rate_hz: float) -> dict[str, tuple[int, ...]]:
-        """See `FeaturePart`."""
         return {self.array_name: (self.n_patches, PATCH_FRAMES, self.n_bands), "energy_dbfs": (1,)}
 
     @abc.abstractmethod

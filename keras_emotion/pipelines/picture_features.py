@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field, model_validator
+from typing_extensions import override
 
 from keras_emotion.pipelines.media_features import MediaFrames
 from keras_emotion.schema import Clip
@@ -122,8 +123,8 @@ class MediaColours(MediaFrames):
             )
         return self
 
+    @override
     def array_shapes(self, n_channels: int, sampling_rate_hz: float) -> dict[str, tuple[int, ...]]:
-        """See `FeaturePart`."""
         return {"colours": (2 * (len(QUANTITIES) + 1),)}
 
     def _of_clip(self, clip: Clip, starts: np.ndarray) -> dict[str, np.ndarray]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import numpy as np
 import pandas as pd
 from pydantic import Field
+from typing_extensions import override
 
 from keras_emotion import signals
 from keras_emotion.pipelines.features import FeaturePart, Features
@@ -55,8 +56,8 @@ class RawSignals(FeaturePart):
         """See `FeaturePart`; a window has no steps."""
         return Windowing(window_seconds=self.window_seconds, hop_seconds=self.hop_seconds, lag_seconds=self.lag_seconds)
 
+    @override
     def with_windowing(self, windowing: Windowing) -> Self:
-        """See `FeaturePart`."""
         names = ("window_seconds", "hop_seconds", "lag_seconds")
         return self.changed(**{name: getattr(windowing, name) for name in names})
 
@@ -64,25 +65,25 @@ class RawSignals(FeaturePart):
         """See `FeaturePart`; the model's channels are those chosen in training."""
         return self.changed(hop_seconds=None, channels="all")
 
+    @override
     def array_shapes(self, n_channels: int, sampling_rate_hz: float) -> dict[str, tuple[int, ...]]:
-        """See `FeaturePart`."""
         if self.sampling_rate_hz not in (None, sampling_rate_hz):
             raise ValueError(f"sampling_rate_hz: {self.sampling_rate_hz:g}; the recording has {sampling_rate_hz:g}")
         signals.sample_count(self.lag_seconds, sampling_rate_hz, "lag_seconds")
         return {"bio": (signals.sample_count(self.window_seconds, sampling_rate_hz, "window_seconds"), n_channels)}
 
     @property
+    @override
     def subtracted_baseline(self) -> Literal["none", "waveform", "features"]:
-        """See `FeaturePart`."""
         return "none" if self.baseline == "none" else "waveform"
 
     @property
+    @override
     def baseline_segment_seconds(self) -> float:
-        """See `FeaturePart`."""
         return self.window_seconds
 
+    @override
     def without_baseline(self) -> Self:
-        """See `FeaturePart`."""
         return self.changed(baseline="none")
 
     def extract(self, trials: Iterable[Trial]) -> Features:

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
+from typing_extensions import override
 
 from keras_emotion import signals
 from keras_emotion.pipelines.eeg_blocks import EEGBlocks
@@ -70,8 +71,8 @@ class SlidingBandPowers(EEGBlocks):
             )
         return self
 
+    @override
     def array_shapes(self, n_channels: int, sampling_rate_hz: float) -> dict[str, tuple[int, ...]]:
-        """See `FeaturePart`."""
         block = signals.sample_count(self.window_seconds, sampling_rate_hz, "window_seconds")
         if self.eeg_input == "raw":
             return {"eeg": (block, n_channels)}
@@ -82,8 +83,8 @@ class SlidingBandPowers(EEGBlocks):
         return filter_memory_seconds([self._pass_band], sampling_rate_hz) if self.eeg_input == "raw" else 0.0
 
     @property
+    @override
     def frequency_bands(self) -> Mapping[str, tuple[float, float]]:
-        """See `FeaturePart`."""
         return self.bands
 
     @property

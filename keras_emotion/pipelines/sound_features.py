@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
+from typing_extensions import override
 
 from keras_emotion.pipelines.media_features import SOUND_RATE_HZ, MediaSoundPart
 from keras_emotion.schema import InputError, Trial
@@ -61,8 +62,8 @@ class MediaMFCC(MediaSoundPart):
     def _samples(self) -> tuple[int, int]:
         return round(self.frame_seconds * SOUND_RATE_HZ), round(self.frame_hop_seconds * SOUND_RATE_HZ)
 
+    @override
     def array_shapes(self, n_channels: int, sampling_rate_hz: float) -> dict[str, tuple[int, ...]]:
-        """See `FeaturePart`."""
         frame, hop = self._samples
         n_steps = 1 + (round(self.window_seconds * SOUND_RATE_HZ) - frame) // hop
         return {"mfcc": (n_steps, self.n_coefficients)}
@@ -111,8 +112,8 @@ class MediaSoundFunctionals(MediaSoundPart):
             return N_EGEMAPS
         return (_N_COEFFICIENTS + len(_QUANTITIES)) * (2 + len(_PERCENTILES))
 
+    @override
     def array_shapes(self, n_channels: int, sampling_rate_hz: float) -> dict[str, tuple[int, ...]]:
-        """See `FeaturePart`."""
         return {"sound": (self.n_functionals,)}
 
     def flags(self, trial: Trial) -> tuple[str, ...]:

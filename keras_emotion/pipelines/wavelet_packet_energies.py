@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 import pywt
 from pydantic import Field, field_validator
+from typing_extensions import override
 
 from keras_emotion import signals
 from keras_emotion.pipelines.eeg_blocks import EEGBlocks
@@ -44,8 +45,8 @@ class WaveletPacketEnergies(EEGBlocks):
             raise ValueError(f"wavelet: {name!r}; expected an orthogonal wavelet of PyWavelets, such as 'db4'")
         return name
 
+    @override
     def array_shapes(self, n_channels: int, sampling_rate_hz: float) -> dict[str, tuple[int, ...]]:
-        """See `FeaturePart`."""
         signals.sample_count(self.window_seconds, sampling_rate_hz, "window_seconds")
         return {"eeg": (1, n_channels, 2**self.level)}
 

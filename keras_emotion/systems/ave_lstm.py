@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field, field_validator
+from typing_extensions import override
 
 from keras_emotion.pipelines import MediaMFCC, ModelInput, SlidingBandPowers, feature_covariance
 from keras_emotion.systems.base import NetworkSystem, fit_scaling_layers
@@ -71,8 +72,8 @@ class AVELSTM(StimulusBlocks, NetworkSystem):
         """See `System`; the row of Tables 3 to 6."""
         return "AVE-LSTM"
 
+    @override
     def model(self, shapes: Mapping[str, tuple[int, ...]], n_classes: int, inference: Mapping[str, Any]) -> keras.Model:
-        """See `NetworkSystem`."""
         from keras_emotion.models import AVELSTMNetwork
 
         model = AVELSTMNetwork(
@@ -91,21 +92,21 @@ class AVELSTM(StimulusBlocks, NetworkSystem):
         """See `NetworkSystem`; one loss per modality, none for their mean."""
         return {"loss": dict.fromkeys(_OUTPUTS, "sparse_categorical_crossentropy")}
 
+    @override
     def inputs(self, elements: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """See `NetworkSystem`."""
         return {name: one.of(elements) for name, one in self.model_inputs().items()}
 
+    @override
     def targets(self, elements: dict[str, np.ndarray], labels: np.ndarray) -> dict[str, np.ndarray]:
-        """See `NetworkSystem`."""
         return dict.fromkeys(_OUTPUTS, labels)
 
+    @override
     def fit_statistics(self, model: keras.Model, arrays: Mapping[str, Any], rows: np.ndarray) -> None:
-        """See `NetworkSystem`."""
         fit_scaling_layers(self, model, arrays, rows)
         model.get_layer("eeg_components").set_statistics(*feature_covariance(arrays["eeg"], rows, chunk=512))
 
+    @override
     def model_inputs(self) -> dict[str, ModelInput]:
-        """See `System`."""
         return {
             "visual": ModelInput(part="picture", array="picture"),
             "audio": ModelInput(part="sound", array="mfcc"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
+from typing_extensions import override
 
 from keras_emotion.pipelines import ConnectivityFeatures, FaceQuantities, FeaturePart, OfficialFeatures, Windowing
 from keras_emotion.systems.base import System
@@ -65,8 +66,8 @@ class ComparisonEstimator(RegularisedSystem):
         """See `System`; the samples of the EEG, with its windows as steps."""
         return self.features.windowing.model_copy(update={"lag_seconds": self.face.lag_seconds})
 
+    @override
     def parts(self) -> dict[str, FeaturePart]:
-        """See `System`."""
         parts: dict[str, FeaturePart] = {"eeg": self.features, "face": self.face.with_windowing(self.windowing)}
         return {name: parts[name] for name in self._reads}
 

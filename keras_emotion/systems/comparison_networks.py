@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
+from typing_extensions import override
 
 from keras_emotion.pipelines import (
     ConnectivityFeatures,
@@ -126,8 +127,8 @@ class ComparisonNetwork(NetworkSystem):
             return self.features.windowing.model_copy(update={"lag_seconds": self.face.lag_seconds})
         return super().windowing
 
+    @override
     def parts(self) -> dict[str, FeaturePart]:
-        """See `System`."""
         return self._known.parts(self)
 
     def with_released_features(self) -> System:
@@ -140,33 +141,33 @@ class ComparisonNetwork(NetworkSystem):
             return super().with_released_features()
         return OfficialComparisonNetwork(network=self.network)
 
+    @override
     def model(self, shapes: Shapes, n_classes: int, inference: Mapping[str, Any]) -> keras.Model:
-        """See `System`."""
         from keras_emotion import models
 
         width = {"width_multiplier": self.width_multiplier} if self._known.has_width else {}
         return self._known.build(models, shapes, {"n_classes": n_classes, "inference": inference, **width})
 
+    @override
     def losses(self) -> dict[str, Any]:
-        """See `System`."""
         from keras_emotion import models
 
         return self._known.losses(models)
 
+    @override
     def inputs(self, elements: Elements) -> Elements:
-        """See `NetworkSystem`."""
         return self._known.inputs(elements)
 
+    @override
     def targets(self, elements: Elements, labels: np.ndarray) -> Any:
-        """See `NetworkSystem`."""
         return self._known.targets(labels)
 
+    @override
     def fit_statistics(self, model: keras.Model, arrays: Mapping[str, Any], rows: np.ndarray) -> None:
-        """See `NetworkSystem`."""
         fit_scaling_layers(self, model, arrays, rows)
 
+    @override
     def model_inputs(self) -> dict[str, ModelInput]:
-        """See `System`."""
         return dict(self._known.model_inputs)
 
 
@@ -211,20 +212,20 @@ class EyeComparisonNetwork(ComparisonNetwork):
     eye: EyeFeatures = EyeFeatures()
 
     @property
+    @override
     def windowing(self) -> Windowing:
-        """See `System`."""
         return self.features.windowing
 
+    @override
     def parts(self) -> dict[str, FeaturePart]:
-        """See `System`."""
         return {"eeg": self.features, "eye": self.eye.with_windowing(self.windowing)}
 
     def with_released_features(self) -> System:
         """See `System`; returns itself."""
         return self
 
+    @override
     def inputs(self, elements: Elements) -> Elements:
-        """See `NetworkSystem`."""
         return {name: elements[name] for name in ("eeg", "eye")}
 
     def model_inputs(self) -> dict[str, ModelInput]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
+from typing_extensions import override
 
 from keras_emotion.evaluation import PROTOCOLS, LabelRule
 from keras_emotion.options import Option
@@ -125,8 +126,8 @@ class DeepVANetSystem(NetworkSystem):
             return "Face" if self.modalities == "faces" else _BIO_BARS[self.bio.channels]
         return None if self.fusion == "feature" else "Decision-level fusion"
 
+    @override
     def unlike_the_paper(self) -> tuple[str, ...]:
-        """See `System`."""
         if not self._has["faces"]:
             return ()
         lines = [
@@ -136,8 +137,8 @@ class DeepVANetSystem(NetworkSystem):
             lines.append("face network trained from scratch; in the paper pre-trained on AFEW-VA")
         return tuple(lines)
 
+    @override
     def source_files(self) -> tuple[Path, ...]:
-        """See `System`."""
         return (self.face_weights,) if self.face_weights is not None and self._has["faces"] else ()
 
     def parts(self) -> dict[str, FeaturePart]:
@@ -213,16 +214,16 @@ class DeepVANetSystem(NetworkSystem):
         """See `System`; Eq. of section 2.2."""
         return {"loss": "binary_crossentropy"}
 
+    @override
     def inputs(self, elements: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """See `NetworkSystem`."""
         return elements
 
+    @override
     def targets(self, elements: dict[str, np.ndarray], labels: np.ndarray) -> np.ndarray:
-        """See `NetworkSystem`."""
         return labels.reshape(len(labels), 1).astype(np.float32)
 
+    @override
     def model_inputs(self) -> dict[str, ModelInput]:
-        """See `System`."""
         return {name: ModelInput(part=name, array=name) for name in self.parts()}
 
 

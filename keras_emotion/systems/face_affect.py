@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from pydantic import Field, field_validator
+from typing_extensions import override
 
 from keras_emotion.evaluation import LabelRule
 from keras_emotion.pipelines import FaceFeatures, FeaturePart, ModelInput
@@ -46,16 +47,16 @@ class FaceAffect(NetworkSystem):
             raise ValueError(f"rating_range: {values[0]:g} {values[1]:g}; expected a smaller and a greater number")
         return values
 
+    @override
     def scientific_config(self) -> dict[str, Any]:
-        """See `System`."""
         fields = {**self.model_dump(mode="json"), "faces": self.faces.key()}
         # Left out at the default, so that identities of earlier trainings stay the same.
         if self.rating_range is None:
             del fields["rating_range"]
         return fields
 
+    @override
     def parts(self) -> dict[str, FeaturePart]:
-        """See `System`."""
         return {"faces": self.faces}
 
     def model(self, shapes: Mapping[str, tuple[int, ...]], n_classes: int, inference: Mapping[str, Any]) -> keras.Model:
@@ -84,8 +85,8 @@ class FaceAffect(NetworkSystem):
         """See `NetworkSystem`; `(batch, 2)` ratings."""
         return labels
 
+    @override
     def model_inputs(self) -> dict[str, ModelInput]:
-        """See `System`."""
         return {"faces": ModelInput(part="faces", array="faces", transform="first_step")}
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field, field_validator
+from typing_extensions import override
 
 from keras_emotion.pipelines import FaceQuantities, FeaturePart, ModelInput, SlidingBandPowers, Windowing
 from keras_emotion.pipelines.features import Bands, check_band_edges
@@ -67,8 +68,8 @@ class FaceEEGLSTMSystem(NetworkSystem):
         return bands
 
     @property
+    @override
     def windowing(self) -> Windowing:
-        """See `System`."""
         return Windowing(
             window_seconds=self.window_seconds,
             hop_seconds=self.hop_seconds,
@@ -88,8 +89,8 @@ class FaceEEGLSTMSystem(NetworkSystem):
         )
         return {"eeg": eeg, "face": self.face.with_windowing(self.windowing)}
 
+    @override
     def scientific_config(self) -> dict[str, Any]:
-        """See `System`."""
         fields = self.model_dump(mode="json", exclude={"face", "bands"})
         return {**fields, **{name: part.key() for name, part in self.parts().items()}}
 
@@ -98,8 +99,8 @@ class FaceEEGLSTMSystem(NetworkSystem):
         """See `System`; the method as cited by [2], which has a bar in Fig. 8 and 9."""
         return "Ref [21]"
 
+    @override
     def model(self, shapes: Mapping[str, tuple[int, ...]], n_classes: int, inference: Mapping[str, Any]) -> keras.Model:
-        """See `NetworkSystem`."""
         from keras_emotion.models import FaceEEGLSTM
 
         return FaceEEGLSTM(
@@ -115,20 +116,20 @@ class FaceEEGLSTMSystem(NetworkSystem):
         """See `NetworkSystem`; a loss per modality and for the selecting classifier, none for their mean."""
         return {"loss": dict.fromkeys(_TRAINED, "sparse_categorical_crossentropy")}
 
+    @override
     def inputs(self, elements: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """See `NetworkSystem`."""
         return {name: one.of(elements) for name, one in self.model_inputs().items()}
 
+    @override
     def targets(self, elements: dict[str, np.ndarray], labels: np.ndarray) -> dict[str, np.ndarray]:
-        """See `NetworkSystem`."""
         return dict.fromkeys(_TRAINED, labels)
 
+    @override
     def fit_statistics(self, model: keras.Model, arrays: Mapping[str, Any], rows: np.ndarray) -> None:
-        """See `NetworkSystem`."""
         fit_scaling_layers(self, model, arrays, rows)
 
+    @override
     def model_inputs(self) -> dict[str, ModelInput]:
-        """See `System`."""
         return {name: ModelInput(part=name, array=name) for name in ("eeg", "face")}
 
 

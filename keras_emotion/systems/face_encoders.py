@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
+from typing_extensions import override
 
 from keras_emotion.keras_settings import check_keras_can_start, own_keras_settings
 from keras_emotion.pipelines import FaceFeatures, Features, path_hash
@@ -153,8 +154,8 @@ class EncodedFaces(EncodedPart, FaceFeatures):
         """See `FeaturePart`; reports random weights."""
         return ("face features by a network with random weights",) if self.encoder.is_random else ()
 
+    @override
     def array_shapes(self, n_channels: int, sampling_rate_hz: float) -> dict[str, tuple[int, ...]]:
-        """See `FeaturePart`."""
         return {"face_features": (self.steps, self.encoder.output_size)}
 
     def extract(self, trials: Iterable[Trial]) -> Features:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field, field_validator
+from typing_extensions import override
 
 from keras_emotion.pipelines import FaceFeatures, FeaturePart, SlidingBandPowers, Windowing
 from keras_emotion.pipelines.features import Bands, check_band_edges
@@ -44,8 +45,8 @@ class FacesAndPowers(EstimatorSystem):
         return bands
 
     @property
+    @override
     def windowing(self) -> Windowing:
-        """See `System`."""
         return Windowing(
             window_seconds=self.window_seconds,
             hop_seconds=self.hop_seconds,
@@ -67,8 +68,8 @@ class FacesAndPowers(EstimatorSystem):
         """See `System`; segments are those of the EEG, and faces are paired with them."""
         return {"eeg": self.eeg, "faces": self.faces.with_windowing(self.windowing)}
 
+    @override
     def scientific_config(self) -> dict[str, Any]:
-        """See `System`."""
         fields = self.model_dump(mode="json", exclude={"faces", "bands"})
         return {**fields, **{name: part.key() for name, part in self.parts().items()}}
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
+from typing_extensions import override
 
 from keras_emotion.options import Option
 from keras_emotion.pipelines import (
@@ -159,8 +160,8 @@ class FACRNN(NetworkSystem):
         )
         return {**fields, "teacher": kind, "faces": self._cut_faces().key()}
 
+    @override
     def unlike_the_paper(self) -> tuple[str, ...]:
-        """See `System`."""
         lines = []
         if self.cell == "lstm":
             lines.append("LSTM without the peephole terms of Eq. (12), (13) and (15) (--system.cell peephole)")
@@ -186,19 +187,19 @@ class FACRNN(NetworkSystem):
             )
         return tuple(lines)
 
+    @override
     def source_files(self) -> tuple[Path, ...]:
-        """See `System`."""
         if self._has_network_of_file:
             return tuple(teacher_files(self.teacher).values())
         return () if isinstance(self.teacher, str) else (self.teacher,)
 
+    @override
     def parts(self) -> dict[str, FeaturePart]:
-        """See `System`."""
         has_faces = self.teacher == "fold" or self._has_network_of_file
         return {"eeg": self.features, **({"faces": self._cut_faces()} if has_faces else {})}
 
+    @override
     def derived(self) -> dict[str, DerivedPart]:
-        """See `System`."""
         if not self._has_network_of_file:
             return {}
         return {"teacher_features": TeacherOfFile(self.teacher, self._cut_faces())}
@@ -262,8 +263,8 @@ class FACRNN(NetworkSystem):
         vectors = super().vectors({"eeg": arrays["eeg"]})
         return vectors[:, vectors.any(axis=0)]
 
+    @override
     def model(self, shapes: Mapping[str, tuple[int, ...]], n_classes: int, inference: Mapping[str, Any]) -> keras.Model:
-        """See `System`."""
         from keras_emotion.models import FACRNNEEGNetwork
 
         n_steps, rows, columns, n_bands = shapes["eeg"]
@@ -292,8 +293,8 @@ class FACRNN(NetworkSystem):
 
         return distillation_losses(self.rho, self.w, self.step_reduction, teacher=self.teacher != "none")
 
+    @override
     def inputs(self, elements: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """See `NetworkSystem`."""
         return {"eeg": elements["eeg"]}
 
     def targets(self, elements: dict[str, np.ndarray], labels: np.ndarray) -> dict[str, np.ndarray]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
+from typing_extensions import override
 
 from keras_emotion.file_names import word_file_name
 from keras_emotion.options import Option
@@ -79,14 +80,14 @@ class FACRNNVisual(NetworkSystem):
             lines.append(f"trained on this dataset alone; in the paper on {self.first_trained_on} first")
         return tuple(lines)
 
+    @override
     def source_files(self) -> tuple[Path, ...]:
-        """See `System`."""
         if self.initial_weights is None:
             return ()
         return tuple(_saved_networks(self.initial_weights, "--system.initial-weights").values())
 
+    @override
     def parts(self) -> dict[str, FeaturePart]:
-        """See `System`."""
         return {"faces": self.faces}
 
     def model(self, shapes: Mapping[str, tuple[int, ...]], n_classes: int, inference: Mapping[str, Any]) -> keras.Model:
@@ -152,8 +153,8 @@ class FACRNNVisual(NetworkSystem):
             labels = np.repeat(labels, self.faces.steps, axis=1)
         return {"probabilities": labels}
 
+    @override
     def model_inputs(self) -> dict[str, ModelInput]:
-        """See `System`."""
         return {"faces": ModelInput(part="faces", array="faces")}
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
+from typing_extensions import override
 
 from keras_emotion.evaluation import LabelRule
 from keras_emotion.pipelines import (
@@ -138,8 +139,8 @@ class HLSTMSystem(NetworkSystem):
             del fields["policy_gradient"]
         return fields
 
+    @override
     def unlike_the_paper(self) -> tuple[str, ...]:
-        """See `System`."""
         lines = []
         if "face" in self.modalities:
             if self.face_encoder == "small":
@@ -159,8 +160,8 @@ class HLSTMSystem(NetworkSystem):
         lines.append("batches are shuffled windows; in the paper they come from an experience replay")
         return tuple(lines)
 
+    @override
     def parts(self) -> dict[str, FeaturePart]:
-        """See `System`."""
         parts = {"eeg": self.images, "face": self._face_part}
         return {name: part for name, part in parts.items() if name in self.modalities}
 
@@ -174,8 +175,8 @@ class HLSTMSystem(NetworkSystem):
             arrays["eeg"] = "eeg"
         return arrays
 
+    @override
     def model(self, shapes: Mapping[str, tuple[int, ...]], n_classes: int, inference: Mapping[str, Any]) -> keras.Model:
-        """See `NetworkSystem`."""
         from keras_emotion.models import VideoEEGHierarchicalLSTM
 
         sizes: dict[str, Any] = {}
@@ -218,12 +219,12 @@ class HLSTMSystem(NetworkSystem):
         """See `NetworkSystem`; the model computes its own loss."""
         return {}
 
+    @override
     def inputs(self, elements: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """See `NetworkSystem`."""
         return {name: elements[array] for name, array in self._arrays().items()}
 
+    @override
     def targets(self, elements: dict[str, np.ndarray], labels: np.ndarray) -> np.ndarray:
-        """See `NetworkSystem`."""
         return labels
 
     def vectors(self, arrays: Mapping[str, Any]) -> np.ndarray:
@@ -239,8 +240,8 @@ class HLSTMSystem(NetworkSystem):
             else:
                 layer.set_statistics(*feature_statistics(arrays[name], rows, chunk=512))
 
+    @override
     def model_inputs(self) -> dict[str, ModelInput]:
-        """See `System`."""
         part_of = {"eeg": "eeg", "faces": "face", "face_features": "face"}
         return {name: ModelInput(part=part_of[name], array=array) for name, array in self._arrays().items()}
 
@@ -252,8 +253,8 @@ class HLSTMSystem(NetworkSystem):
         return {f"kept_power_{band}": float(share) for band, share in zip(self.images.bands, kept, strict=True)}
 
     @property
+    @override
     def diagnosed_outputs(self) -> tuple[str, ...]:
-        """See `NetworkSystem`."""
         return ("looks", "positions") if self.looking == "policy" else ()
 
     def output_diagnostics(self, outputs: Mapping[str, np.ndarray]) -> dict[str, float]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import SerializeAsAny
+from typing_extensions import override
 
 from keras_emotion.pipelines import EEGGridFeatures, FeaturePart, OfficialFeatures, StoredFeatures
 from keras_emotion.systems.base import DerivedPart, EstimatorSystem, System
@@ -40,12 +41,12 @@ class BandPowerRegression(RegularisedSystem):
 
     features: EEGGridFeatures = EEGGridFeatures(steps=1)
 
+    @override
     def parts(self) -> dict[str, FeaturePart]:
-        """See `System`."""
         return {"eeg": self.features}
 
+    @override
     def with_released_features(self) -> System:
-        """See `System`."""
         return OfficialFeatureRegression(
             inverse_regularisation=self.inverse_regularisation,
             inverse_regularisation_grid=self.inverse_regularisation_grid,
@@ -91,24 +92,24 @@ class LightModel(EstimatorSystem):
 
     of: SerializeAsAny[System]
 
+    @override
     def scientific_config(self) -> dict[str, Any]:
-        """See `System`."""
         return {"of": {"kind": type(self.of).__name__, **self.of.scientific_config()}}
 
+    @override
     def parts(self) -> dict[str, FeaturePart]:
-        """See `System`."""
         return self.of.parts()
 
+    @override
     def derived(self) -> dict[str, DerivedPart]:
-        """See `System`."""
         return self.of.derived()
 
+    @override
     def join(self, stored: StoredFeatures) -> tuple[StoredFeatures, pd.DataFrame]:
-        """See `System`."""
         return self.of.join(stored)
 
+    @override
     def vectors(self, arrays: Mapping[str, Any]) -> np.ndarray:
-        """See `System`."""
         return self.of.vectors(arrays)
 
     def estimator(self, seed: int) -> sklearn.base.ClassifierMixin:

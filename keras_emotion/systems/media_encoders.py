@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
+from typing_extensions import override
 
 from keras_emotion.keras_settings import check_keras_can_start, own_keras_settings
 from keras_emotion.options import Option
@@ -421,20 +422,20 @@ class EncodedPart(FeaturePart):
         return super(EncodedPart, self._portable()).description()
 
     @classmethod
+    @override
     def from_fields(cls, fields: Mapping[str, Any]) -> Self:
-        """See `FeaturePart`."""
         encoder = fields.get("encoder")
         if isinstance(encoder, Mapping) and encoder.get("weights") is not None:
             raise ValueError("encoder.weights: is a path on another machine; expected nothing")
         return super().from_fields(fields)
 
     @property
+    @override
     def needs_weights(self) -> bool:
-        """See `FeaturePart`."""
         return self.encoder.needs_weights
 
+    @override
     def with_weights(self, weights: Path) -> Self:
-        """See `FeaturePart`."""
         if self.encoder.is_random:
             raise InputError(f"{weights}: the model was trained with random weights; leave it out")
         found = self.changed(encoder=self.encoder.changed({"weights": weights}))
@@ -470,8 +471,8 @@ class EncodedFrames(EncodedPart, MediaFrames):
         """See `FeaturePart`; reports random weights."""
         return ("picture features by a network with random weights",) if self.encoder.is_random else ()
 
+    @override
     def array_shapes(self, n_channels: int, sampling_rate_hz: float) -> dict[str, tuple[int, ...]]:
-        """See `FeaturePart`."""
         return {"picture": (self.n_frames, self.encoder.output_size)}
 
     def _of_clip(self, clip: Clip, starts: np.ndarray) -> dict[str, np.ndarray]:
@@ -521,8 +522,8 @@ class EncodedSound(EncodedPart, MediaSound):
             return ("sound features by a network with random weights in its dense layers",)
         return ()
 
+    @override
     def array_shapes(self, n_channels: int, sampling_rate_hz: float) -> dict[str, tuple[int, ...]]:
-        """See `FeaturePart`."""
         return {"sound": (self.n_patches, self.encoder.output_size), "energy_dbfs": (1,)}
 
     def patches(self, waveform: np.ndarray) -> np.ndarray:

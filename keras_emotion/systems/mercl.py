@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
+from typing_extensions import override
 
 from keras_emotion.evaluation import LabelRule
 from keras_emotion.pipelines import (
@@ -192,8 +193,8 @@ class MERCLSystem(NetworkSystem):
         unused |= dict.fromkeys(contrastive_alone, self.contrastive)
         return {name: value for name, value in fields.items() if unused.get(name, True)}
 
+    @override
     def unlike_the_paper(self) -> tuple[str, ...]:
-        """See `System`."""
         lines = []
         for modality, name, part in (("visual", "picture", self.picture), ("audio", "sound", self.sound)):
             if modality in self.modalities and part.encoder.is_random:
@@ -236,8 +237,8 @@ class MERCLSystem(NetworkSystem):
             sound = kind(**{name: getattr(sound, name) for name in kind.model_fields})
         return {"visual": picture, "audio": sound, "eeg": self.eeg}
 
+    @override
     def parts(self) -> dict[str, FeaturePart]:
-        """See `System`."""
         # That of the stimulus first: EEG windows that a lag drops at the end of a trial are then counted.
         return {name: part for name, part in self._all_parts().items() if name in self.modalities}
 
@@ -250,8 +251,8 @@ class MERCLSystem(NetworkSystem):
         }
         return {modality: names[modality] for modality in self.modalities_in_order}
 
+    @override
     def flags(self, trial) -> tuple[str, ...]:
-        """See `System`."""
         own = []
         if self.spatial_encoders == "trained":
             encoded = {"visual": self.picture, "audio": self.sound}
@@ -279,8 +280,8 @@ class MERCLSystem(NetworkSystem):
             arrays.pop(ENERGY, None)
         return StoredFeatures(arrays, table, stored.channels, stored.incomplete), dropped
 
+    @override
     def stages(self) -> tuple[Stage, ...]:
-        """See `NetworkSystem`."""
         if not self.contrastive:
             return super().stages()
         first = Stage(
@@ -319,8 +320,8 @@ class MERCLSystem(NetworkSystem):
             arguments["n_bands"] = bands[0] if bands else None
         return arguments
 
+    @override
     def model(self, shapes: Mapping[str, tuple[int, ...]], n_classes: int, inference: Mapping[str, Any]) -> keras.Model:
-        """See `NetworkSystem`."""
         from keras_emotion.models import MERCL
 
         model = MERCL(
@@ -374,20 +375,20 @@ class MERCLSystem(NetworkSystem):
         parts = self.parts().items()
         return {name: part.description() for name, part in parts if name != "eeg"}
 
+    @override
     def losses(self) -> dict[str, Any]:
-        """See `NetworkSystem`."""
         return {"loss": "sparse_categorical_crossentropy"}
 
+    @override
     def inputs(self, elements: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """See `NetworkSystem`."""
         return {modality: elements[array] for modality, array in self._arrays().items()}
 
+    @override
     def targets(self, elements: dict[str, np.ndarray], labels: np.ndarray) -> np.ndarray:
-        """See `NetworkSystem`."""
         return labels
 
+    @override
     def fit_statistics(self, model: keras.Model, arrays: Mapping[str, Any], rows: np.ndarray) -> None:
-        """See `NetworkSystem`."""
         fit_scaling_layers(self, model, arrays, rows)
 
     def vectors(self, arrays: Mapping[str, Any]) -> np.ndarray:
@@ -425,16 +426,16 @@ class _Pretraining(NetworkSystem):
         """See `System`; the arrays are those of the fold."""
         return {}
 
+    @override
     def model(self, shapes: Mapping[str, tuple[int, ...]], n_classes: int, inference: Mapping[str, Any]) -> keras.Model:
-        """See `NetworkSystem`."""
         from keras_emotion.models import MERCLEncoder
 
         model = MERCLEncoder(**self.of.sizes(shapes))
         self.of.start_encoders(model)
         return model
 
+    @override
     def losses(self) -> dict[str, Any]:
-        """See `NetworkSystem`."""
         from keras_emotion.losses import MERCLLoss
 
         # Windows to drop are already removed.
@@ -443,8 +444,8 @@ class _Pretraining(NetworkSystem):
         arguments = {name: getattr(self.of, name) for name in same}
         return {"loss": MERCLLoss(**arguments, silent_rows=silent_rows, modalities=self.of.modalities_in_order)}
 
+    @override
     def inputs(self, elements: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """See `NetworkSystem`."""
         return self.of.inputs(elements)
 
     def targets(self, elements: dict[str, np.ndarray], labels: np.ndarray) -> np.ndarray:
@@ -452,8 +453,8 @@ class _Pretraining(NetworkSystem):
         silent = elements[ENERGY][:, 0] < self.of.silence_dbfs if ENERGY in elements else np.zeros(len(labels), bool)
         return np.stack([labels, elements[STIMULUS][:, 0], silent], axis=1).astype(np.int32)
 
+    @override
     def fit_statistics(self, model: keras.Model, arrays: Mapping[str, Any], rows: np.ndarray) -> None:
-        """See `NetworkSystem`."""
         fit_scaling_layers(self, model, arrays, rows)
 
     def diagnostics(self, model: keras.Model, arrays: Mapping[str, Any], rows: np.ndarray) -> dict[str, float]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
+from typing_extensions import override
 
 from keras_emotion.evaluation import LabelRule
 from keras_emotion.pipelines import ConnectivityFeatures, FaceQuantities, FeaturePart, ModelInput, Windowing
@@ -84,20 +85,20 @@ class PriorDFCNSystem(NetworkSystem):
             return "w/o PKE"
         return None if self.non_local else "w/o NL block"
 
+    @override
     def unlike_the_paper(self) -> tuple[str, ...]:
-        """See `System`."""
         if self.prior == "none":
             return ("trained without the prior of the face",)
         if self.face.source == "openface":
             return ()
         return ("quantities of the face come from MediaPipe's Face Landmarker; in the paper from OpenFace",)
 
+    @override
     def parts(self) -> dict[str, FeaturePart]:
-        """See `System`."""
         return {"eeg": self.features, **({} if self.prior == "none" else {"face": self._cut_face()})}
 
+    @override
     def model(self, shapes: Mapping[str, tuple[int, ...]], n_classes: int, inference: Mapping[str, Any]) -> keras.Model:
-        """See `System`."""
         from keras_emotion.models import PriorDFCN
 
         n_windows, n_channels, n_bands = shapes["eeg"]
@@ -115,24 +116,24 @@ class PriorDFCNSystem(NetworkSystem):
             inference=inference,
         )
 
+    @override
     def losses(self) -> dict[str, Any]:
-        """See `System`."""
         return {"loss": "sparse_categorical_crossentropy"}
 
+    @override
     def inputs(self, elements: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """See `NetworkSystem`."""
         return {"connectivity": elements["connectivity"]} if self.prior == "none" else elements
 
+    @override
     def targets(self, elements: dict[str, np.ndarray], labels: np.ndarray) -> np.ndarray:
-        """See `NetworkSystem`."""
         return labels
 
+    @override
     def fit_statistics(self, model: keras.Model, arrays: Mapping[str, Any], rows: np.ndarray) -> None:
-        """See `NetworkSystem`."""
         fit_scaling_layers(self, model, arrays, rows)
 
+    @override
     def model_inputs(self) -> dict[str, ModelInput]:
-        """See `System`."""
         inputs = {"connectivity": ModelInput(part="eeg", array="connectivity")}
         if self.prior != "none":
             inputs |= {"eeg": ModelInput(part="eeg", array="eeg"), "face": ModelInput(part="face", array="face")}

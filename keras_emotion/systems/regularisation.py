@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
 from pydantic import Field
+from typing_extensions import override
 
 from keras_emotion.systems.base import EstimatorSystem, System
 
@@ -35,8 +36,8 @@ class RegularisedSystem(EstimatorSystem):
         """See `System`; before version 0.2.0 there was no grid, and C was fixed."""
         return cls(**{"inverse_regularisation_grid": (), **fields})
 
+    @override
     def scientific_config(self) -> dict[str, Any]:
-        """See `System`."""
         fields = self.model_dump(mode="json")
         # Left out if empty, so that runs of earlier versions can be resumed.
         if not self.inverse_regularisation_grid:

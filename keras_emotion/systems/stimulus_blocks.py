@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from pydantic import model_validator
+from typing_extensions import override
 
 from keras_emotion.pipelines import EEGBlocks, FeaturePart, Windowing
 from keras_emotion.pipelines.windowing import LagSeconds, Seconds
@@ -42,8 +43,8 @@ class StimulusBlocks(System):
         return self
 
     @property
+    @override
     def windowing(self) -> Windowing:
-        """See `System`."""
         return Windowing(window_seconds=self.window_seconds, hop_seconds=self.hop_seconds, lag_seconds=self.lag_seconds)
 
     def parts(self) -> dict[str, FeaturePart]:
@@ -55,7 +56,7 @@ class StimulusBlocks(System):
             for name, part in parts.items()
         }
 
+    @override
     def scientific_config(self) -> dict[str, Any]:
-        """See `System`."""
         fields = self.model_dump(mode="json", exclude=set(self.reads))
         return {**fields, **{name: part.key() for name, part in self.parts().items()}}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field, field_validator
+from typing_extensions import override
 
 from keras_emotion.pipelines import ModelInput, SlidingBandPowers
 from keras_emotion.pipelines.features import Bands, check_band_edges
@@ -73,8 +74,8 @@ class VEBiLSTM(StimulusBlocks, NetworkSystem):
         """See `System`; the row of Tables 3 to 6."""
         return "VE-BiLSTM"
 
+    @override
     def model(self, shapes: Mapping[str, tuple[int, ...]], n_classes: int, inference: Mapping[str, Any]) -> keras.Model:
-        """See `NetworkSystem`."""
         from keras_emotion.models import VEBiLSTMNetwork
 
         projection_units, *units = (
@@ -89,24 +90,24 @@ class VEBiLSTM(StimulusBlocks, NetworkSystem):
             inference=inference,
         )
 
+    @override
     def losses(self) -> dict[str, Any]:
-        """See `NetworkSystem`."""
         return {"loss": "sparse_categorical_crossentropy"}
 
+    @override
     def inputs(self, elements: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """See `NetworkSystem`."""
         return {name: one.of(elements) for name, one in self.model_inputs().items()}
 
+    @override
     def targets(self, elements: dict[str, np.ndarray], labels: np.ndarray) -> np.ndarray:
-        """See `NetworkSystem`."""
         return labels
 
+    @override
     def fit_statistics(self, model: keras.Model, arrays: Mapping[str, Any], rows: np.ndarray) -> None:
-        """See `NetworkSystem`."""
         fit_scaling_layers(self, model, arrays, rows)
 
+    @override
     def model_inputs(self) -> dict[str, ModelInput]:
-        """See `System`."""
         return {"visual": ModelInput(part="picture", array="picture"), "eeg": ModelInput(part="eeg", array="eeg")}
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
+from typing_extensions import override
 
 from keras_emotion.keras_settings import own_keras_settings
 from keras_emotion.pipelines import path_hash
@@ -43,8 +44,8 @@ class VGG19Encoder(FrameEncoder):
         """Number of features of a picture."""
         return 512
 
+    @override
     def check_image_size(self, image_size: int) -> None:
-        """See `FrameEncoder`."""
         if image_size < _SMALLEST:
             raise ValueError(f"image_size: {image_size} pixels; expected {_SMALLEST} or more for VGG19")
 

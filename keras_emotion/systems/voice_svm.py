@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pydantic import Field
+from typing_extensions import override
 
 from keras_emotion.pipelines import FeaturePart
 from keras_emotion.pipelines.sound_features import MediaSoundFunctionals
@@ -33,8 +34,8 @@ class VoiceSVM(RegularisedSystem):
 
     voice: MediaSoundFunctionals = Field(default_factory=_voice)
 
+    @override
     def parts(self) -> dict[str, FeaturePart]:
-        """See `System`."""
         return {"voice": self.voice.changed(stream="person")}
 
     def estimator(self, seed: int) -> sklearn.base.ClassifierMixin:

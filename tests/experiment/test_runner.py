@@ -155,7 +155,7 @@ def test_a_subject_that_cannot_be_divided_is_listed_and_the_others_are_done(tmp_
 
 
 def test_an_unknown_target_is_named(tmp_path, memory_reader):
-    with pytest.raises(InputError, match="target 'mood' is no rating of dataset memory; it has valence, arousal"):
+    with pytest.raises(InputError, match="target 'mood' is not a rating of dataset memory; it has valence, arousal"):
         run(_experiment(tmp_path, targets=("mood",)), memory_reader(tmp_path), tmp_path / "run")
 
 

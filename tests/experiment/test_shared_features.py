@@ -281,7 +281,10 @@ def test_a_quadrant_is_permuted_as_its_ratings_are(tmp_path, clips):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"targets": ("valence+liking",)}, "target 'liking' is no rating of dataset memory; it has valence, arousal"),
+        (
+            {"targets": ("valence+liking",)},
+            "target 'liking' is not a rating of dataset memory; it has valence, arousal",
+        ),
         ({"targets": ("valence+valence",)}, r"'valence\+valence': the same rating twice"),
         (
             {"targets": ("valence+arousal",), "label_rule": LabelRule(kind="levels", edges=(3, 6))},

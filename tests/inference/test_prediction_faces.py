@@ -286,7 +286,7 @@ def test_what_openface_says_cannot_be_computed():
 
 
 def test_a_stream_has_no_face():
-    with pytest.raises(InputError, match="sees faces, and a stream of EEG has none"):
+    with pytest.raises(InputError, match="uses face video, which an EEG stream does not contain"):
         next(live_windows(Predictor(deepvanet()), None))
 
 

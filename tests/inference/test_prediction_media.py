@@ -270,7 +270,7 @@ def test_sound_alone_needs_no_picture(predictors, folder, recording):
 
 
 def test_streams_are_refused(predictors, microvolts):
-    with pytest.raises(InputError, match="reads the stimulus, and a stream of EEG has none; give a recording"):
+    with pytest.raises(InputError, match="uses the stimulus, which a stream does not contain; give a recording"):
         next(live_windows(predictors["all"], None))
     eeg = Predictor(model_of(("eeg",), trial_of(microvolts)))
     with pytest.raises(InputError, match="windows of 4 s every 2 s need a recording"):

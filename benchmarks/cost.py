@@ -219,7 +219,7 @@ def _words(name: str, data: Path, folder: Path) -> list[str]:
 
 
 def _finished_run(folder: Path) -> Iterator[dict[str, Any]]:
-    """Cost of a run of 2,200 jobs, and of what is done with it when it is finished."""
+    """Measure a run of 2,200 jobs, and the commands that use it after it has finished."""
     data, run = folder / "data", folder / "run"
     in_fresh_process(write_short, folder=str(data))
     train = command(

@@ -204,7 +204,7 @@ def test_a_dask_cluster_whose_worker_is_lost_at_its_start_says_so(monkeypatch):
         raise RuntimeError("Nanny failed to start.")
 
     monkeypatch.setattr(importlib.import_module("distributed"), "LocalCluster", fails)
-    with pytest.raises(InputError, match=r"a worker was killed.*go on with --resume"):
+    with pytest.raises(InputError, match=r"a worker was killed.*continue with --resume"):
         _done(Runtime(workers=1, engine="dask"), (os.getpid, ()))
 
 

@@ -28,10 +28,8 @@ sys.path.insert(0, str(ROOT))
 
 PAGES = {
     "README.md": "index.md",
-    "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
     "CODE_OF_CONDUCT.md": "code_of_conduct.md",
-    "SECURITY.md": "reporting.md",
     "benchmarks/README.md": "benchmarks.md",
     "reproductions/results/README.md": "results/index.md",
     **{
@@ -210,8 +208,8 @@ def notebook_pages(path: Path) -> Iterator[tuple[str, str | bytes]]:
             parts.append(source)
             continue
         parts.append(_fenced(source, "python"))
-        for output in cell.get("outputs", ()):
-            is_executed = True
+        is_executed = is_executed or bool(cell["outputs"])
+        for output in _joined(cell["outputs"]):
             data = output.get("data", {})
             if "image/png" in data:
                 n_pictures += 1
@@ -219,11 +217,11 @@ def notebook_pages(path: Path) -> Iterator[tuple[str, str | bytes]]:
                 yield name, base64.b64decode("".join(data["image/png"]))
                 parts.append(f"![Output of the code above]({name})")
             elif "text/html" in data:
-                parts.append("<div class='output' markdown='0'>" + "".join(data["text/html"]) + "</div>")
-            else:
-                text = "".join(output.get("text", data.get("text/plain", "")))
-                if text.strip():
-                    parts.append(_fenced(_ANSI.sub("", text), "text"))
+                parts.append(f"<div class='output' markdown='0'>{''.join(data['text/html'])}</div>")
+            elif "text/markdown" in data:
+                parts.append("".join(data["text/markdown"]))
+            elif text := _as_shown("".join(output.get("text", data.get("text/plain", "")))):
+                parts.append(_fenced(text, "text"))
     note = f"*This page is the notebook `notebooks/{path.name}`" + (
         ", as executed when the site was built.*" if is_executed else "; run it to see its outputs.*"
     )
@@ -232,7 +230,29 @@ def notebook_pages(path: Path) -> Iterator[tuple[str, str | bytes]]:
     yield f"{path.stem}.md", "\n\n".join([first, note, text.strip(), *rest]) + "\n"
 
 
-_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+_ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_PROGRESS_BAR = "━"
+
+
+def _joined(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The outputs of a cell; what is written to one stream piece by piece is one output."""
+    found: list[dict[str, Any]] = []
+    streams: dict[str, dict[str, Any]] = {}
+    for output in outputs:
+        if output["output_type"] != "stream":
+            found.append(output)
+        elif output["name"] in streams:
+            streams[output["name"]]["text"] += "".join(output["text"])
+        else:
+            streams[output["name"]] = {"text": "".join(output["text"])}
+            found.append(streams[output["name"]])
+    return found
+
+
+def _as_shown(text: str) -> str:
+    """What a terminal shows in the end: the last state of each line, without colours and progress bars."""
+    lines = [line.rpartition("\r")[2] for line in _ESCAPE.sub("", text).split("\n")]
+    return "\n".join(line for line in lines if _PROGRESS_BAR not in line).strip("\n")
 
 
 def _fenced(text: str, language: str) -> str:

@@ -32,7 +32,7 @@ _PACKAGES = (
 )
 
 _READERS = ("h5py", "mediapipe", "av", "opencv-contrib-python", "librosa", "matplotlib", "pydantic")
-"""What else a report of a fault has to name."""
+"""Further packages that a bug report has to list."""
 
 _VARIABLES = ("KERAS_", "TF_", "JAX_", "XLA_", "CUDA_VISIBLE_DEVICES", "NVIDIA_TF32_OVERRIDE")
 """Prefixes of the environment variables that change how a backend computes."""
@@ -60,23 +60,23 @@ def environment(threads_per_worker: int, n_workers: int) -> dict[str, Any]:
 
 @functools.cache
 def package_versions() -> dict[str, str]:
-    """Versions of the packages that numbers depend on, as far as they are installed."""
+    """Return the versions of the installed packages that affect results."""
     return {name: version for name in _PACKAGES if (version := _version(name))}
 
 
 def different_versions(there: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
-    """List the packages of which both sides have another version, as `numpy 2.0.1 (here 2.1.0)`.
+    """List the packages whose versions differ, as `numpy 2.0.1 (here 2.1.0)`.
 
     Args:
         there: versions by package, of another process or an earlier start.
-        here: those to compare with.
+        here: versions by package to compare with.
     """
     both = [name for name in here if name in there]
     return [f"{name} {there[name]} (here {here[name]})" for name in both if there[name] != here[name]]
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python, of this package and of the libraries that are installed, and the system; none is imported."""
+    """Return the versions of Python, this package and installed libraries, and the system, without importing them."""
     found = {name: _version(name) or "not installed" for name in (*_PACKAGES, *_READERS)}
     return {
         "keras_emotion": __version__,

@@ -18,8 +18,8 @@ CHECKSUM = "checksum"
 """Field with the `content_checksum` of all other fields. Files of earlier versions lack it."""
 
 SEALED = "has_checksum"
-"""First field of each file: that `CHECKSUM` must be there. Without it, a file in which the name of the checksum is
-damaged would pass for one of an earlier version."""
+"""First field of each file, which makes `CHECKSUM` mandatory. Without it, a file with a damaged name of the checksum
+field would be accepted as one of an earlier version."""
 
 _MOST_BYTES = 2**29
 """Largest file size; the record of a fold with a million test windows is smaller."""

@@ -24,6 +24,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
+from typing_extensions import override
+
 from keras_emotion.messages import condensed, is_quiet, is_verbose
 from keras_emotion.schema import InputError
 from keras_emotion.visible_text import visible
@@ -93,8 +95,8 @@ class RunLog(logging.Handler):
         """Whether it is known where the file is."""
         return self._path is not None
 
+    @override
     def emit(self, record: logging.LogRecord) -> None:
-        """See `logging.Handler`."""
         try:
             text = record.getMessage()
             if record.exc_info:

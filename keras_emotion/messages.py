@@ -14,7 +14,7 @@ VERBOSE_VARIABLE = "KERAS_EMOTION_VERBOSE"
 """Environment variable that disables shortening if not empty, also in the workers of a run."""
 
 QUIET_VARIABLE = "KERAS_EMOTION_QUIET"
-"""Environment variable that is set, and not empty, where only results, warnings and errors are printed."""
+"""Environment variable that suppresses notes and progress if not empty."""
 
 _SHOWN_NAMES = 3
 _LONGEST_LIST, _SHOWN_ITEMS = 20, 12
@@ -26,7 +26,7 @@ def is_verbose() -> bool:
 
 
 def is_quiet() -> bool:
-    """Whether notes and progress are not printed."""
+    """Return whether only results, warnings and errors are printed."""
     return bool(os.environ.get(QUIET_VARIABLE))
 
 

@@ -1,4 +1,4 @@
-"""The code in the documentation is that of the example files; its links, options and lists are those of the package."""
+"""The code in the documentation is that of the example files; its links, options and lists match the package."""
 
 import ast
 import contextlib
@@ -22,7 +22,7 @@ EXAMPLES = ("toy_dataset.py", "toy_paper.py")
 
 
 def code_lines(source):
-    """The lines of a file or block, without blank lines and headings of sections."""
+    """Lines of a file or block, without blank lines and section headings."""
     return [line.rstrip() for line in source.splitlines() if line.strip() and not line.startswith("# ---")]
 
 
@@ -47,14 +47,16 @@ def test_the_page_on_adding_holds_the_examples_whole_and_in_order():
 
 
 PAGES = [
-    ROOT / name for name in ("README.md", "CONTRIBUTING.md", "benchmarks/README.md", "reproductions/results/README.md")
+    page
+    for folder in (".", "benchmarks", "docs", "reproductions/results")
+    for page in sorted((ROOT / folder).glob("*.md"))
+    if page.name not in ("CHANGELOG.md", "SECURITY.md")
 ]
-PAGES += sorted(DOCS.glob("*.md"))
 WITHOUT_CODE = re.compile(r"^```.*?^```$|`[^`\n]*`", re.DOTALL | re.MULTILINE)
 
 
 def anchors(page):
-    """The anchors of the headings of a page, as GitHub and the site make them."""
+    """Anchors of the headings of a page, as GitHub and the site generate them."""
     headings = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```$", "", page, flags=re.DOTALL | re.MULTILINE), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
 
@@ -81,7 +83,7 @@ def test_the_readme_lists_all_models_and_its_two_commands():
 
 
 def commands_in_the_docs():
-    """Command lines in blocks of code, by page; continued lines are joined."""
+    """Command lines in code blocks, by page; continued lines are joined."""
     for path in PAGES:
         for block in re.findall(
             r"^ *```bash\n(.*?)^ *```$", path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
@@ -129,7 +131,7 @@ def test_commands_in_the_docs_have_options_that_exist(help_of):
 
 
 def misread_lines(docstring):
-    """Lines of the sections `Args`, `Raises` and `Attributes` that look like an entry of their own, and name none."""
+    """Lines of the sections `Args`, `Raises` and `Attributes` that look like an entry but have no name."""
     section = False
     for line in inspect.cleandoc(docstring).splitlines():
         if line.strip() and not line.startswith(" "):

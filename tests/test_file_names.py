@@ -1,4 +1,4 @@
-"""File names for words of the user, whatever these are."""
+"""File names for arbitrary user-defined names."""
 
 import re
 
@@ -32,7 +32,7 @@ PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 
 
 def parts(job):
-    """The fields of a job, a number being another one than the same number as text."""
+    """Fields of a job; a number differs from the same number as text."""
     return [(type(value), value) for value in vars(job).values()]
 
 

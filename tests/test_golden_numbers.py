@@ -1,4 +1,4 @@
-"""What an earlier version wrote: numbers that stay, runs and models that still open."""
+"""Golden files of an earlier version: numbers that stay, runs and models that still open."""
 
 import importlib.util
 import json
@@ -44,7 +44,7 @@ def test_folds_stay(produce, numbers, key, protocols):
 
 def test_seeds_of_jobs_stay(produce, numbers):
     assert produce.seeds() == numbers["seeds"]
-    # An id that is a number and the same id as text are two subjects.
+    # A numeric id and the same id as text are two subjects.
     assert numbers["seeds"]["1"] != numbers["seeds"]["'1'"]
 
 
@@ -64,7 +64,7 @@ def test_an_old_run_is_listed_and_reported(tmp_path):
     (listed,) = list_runs(OLD_RUN)
     assert (listed.name, listed.problem) == ("deap_eegnet", "")
     report = build_report(folder, output=tmp_path)
-    # From the predictions, by hand.
+    # Computed from the predictions without the package's metrics.
     predictions = pd.read_csv(OLD_RUN / "predictions.csv")
     accuracy = (predictions["label"] == predictions["prediction"]).mean()
     assert report.numbers.overall("trial_disjoint", "valence", "accuracy")["mean"] == pytest.approx(accuracy)

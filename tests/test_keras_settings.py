@@ -1,4 +1,4 @@
-"""Keras's global settings: ours while numbers are made, the user's before and afterwards."""
+"""Keras's global settings: those of the package during computations, the user's before and afterwards."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def as_ours():
 
 @pytest.fixture
 def user(monkeypatch):
-    """A process whose settings are others; gives them."""
+    """Process with other settings, which it returns."""
     monkeypatch.setattr(keras_settings, "_displaced", None)
     before = current()
     for name, value in {**OF_A_USER, "dtype_policy": "mixed_float16"}.items():
@@ -43,9 +43,9 @@ def user(monkeypatch):
 
 @pytest.fixture
 def before_keras(monkeypatch, tmp_path):
-    """A process in which Keras is not there yet; gives a function that writes its file of settings."""
+    """Process without Keras, with a function that writes its settings file."""
     for name in ("KERAS_BACKEND", "KERAS_NNX_ENABLED"):
-        # Set first, so that what the test puts there is taken away again.
+        # Set first, so that the test's value is removed again.
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
@@ -89,7 +89,7 @@ def test_the_backend_is_not_that_of_a_file(before_keras):
     keras_settings.check_keras_can_start()
     assert os.environ["KERAS_BACKEND"] == "tensorflow"
     assert os.environ["KERAS_NNX_ENABLED"] == "0"
-    # Nobody asked for it: an engine that needs another backend may still choose that.
+    # No backend was requested: an engine that needs another one may still select it.
     assert keras_settings.running_backend() is None
 
 
@@ -105,7 +105,7 @@ def test_the_backend_is_that_of_the_environment(before_keras, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "value"), [("floatx", "bfloat16"), ("epsilon", 1), ("image_data_format", "channels"), ("floatx", None)]
 )
-def test_what_keras_would_refuse_is_said_in_a_line(before_keras, name, value):
+def test_what_keras_would_refuse_is_reported_in_a_line(before_keras, name, value):
     before_keras(**{name: value})
     with pytest.raises(InputError, match=rf"keras\.json: {name} is {value!r}; expected .*; correct or delete the file"):
         keras_settings.check_keras_can_start()

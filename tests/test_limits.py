@@ -1,4 +1,4 @@
-"""What a file declares is looked at before memory is allocated, and the limit is named by its option."""
+"""Declared sizes are checked before memory is allocated, and errors name the option of the limit."""
 
 import io
 import struct
@@ -41,7 +41,7 @@ def test_an_archive_that_declares_more_than_memory_is_refused_and_what_is_not_re
     assert read_npz(path, ("small", "gone")).keys() == {"small"}
     assert npz_shape(path, "huge") == (40_000, 40_000)
     set_limits(["memory_gib=6"])
-    # It is allowed now, and found to be short.
+    # It is within the limit now, and found to be truncated.
     with pytest.raises(InputError, match=r"expected an \.npz file"):
         read_npz(path)
 

@@ -1,4 +1,4 @@
-"""Messages are shortened for people, and whole under --verbose."""
+"""Messages are shortened, and complete under --verbose."""
 
 import pytest
 

@@ -55,7 +55,7 @@ def test_a_name_of_an_earlier_version_leads_on(old):
 def test_the_warning_names_the_line_that_imports(tmp_path):
     script = tmp_path / "old.py"
     script.write_text("import os\nfrom keras_emotion.experiment.configuration import Training\nprint(Training)\n")
-    # What an update may leave behind: a folder of this name without files.
+    # An update may leave a folder of this name without files.
     done = subprocess.run(
         [sys.executable, "-W", "always::DeprecationWarning", script],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""The start-up log of native libraries is removed, and nothing else; Keras is imported without collections."""
+"""Only the start-up log of native libraries is removed; Keras is imported without garbage collection."""
 
 import gc
 import importlib
@@ -62,7 +62,7 @@ def test_without_grep_every_line_is_printed(capfd, monkeypatch):
 
 
 def test_an_import_of_tensorflow_is_filtered_whoever_does_it(capfd, monkeypatch, tmp_path):
-    """Of another module of this name: the real one is there already."""
+    """Uses another module of this name, since the real one is imported already."""
     (tmp_path / "tensorflow.py").write_text(f"import os\nos.write(2, {chr(10).join([*LINES, '']).encode()!r})\n")
     monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
     monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
@@ -81,7 +81,7 @@ def test_an_import_of_tensorflow_is_filtered_whoever_does_it(capfd, monkeypatch,
 
 
 def test_keras_is_imported_without_collections_and_later_ones_leave_it_out(monkeypatch, tmp_path):
-    """Of another module of this name, too."""
+    """Uses another module of this name, too."""
     (tmp_path / "keras.py").write_text("import gc\nlist_of_its_own, collects = [], gc.isenabled()\n")
     monkeypatch.delitem(sys.modules, "keras")
     monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
@@ -92,7 +92,7 @@ def test_keras_is_imported_without_collections_and_later_ones_leave_it_out(monke
     assert module.__file__ == str(tmp_path / "keras.py")
     assert not module.collects
     assert gc.isenabled()
-    # It is frozen: no object that a collection goes through.
+    # It is frozen: excluded from garbage collection.
     assert gc.is_tracked(module.list_of_its_own)
     assert not any(held is module.list_of_its_own for held in gc.get_objects())
     assert not any(getattr(finder, "name", None) == "keras" for finder in sys.meta_path)

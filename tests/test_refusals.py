@@ -1,4 +1,4 @@
-"""One block turns failures of third-party readers into refusals; devices are refused before they are opened."""
+"""Failures of third-party readers become `InputError`; devices are refused before they are opened."""
 
 import errno
 import os

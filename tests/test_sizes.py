@@ -1,4 +1,4 @@
-"""No file of the package is too long to be read at one sitting."""
+"""Every file of the package has a limited number of code lines."""
 
 import ast
 import io
@@ -21,7 +21,7 @@ _NO_CODE = {
 
 
 def lines_of_code(source):
-    """Number of lines that hold code: no comments, no docstrings, no blank lines."""
+    """Number of code lines, without comments, docstrings and blank lines."""
     texts = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):

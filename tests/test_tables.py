@@ -1,4 +1,4 @@
-"""Tables are read back as they were written, whatever people and things are called."""
+"""Tables are read back exactly, whatever the names of subjects and columns."""
 
 import io
 import json
@@ -18,7 +18,7 @@ from keras_emotion.tables import csv_bytes, parse_table, read_cells, read_table
 
 WORDS = ["NA", "nan", "None", "null", "N/A", "01", "1e5", "  x ", "", "True", "=1+1", "#", "a,b", '"', "\\", "inf"]
 WORDS += ["a\nb", "\r", "a\r\nb", "\x00", "\ufeff", "\ud800", "<b>"]
-# All characters there are, halves of pairs too.
+# All characters, lone surrogates included.
 names = st.text(st.characters(exclude_categories=()), max_size=6) | st.sampled_from(WORDS)
 whole = st.integers(-(2**63), 2**63 - 1)
 rows = st.lists(st.tuples(names, names, st.floats(), whole, st.booleans()), max_size=5)
@@ -46,7 +46,7 @@ def test_a_table_that_is_cut_off_anywhere_in_a_line_is_refused(tmp_path):
     for length in range(len(content)):
         path.write_bytes(content[:length])
         if length and content[length - 1 : length] == b"\n":
-            # Between two lines: nothing in the file tells.
+            # Truncation between two lines leaves no trace in the file.
             assert len(read_table(path, TABLE_KINDS, TABLE.columns)) < 3
             continue
         with pytest.raises(InputError) as error:
@@ -67,7 +67,7 @@ def test_a_table_that_is_cut_off_anywhere_in_a_line_is_refused(tmp_path):
         (b"fold", b"subject", "damaged .*[Dd]uplicate"),
     ],
 )
-def test_what_is_wrong_with_a_table_is_said(old, new, message):
+def test_faults_of_a_table_are_reported(old, new, message):
     content = csv_bytes(TABLE)
     assert content.count(old) == 1
     with pytest.raises(InputError, match=rf"^table\.csv: {message}"):
@@ -136,7 +136,7 @@ def test_predictions_of_a_run_that_lack_lines_at_the_end_are_refused(tmp_path):
 
 
 def foreign(tmp_path, **columns):
-    """Predictions of two people in two folds, half of them right, under other names where some are given."""
+    """Predictions of two subjects in two folds, half of them correct, optionally with renamed columns."""
     table = pd.DataFrame(
         {
             "subject": ["1"] * 8 + ["2"] * 8,
@@ -207,7 +207,7 @@ def test_no_cell_is_a_formula_for_a_spreadsheet(text, tmp_path):
     raw = pd.read_csv(path, dtype=str, keep_default_na=False)
     for cell in [*raw.columns, *raw.to_numpy().ravel()]:
         assert not cell.startswith(tuple("=+-@\t\r"))
-    # Of a table that a user reads, the cells are the texts too.
+    # In a user's table, the cells are text too.
     assert read_cells(path).iloc[0, 0] == text.strip() or read_cells(path).iloc[0, 0] == text
 
 

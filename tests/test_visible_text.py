@@ -1,4 +1,4 @@
-"""Control characters reach no terminal, and characters that its encoding lacks are written as escapes."""
+"""Control characters never reach a terminal, and characters that its encoding lacks are escaped."""
 
 import io
 
@@ -45,7 +45,7 @@ def test_a_console_draws_in_colour_and_shows_escapes_of_texts(encoding):
     console.print("[bold]plain[/] \u202ex")
     raw.flush()
     written = raw.buffer.getvalue().decode(encoding)
-    # Its own sequences alone: colours and bold.
+    # Only rich's own sequences: colours and bold.
     assert "\x1b[1mplain\x1b[0m" in written
     assert r"\x1b[31m1" in written
     assert r"\u202ex" in written

@@ -30,7 +30,7 @@ class InitTrials:
     Args:
         folder: folder with the recordings, also in subfolders (or a BIDS tree).
         annotations: annotations or trigger words at which a trial starts.
-        seconds: duration of these trials, whatever the file says; needs --annotations.
+        seconds: duration of these trials, instead of that in the file; needs --annotations.
         begin: annotation or trigger word at which a trial starts; needs --end.
         end: annotation or trigger word at which it ends.
         stimulus_column: column of the events.tsv of a BIDS tree that names the stimulus; only events with a value

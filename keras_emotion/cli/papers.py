@@ -193,7 +193,7 @@ def _described(work: _Work, minutes: str) -> dict[str, str]:
 
 
 def _state(work: _Work) -> str:
-    """State of the newest run in `runs`, whatever its configuration."""
+    """State of the newest run in `runs`, of any configuration."""
     from keras_emotion.cli.items import RESULTS
     from keras_emotion.experiment import RunFolder
 

@@ -48,7 +48,7 @@ class Everywhere:
         limit: change a limit on the size of files (memory_gib, table_mib, picture_megapixels, video_hours); may be
             given several times.
         follow_links: read files outside of the dataset folder that a table or header refers to.
-        verbose: print all messages in full: all files, all items of lists, and what is done meanwhile.
+        verbose: print all messages in full: all files, all items of lists, and each step.
         quiet: print results, warnings and errors only: no notes, no progress.
         help: print this help.
         help_all: print all options, with full descriptions.

@@ -278,7 +278,7 @@ def parse_request(choice: Choice, words: Sequence[str]) -> Request:
 
     Raises:
         InputError: an option or the data cannot be used.
-        SystemExit: the help was asked for and printed.
+        SystemExit: the help was printed.
     """
     reproduction, asked = choice.reproduction, first_pass(words)
     # Without data: the demo; with data: a preset that takes a night on two cores.

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from typing_extensions import override
+
 from keras_emotion.audio import audio_facts
 from keras_emotion.datasets.reader import Problem, Reader, SubjectReport, as_problem, describe_trial, raise_problems
 from keras_emotion.faces import video_facts
@@ -125,12 +127,12 @@ class ActedClips(Reader):
         """Return all files of the actor that are read."""
         return tuple(dict.fromkeys([*self.video_files(subject), *self.voice_files(subject)]))
 
+    @override
     def video_files(self, subject: int) -> tuple[Path, ...]:
-        """See `Reader.video_files`."""
         return self._of_medium(subject, "video")
 
+    @override
     def voice_files(self, subject: int) -> tuple[Path, ...]:
-        """See `Reader.voice_files`."""
         return self._of_medium(subject, "audio")
 
     def _of_medium(self, subject: int, medium: Medium) -> tuple[Path, ...]:
@@ -150,8 +152,8 @@ class ActedClips(Reader):
             problems.append(Problem(self.root, message, is_blocking=False))
         return tuple(problems)
 
+    @override
     def notes(self, subjects: Sequence[int] | None = None) -> list[str]:
-        """See `Reader.notes`."""
         damaged = [
             one.path.name
             for subject in self.select(subjects)

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from typing_extensions import override
+
 from keras_emotion.datasets.acted_clips import ActedClips, FileFormat, MediaFile, Medium, Utterance
 from keras_emotion.datasets.reader import Gender, Problem
 from keras_emotion.refusals import refusing_unreadable
@@ -100,8 +102,8 @@ class CREMAD(ActedClips):
         genders = {int(row["ActorID"]): row["Sex"].lower() for row in rows if row["ActorID"].isdigit()}
         return {subject: genders[subject] for subject in self.subjects if genders.get(subject) in ("female", "male")}
 
+    @override
     def notes(self, subjects: Sequence[int] | None = None) -> list[str]:
-        """See `Reader.notes`."""
         without = [] if self.vote_file else [f"{FACTS['votes']} missing: perceived emotions are not read"]
         return [*super().notes(subjects), *without]
 

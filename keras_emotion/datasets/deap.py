@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 import pandas as pd
+from typing_extensions import override
 
 from keras_emotion.datasets import restricted_pickle
 from keras_emotion.datasets.deap_facts import CHANNEL_NAMES, CHANNEL_UNITS, EEG_CHANNEL_NAMES, FACTS
@@ -127,8 +128,8 @@ class DEAP(Reader):
         self.video_folder = self.root / "face_video"
 
     @property
+    @override
     def options(self) -> dict[str, Any]:
-        """See `Reader`."""
         return {"preprocess": True} if self.preprocess else {}
 
     @property
@@ -141,8 +142,8 @@ class DEAP(Reader):
         (subject,) = self.select([subject])
         return (self._files[subject], *([self.ratings_file] if self.ratings_file.is_file() else []))
 
+    @override
     def video_files(self, subject: int) -> tuple[Path, ...]:
-        """See `Reader.video_files`."""
         (subject,) = self.select([subject])
         return tuple(self._videos(subject).values())
 

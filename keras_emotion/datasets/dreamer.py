@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
+from typing_extensions import override
 
 from keras_emotion.datasets.dreamer_files import (
     ECG_NAMES,
@@ -100,8 +101,8 @@ class DREAMER(Reader):
         self.path = files[0]
 
     @property
+    @override
     def options(self) -> dict[str, Any]:
-        """See `Reader.options`."""
         return {"baseline_seconds": self.baseline_seconds}
 
     @functools.cached_property
@@ -114,13 +115,13 @@ class DREAMER(Reader):
         self.select([subject])
         return (self.path,)
 
+    @override
     def genders(self) -> Mapping[int, Gender]:
-        """See `Reader.genders`."""
         people = dict(enumerate(self._contents.people, 1))
         return {subject: one.gender for subject, one in people.items() if one.gender in ("female", "male")}
 
+    @override
     def notes(self, subjects: Sequence[int] | None = None) -> list[str]:
-        """See `Reader.notes`."""
         self.select(subjects)
         joined = (
             f"the last {self.baseline_seconds:g} s of the baseline recording precede each clip (concatenated signals)"

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 import pandas as pd
+from typing_extensions import override
 
 from keras_emotion.datasets.matlab import read_variables, variable_shapes
 from keras_emotion.datasets.plausibility import PLAUSIBLE_UV, deviations_uv, microvolt_factor
@@ -210,8 +211,8 @@ class EAV(Reader):
         self._parameters = _parameters(self._home / SYNTHETIC_MARKER)
 
     @property
+    @override
     def options(self) -> dict[str, Any]:
-        """See `Reader`."""
         return {"task": self.task, "sampling_rate_hz": self.sampling_rate_hz}
 
     # --- files
@@ -239,12 +240,12 @@ class EAV(Reader):
         files = self._files(subject)
         return tuple(path for path in (files.signal, files.label) if path is not None)
 
+    @override
     def video_files(self, subject: int) -> tuple[Path, ...]:
-        """See `Reader.video_files`."""
         return self._media_files(subject, "video")
 
+    @override
     def voice_files(self, subject: int) -> tuple[Path, ...]:
-        """See `Reader.voice_files`."""
         return self._media_files(subject, "voice")
 
     def _media_files(self, subject: int, kind: Kind) -> tuple[Path, ...]:
@@ -259,8 +260,8 @@ class EAV(Reader):
         message = f"no folder of subject {', '.join(missing)}; expected {len(expected)} subjects; copy the others"
         return (Problem(self.root, message, is_blocking=False),)
 
+    @override
     def notes(self, subjects: Sequence[int] | None = None) -> list[str]:
-        """See `Reader.notes`."""
         self.select(subjects)
         notes = [
             "the files have neither channel names nor units: the channels are those of public loaders, and the EEG's "

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from typing_extensions import override
 
 from keras_emotion.datasets.faced_files import (
     CHANNEL_ORDERS,
@@ -151,8 +152,8 @@ class FACED(Reader):
         self._parameters = read_parameters(self._home / SYNTHETIC_MARKER)
 
     @property
+    @override
     def options(self) -> dict[str, Any]:
-        """See `Reader`."""
         return {"channel_order": self.channel_order, "sampling_rate_hz": self.sampling_rate_hz}
 
     # --- files

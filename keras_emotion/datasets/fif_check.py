@@ -1,7 +1,7 @@
 """Check the chain of tags of a FIF file before MNE reads it.
 
-Each tag says where the next one is. MNE follows that, and would go round for ever where a damaged file leads back; of a
-compressed file it would decompress whatever that unpacks to. Format: "Functional Image File Format", Elekta Neuromag.
+Each tag gives the position of the next one. MNE follows the chain, which is endless in a damaged file that refers back;
+it decompresses a compressed file to any size. Format: "Functional Image File Format", Elekta Neuromag.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _MESSAGE = "{path}: damaged or truncated FIF file ({reason}); copy it again"
 
 
 def check_fif_file(path: Path) -> None:
-    """Refuse a FIF file whose tags lead back to an earlier one, or a compressed one that unpacks to too much.
+    """Refuse a FIF file whose tags refer back to an earlier one, or a compressed one whose content is too large.
 
     Args:
         path: a `.fif` or `.fif.gz` file.
 
     Raises:
-        InputError: it is damaged, or unpacks to more than `Limits.memory_gib`.
+        InputError: the file is damaged, or its content is larger than `Limits.memory_gib`.
     """
     with refusing_unreadable(path, _MESSAGE), path.open("rb") as file:
         if path.suffix.lower() != ".gz":
@@ -47,7 +47,7 @@ def _check_tags(file: BinaryIO | gzip.GzipFile) -> None:
         file.seek(place)
         header = file.read(_TAG.size)
         if len(header) < _TAG.size:
-            # Of a file that ends here, MNE says what is wrong.
+            # MNE raises the error for a file that ends here.
             return
         _, _, n_bytes, following = _TAG.unpack(header)
         if n_bytes < 0:
@@ -56,4 +56,4 @@ def _check_tags(file: BinaryIO | gzip.GzipFile) -> None:
             return
         end = place
         place = following or place + _TAG.size + n_bytes
-    raise ValueError(f"the tag at byte {end} leads back to byte {place}")
+    raise ValueError(f"the tag at byte {end} refers back to byte {place}")

@@ -1,4 +1,4 @@
-"""Check the table of events of a GDF file before MNE reads it: MNE allocates what the table declares.
+"""Check the event table of a GDF file before MNE reads it, because MNE allocates what the table declares.
 
 Format: Schloegl (2006). GDF: a general dataformat for biosignals. arXiv cs/0608052.
 """
@@ -12,25 +12,25 @@ from keras_emotion.refusals import refusing_unreadable
 
 _FIXED_BYTES = _CHANNEL_BYTES = 256
 _SAMPLES_AT, _TYPES_AT = 216, 220
-"""Where samples a record and types of samples stand, in bytes for each channel."""
+"""Offsets, in bytes per channel, of the numbers of samples per record and of the sample types."""
 
 _TYPE_BYTES = {0: 1, 1: 1, 2: 1, 3: 2, 4: 2, 5: 4, 6: 4, 7: 8, 8: 8, 16: 4, 17: 8, 18: 16, 279: 3, 535: 3}
 
 
 def check_gdf_file(path: Path) -> None:
-    """Refuse a GDF file whose table of events cannot be in it.
+    """Refuse a GDF file whose event table declares more than the file contains.
 
     Args:
         path: the file.
 
     Raises:
-        InputError: it is damaged.
+        InputError: the file is damaged.
     """
     message = "{path}: damaged or truncated GDF file ({reason}); copy it again"
     with refusing_unreadable(path, message), path.open("rb") as file:
         fixed, size = file.read(_FIXED_BYTES), path.stat().st_size
         if len(fixed) < _FIXED_BYTES or not fixed.startswith(b"GDF"):
-            # What it is else, MNE says.
+            # MNE raises the error for other files.
             return
         version = float(fixed[4:8])
         is_new = version >= 1.9

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
+from typing_extensions import override
 
 from keras_emotion.datasets.mahnob_hci_session import (
     CHANNEL_NAMES,
@@ -184,8 +185,8 @@ class MAHNOBHCI(Reader):
             )
 
     @property
+    @override
     def options(self) -> dict[str, Any]:
-        """See `Reader`."""
         names = ("preprocess", "sampling_rate_hz", "baseline_seconds", "ica", "ica_seed")
         return {name: getattr(self, name) for name in names}
 
@@ -210,8 +211,8 @@ class MAHNOBHCI(Reader):
         """Continuous ratings by session id."""
         return read_continuous_valence(self.label_file) if self.label_file.is_file() else {}
 
+    @override
     def video_files(self, subject: int) -> tuple[Path, ...]:
-        """See `Reader.video_files`."""
         (subject,) = self.select([subject])
         return tuple(session.video for session in self._index.trials[subject] if session.video is not None)
 

@@ -1,4 +1,4 @@
-"""Check the structure of a MATLAB file of version 5 to 7 before SciPy reads it.
+"""Check the structure of a MATLAB file of version 4 to 7 before SciPy reads it.
 
 SciPy's reader trusts the sizes that a file declares: a damaged struct can make it read out of bounds and crash the
 process, and a small compressed file can make it allocate any declared size. Format: "MAT-File Format", MathWorks, level
@@ -25,6 +25,10 @@ _ITEM_BYTES = {1: 1, 2: 1, 3: 2, 4: 2, 5: 4, 6: 4, 7: 4, 9: 8, 12: 8, 13: 8, 16:
 _CLASS_BYTES = {6: 8, 7: 4, 8: 1, 9: 1, 10: 2, 11: 2, 12: 4, 13: 4, 14: 8, 15: 8}
 """Bytes per number in memory by class of an array."""
 
+_HEADER_4_BYTES, _MOST_TYPE_4 = 20, 5000
+_BYTES_4 = {0: 8, 1: 4, 2: 4, 3: 2, 4: 2, 5: 1}
+"""Of version 4: bytes of a number by the second digit, from behind, of the type of a variable."""
+
 _COMPLEX = 0x800
 _MOST_DIMENSIONS = 32
 _DEEPEST = 64
@@ -32,9 +36,9 @@ _HEAD_BYTES = 4096
 
 
 def check_matlab_file(path: Path, names: Collection[str] | None = None) -> None:
-    """Refuse a MATLAB file of version 5 to 7 with inconsistent elements, or that declares too much.
+    """Refuse a MATLAB file of version 4 to 7 with inconsistent elements, or that declares too much.
 
-    Files of other versions pass, because other readers read them.
+    Files of version 7.3 pass, because another reader reads them.
 
     Args:
         path: the file.
@@ -46,7 +50,11 @@ def check_matlab_file(path: Path, names: Collection[str] | None = None) -> None:
     message = "{path}: damaged or truncated MATLAB file ({reason}); copy it again"
     with refusing_unreadable(path, message), path.open("rb") as file:
         header = file.read(_HEADER_BYTES)
-        # Version 7.3 has 2 instead of 1, and is an HDF5 file; version 4 has no header.
+        if b"\0" in header[:4]:
+            # As SciPy tells version 4, which has no header.
+            _check_version_4(path, file)
+            return
+        # Version 7.3 has 2 instead of 1, and is an HDF5 file.
         if len(header) < _HEADER_BYTES or header[126:128] not in (b"IM", b"MI"):
             return
         order = "<" if header[126:128] == b"IM" else ">"
@@ -85,19 +93,42 @@ def _check_variables(path: Path, file: BinaryIO, order: str, names: Collection[s
             if inner != _MATRIX:
                 raise ValueError(f"a compressed element of type {inner}")
             head = head[8:]
-        matrix_class, shape, name, is_complex = _Matrix(memoryview(head), order).header()
+        matrix = _Matrix(memoryview(head), order)
+        matrix_class, shape, name, is_complex = matrix.header()
         if names is not None and name not in names:
             continue
         is_numeric = _FIRST_NUMERIC <= matrix_class <= _LAST_NUMERIC
         numbers = _elements(shape) * _CLASS_BYTES[matrix_class] * (1 + is_complex) if is_numeric else 0
         declared += max(numbers, matrix_bytes)
         check_memory(path, declared)
-        if not is_numeric:
+        if is_numeric:
+            matrix.check_tag_of_numbers(_elements(shape), matrix_bytes)
+        # The tag of the imaginary parts stands behind the real ones.
+        if not is_numeric or is_complex:
             file.seek(place - n_bytes)
             body = file.read(n_bytes)
             if kind == _COMPRESSED:
                 body = zlib.decompressobj().decompress(body, matrix_bytes + 8)[8:]
             check_matrix(body, order)
+
+
+def _check_version_4(path: Path, file: BinaryIO) -> None:
+    """Refuse a file of version 4 with a variable that cannot be in it, or that declares too much."""
+    size, place, declared = file.seek(0, 2), 0, 0
+    while place + _HEADER_4_BYTES <= size:
+        file.seek(place)
+        header = file.read(_HEADER_4_BYTES)
+        order = "<" if 0 <= struct.unpack("<i", header[:4])[0] < _MOST_TYPE_4 else ">"
+        kind, n_rows, n_columns, is_complex, n_name = struct.unpack(f"{order}5i", header)
+        if not 0 <= kind < _MOST_TYPE_4 or kind // 10 % 10 not in _BYTES_4 or min(n_rows, n_columns, n_name) < 0:
+            raise ValueError(f"a variable of type {kind} at byte {place}")
+        n_bytes = n_rows * n_columns * _BYTES_4[kind // 10 % 10] * (1 + bool(is_complex))
+        # In memory all become float64.
+        declared += 8 * n_rows * n_columns * (1 + bool(is_complex))
+        check_memory(path, declared)
+        place += _HEADER_4_BYTES + n_name + n_bytes
+    if place != size:
+        raise ValueError(f"a variable that ends at byte {place} of {size}")
 
 
 def _elements(shape: tuple[int, ...]) -> int:
@@ -153,6 +184,22 @@ class _Matrix:
                 self._check_numbers(n_elements, is_text=matrix_class == _CHAR)
         # Function handles and other objects: SciPy does not parse their content.
 
+    def check_tag_of_numbers(self, n_numbers: int, n_bytes: int) -> None:
+        """Check the tag of the numbers of an array, of which only the head is here, behind its `header`.
+
+        Args:
+            n_numbers: their number.
+            n_bytes: bytes of the whole matrix.
+
+        Raises:
+            ValueError: they are of no type, are more or fewer, or end behind the matrix.
+        """
+        kind, size, start = self._tag()
+        if kind not in _ITEM_BYTES or size != n_numbers * _ITEM_BYTES[kind]:
+            raise ValueError(f"numbers of type {kind} in {size} bytes for an array of {n_numbers}")
+        if start + size > n_bytes:
+            raise ValueError(f"an element of {size} bytes beyond the end")
+
     def _check_matrices(self, n_matrices: int, depth: int) -> None:
         # Each takes at least 8 bytes, which bounds the number before they are parsed.
         if 8 * n_matrices > len(self._body) - self._place:
@@ -187,7 +234,8 @@ class _Matrix:
             raise ValueError(f"an element of type {found}, expected type {kind}")
         return body
 
-    def _any_element(self) -> tuple[int, memoryview]:
+    def _tag(self) -> tuple[int, int, int]:
+        """Type and size of the element at this place, and where its content begins."""
         if self._place + 8 > len(self._body):
             raise ValueError("an element beyond the end")
         kind, size = struct.unpack_from(f"{self._order}II", self._body, self._place)
@@ -196,11 +244,13 @@ class _Matrix:
             kind, size = kind & 0xFFFF, kind >> 16
             if size > 4:
                 raise ValueError(f"a small element of {size} bytes")
-            start, end = self._place + 4, self._place + 8
-        else:
-            start = self._place + 8
-            # MATLAB pads to 8 bytes, except for matrices; the padding of the last element may be missing.
-            end = start + size + (0 if kind == _MATRIX else -size % 8)
+            return kind, size, self._place + 4
+        return kind, size, self._place + 8
+
+    def _any_element(self) -> tuple[int, memoryview]:
+        kind, size, start = self._tag()
+        # MATLAB pads to 8 bytes, except for matrices; the padding of the last element may be missing.
+        end = start + size + (0 if kind == _MATRIX else -start - size & 7)
         if start + size > len(self._body):
             raise ValueError(f"an element of {size} bytes beyond the end")
         self._place = min(end, len(self._body)) if kind != _MATRIX else end

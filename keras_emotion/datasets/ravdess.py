@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
+from typing_extensions import override
+
 from keras_emotion.datasets.acted_clips import ActedClips, FileFormat, MediaFile, Utterance
 from keras_emotion.datasets.reader import Gender
 
@@ -76,16 +78,16 @@ class RAVDESS(ActedClips):
         super().__init__(root, file_format)
 
     @property
+    @override
     def options(self) -> dict[str, Any]:
-        """See `Reader.options`."""
         return {"vocal_channel": self.vocal_channel}
 
     def genders(self) -> Mapping[int, Gender]:
         """See `Reader.genders`; odd numbers are male."""
         return {subject: "male" if subject % 2 else "female" for subject in self.subjects}
 
+    @override
     def notes(self, subjects: Sequence[int] | None = None) -> list[str]:
-        """See `Reader.notes`."""
         left_out = [] if self.vocal_channel == "both" else [f"only {self.vocal_channel} is read"]
         return [*super().notes(subjects), *left_out]
 

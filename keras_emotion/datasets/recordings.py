@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
+from typing_extensions import override
 
 from keras_emotion.datasets.electrodes import CHANNEL_FILE, Channel, ChannelTable
 from keras_emotion.datasets.plausibility import deviations_uv, size_advice, size_fault
@@ -112,8 +113,8 @@ class Recordings(Reader):
         self.class_names: Mapping[str, tuple[str, ...]] = self.table.class_names
 
     @property
+    @override
     def options(self) -> dict[str, Any]:
-        """See `Reader`."""
         return {"sampling_rate_hz": self.sampling_rate_hz}
 
     @property
@@ -129,8 +130,8 @@ class Recordings(Reader):
         channels = [self.channel_table.path] if self.channel_table.path.is_file() else []
         return (*files, self.table.path, *channels)
 
+    @override
     def video_files(self, subject: int | str) -> tuple[Path, ...]:
-        """See `Reader.video_files`."""
         (subject,) = self.select([subject])
         return tuple(dict.fromkeys(row.video for row in self.table.of_subject(subject) if row.video is not None))
 

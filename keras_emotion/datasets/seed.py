@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from typing_extensions import override
+
 from keras_emotion.datasets.read_ahead import read_ahead
 from keras_emotion.datasets.reader import (
     SYNTHETIC_MARKER,
@@ -199,8 +201,8 @@ class SEED(Reader):
                 problems.append(Problem(path, message, is_blocking=False))
         return tuple(problems)
 
+    @override
     def notes(self, subjects: Sequence[int | str] | None = None) -> list[str]:
-        """See `Reader.notes`."""
         self.select(subjects)
         notes = []
         if self.file_format == "preprocessed":

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from typing_extensions import override
+
 from keras_emotion.datasets.matlab import variable_shapes
 from keras_emotion.datasets.reader import Problem
 from keras_emotion.datasets.seed_common import Contents, read_facts, read_names, several_persons
@@ -146,8 +148,8 @@ class SEEDIV(SEEDSeries):
 
     # --- eye movements
 
+    @override
     def eye_files(self, subject: int) -> tuple[Path, ...]:
-        """See `Reader.eye_files`."""
         (subject,) = self.select([subject])
         files = []
         for visit in self._visits[subject]:

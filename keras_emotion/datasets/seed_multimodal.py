@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from typing_extensions import override
 
 from keras_emotion.datasets import restricted_pickle
 from keras_emotion.datasets.reader import Problem
@@ -84,8 +85,8 @@ class SEEDMultimodal(SEEDSeries):
         """`None`, because labels are in the feature files."""
         return
 
+    @override
     def notes(self, subjects: Sequence[int] | None = None) -> list[str]:
-        """See `Reader.notes`."""
         self.select(subjects)
         return [
             "subjects are numbered in the order of the file names, which differs from SEED's numbers",
@@ -122,8 +123,8 @@ class SEEDMultimodal(SEEDSeries):
             _require_one_person(pair)
         return dict(zip(eeg, eyes, strict=True))
 
+    @override
     def eye_files(self, subject: int) -> tuple[Path, ...]:
-        """See `Reader.eye_files`."""
         (subject,) = self.select([subject])
         paths = self._eye_paths
         return tuple(paths[visit.path] for visit in self._visits[subject]) if paths else ()
@@ -197,8 +198,8 @@ class _Session(SessionFile):
                     faults.append(f"trial {number}: labels {found}; expected {labels[number - 1]}; copy the file again")
         self.contents = Contents(() if faults else tuple(numbers), "", tuple(faults), ())
 
+    @override
     def released_features(self, trial: int) -> ReleasedFeatures:
-        """See `SessionFile`."""
         (name,) = FACTS["feature_names"]
         return ReleasedFeatures(
             source=self._path,
@@ -210,8 +211,8 @@ class _Session(SessionFile):
             read=functools.partial(_read_entropies, self._path, self._seconds, trial),
         )
 
+    @override
     def seconds(self, trial: int) -> float:
-        """See `SessionFile`."""
         return float(self._seconds[trial - 1] // FACTS["window_seconds"] * FACTS["window_seconds"])
 
 

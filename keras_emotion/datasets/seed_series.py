@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from typing_extensions import override
+
 from keras_emotion.datasets.read_ahead import read_ahead
 from keras_emotion.datasets.reader import (
     SYNTHETIC_MARKER,
@@ -38,6 +40,37 @@ _MOST_LINES = 3
 """Number of faults of an eye-movement file that are listed."""
 
 _SEXES: Mapping[str, Gender] = {"F": "female", "M": "male"}
+
+
+def _check_stated(path: Path, stated: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+    """Refuse what a synthetic copy states of itself where it is not of the kind of the facts that it stands for.
+
+    Raises:
+        InputError: a number of sessions, or lengths or spans of clips, that no copy has.
+    """
+    if not stated:
+        return
+    n_sessions = stated.get("n_sessions", facts["n_sessions"])
+    if not (_is_number(n_sessions, int) and 1 <= n_sessions <= facts["n_sessions"]):
+        raise InputError(f"{path}: `n_sessions` is {n_sessions!r:.60}; write the synthetic data again")
+    for name in {"clip_seconds", "clip_spans"} & facts.keys() & stated.keys():
+        of_sessions, expected = stated[name], facts[name]
+        if name == "clip_seconds":
+            of_sessions, expected = [of_sessions], [expected]
+        fits = isinstance(of_sessions, list) and len(of_sessions) >= (n_sessions if name == "clip_spans" else 1)
+        if not (fits and all(_fits(one, expected[0]) for one in of_sessions)):
+            raise InputError(f"{path}: `{name}` is {stated[name]!r:.60}; write the synthetic data again")
+
+
+def _fits(value: Any, example: Any) -> bool:
+    """Whether a value is a number of 0 or more, or such lists of the same lengths, as the example is."""
+    if isinstance(example, list):
+        return isinstance(value, list) and len(value) == len(example) and all(map(_fits, value, example))
+    return _is_number(value, int | float) and 0 <= value < math.inf
+
+
+def _is_number(value: Any, kind: Any) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +146,9 @@ class SEEDSeries(Reader):
         kinds = [kind for kind, names in self.facts["folders"].items() if own in names]
         # Parent of the file folders: the root, or its parent if the root is such a folder itself.
         self._home = self.root.resolve().parent if kinds else self.root
-        self._parameters = read_marker(self._home / SYNTHETIC_MARKER, self.name)
+        marker = self._home / SYNTHETIC_MARKER
+        self._parameters = read_marker(marker, self.name)
+        _check_stated(marker, self._parameters, self.facts)
         chosen = (file_format,) if file_format is not None else tuple(set(kinds) & set(formats)) or formats
         for candidate in chosen:
             visits = self._find_visits(candidate)
@@ -238,8 +273,8 @@ class SEEDSeries(Reader):
                 error = error or one
         raise error
 
+    @override
     def genders(self) -> Mapping[int, Gender]:
-        """See `Reader.genders`."""
         known = dict(enumerate(self.facts["sex"], 1))
         return {subject: _SEXES[known[subject]] for subject in self.subjects if subject in known}
 
@@ -350,8 +385,8 @@ class SEEDSeries(Reader):
         """See `Reader.describe`; adds `notes`."""
         return super().describe() | {"notes": self.notes()}
 
+    @override
     def notes(self, subjects: Sequence[int] | None = None) -> list[str]:
-        """See `Reader.notes`."""
         self.select(subjects)
         if self.label_table is not None:
             return []

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from typing_extensions import override
 
 from keras_emotion.datasets import restricted_pickle
 from keras_emotion.datasets.matlab import variable_shapes
@@ -95,8 +96,8 @@ class MatSignals(SessionFile):
         }
         self.contents = contents_of(expected, variables.keys(), faults, example, shapes, initials)
 
+    @override
     def recording(self, trial: int) -> Recording:
-        """See `SessionFile`."""
         (array,) = read_numbers(self._path, (self._variables[trial],), ("channels", "samples"))
         signal = np.array(array, dtype=self._dtype, order="C")
         return Recording(
@@ -107,8 +108,8 @@ class MatSignals(SessionFile):
             source=self._path,
         )
 
+    @override
     def seconds(self, trial: int) -> float:
-        """See `SessionFile`."""
         return self._shapes[trial][1] / self._rate
 
 
@@ -178,15 +179,15 @@ class MatFeatures(SessionFile):
     def _variable(self, name: str, trial: int) -> str:
         return self._pattern.format(name=name, trial=self._numbers[trial])
 
+    @override
     def released_features(self, trial: int) -> ReleasedFeatures:
-        """See `SessionFile`."""
         variables = {name: self._variable(name, trial) for name in self._fields["names"]}
         return ReleasedFeatures(
             **self._fields, read=functools.partial(_read_feature, self._path, variables, self._axes)
         )
 
+    @override
     def seconds(self, trial: int) -> float:
-        """See `SessionFile`."""
         return self._n_windows[trial] * self._fields["window_seconds"]
 
 
@@ -251,8 +252,8 @@ class CntSignals(SessionFile):
         usable = tuple(trial for trial in expected if trial in spans and trial not in faults)
         self.contents = Contents(usable, "", group_by_trial(faults), tuple(flaws))
 
+    @override
     def recording(self, trial: int) -> Recording:
-        """See `SessionFile`."""
         start, stop = self._spans[trial]
         first, last = (round(seconds * self._file_rate) for seconds in (start, stop))
         margin = round(_MARGIN_SECONDS * self._file_rate)
@@ -283,8 +284,8 @@ class CntSignals(SessionFile):
                 found.append((begins - start, ends - start, str(mark["description"])))
         return tuple(found)
 
+    @override
     def seconds(self, trial: int) -> float:
-        """See `SessionFile`."""
         start, stop = self._spans[trial]
         return stop - start
 
@@ -456,8 +457,8 @@ class PickledFeatures(SessionFile):
         keys = list(map(str, self._stored.arrays))
         self.contents = contents_of(list(numbers), found, faults, str(min(numbers.values())), keys)
 
+    @override
     def released_features(self, trial: int) -> ReleasedFeatures:
-        """See `SessionFile`."""
         read = functools.partial(_read_entropies, self._path, self._name, self._width, self._numbers[trial])
         return ReleasedFeatures(
             source=self._path,
@@ -469,8 +470,8 @@ class PickledFeatures(SessionFile):
             read=read,
         )
 
+    @override
     def seconds(self, trial: int) -> float:
-        """See `SessionFile`."""
         return len(self._stored.arrays[self._numbers[trial]]) * self._window_seconds
 
 

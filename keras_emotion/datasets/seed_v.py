@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from typing_extensions import override
+
 from keras_emotion.datasets.reader import Problem
 from keras_emotion.datasets.seed_common import differences, read_facts, read_names
 from keras_emotion.datasets.seed_series import TARGET, SEEDSeries, Visit, checked_rate, eye_problems, parse_date
@@ -78,8 +80,8 @@ class SEEDV(SEEDSeries):
         self.sampling_rate_hz = checked_rate(sampling_rate_hz)
 
     @property
+    @override
     def options(self) -> dict[str, Any]:
-        """See `Reader.options`."""
         return {"sampling_rate_hz": self.sampling_rate_hz}
 
     def _find_visits(self, file_format: str) -> dict[int, tuple[Visit, ...]]:
@@ -140,8 +142,8 @@ class SEEDV(SEEDSeries):
             if path.suffix.lower() in suffixes and path not in known
         )
 
+    @override
     def notes(self, subjects: Sequence[int] | None = None) -> list[str]:
-        """See `Reader.notes`."""
         notes = super().notes(subjects)
         if self.file_format == "features":
             notes.append("it is unknown whether the authors smoothed the differential entropies over a trial")
@@ -151,8 +153,8 @@ class SEEDV(SEEDSeries):
 
     # --- eye movements
 
+    @override
     def eye_files(self, subject: int) -> tuple[Path, ...]:
-        """See `Reader.eye_files`."""
         (subject,) = self.select([subject])
         found = (self._eye_path(subject, visit) for visit in self._visits[subject])
         return tuple(dict.fromkeys(path for path in found if path is not None))

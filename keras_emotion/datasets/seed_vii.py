@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from typing_extensions import override
 
 from keras_emotion.datasets.matlab import read_variables, variable_shapes
 from keras_emotion.datasets.reader import Problem
@@ -85,8 +86,8 @@ class SEEDVII(SEEDSeries):
         self.sampling_rate_hz = checked_rate(sampling_rate_hz)
 
     @property
+    @override
     def options(self) -> dict[str, Any]:
-        """See `Reader.options`."""
         return {"sampling_rate_hz": self.sampling_rate_hz}
 
     def _find_visits(self, file_format: str) -> dict[int, tuple[Visit, ...]]:
@@ -207,8 +208,8 @@ class SEEDVII(SEEDSeries):
         times = (np.arange(len(values)) + 0.5) * FACTS["window_seconds"]
         return {INTENSITY: ContinuousRating(times, values, (float(low), float(high)))}
 
+    @override
     def eye_files(self, subject: int) -> tuple[Path, ...]:
-        """See `Reader.eye_files`."""
         (subject,) = self.select([subject])
         path = self._file("eye_features", subject)
         return () if path is None else (path,)

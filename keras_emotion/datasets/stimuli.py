@@ -13,6 +13,7 @@ import av
 import av.error
 import pandas as pd
 from av.stream import Disposition
+from typing_extensions import override
 
 from keras_emotion.datasets.reader import SYNTHETIC_MARKER, Gender, Problem, Reader, SubjectId, SubjectReport
 from keras_emotion.links import ADVICE, leaves_folder, may_leave_folder
@@ -354,18 +355,18 @@ class StimulusReader(Reader):
         self.stimuli = folder.root
 
     @property
+    @override
     def kind(self) -> str:
-        """See `Reader`."""
         return self._reader.kind
 
     @property
+    @override
     def subjects(self) -> tuple[SubjectId, ...]:
-        """See `Reader`."""
         return self._reader.subjects
 
     @property
+    @override
     def options(self) -> dict[str, Any]:
-        """See `Reader`."""
         return self._reader.options
 
     @property
@@ -377,48 +378,48 @@ class StimulusReader(Reader):
         """See `Reader.reopened`; also reads the stimulus folder again."""
         return StimulusReader(self._reader.reopened(root), StimulusFolder.read(self._folder.root), self._sources)
 
+    @override
     def for_sources(self, sources: Sequence[str]) -> Reader:
-        """See `Reader`."""
         others = tuple(source for source in sources if source not in MEDIA_SOURCES)
         reader = self._reader.for_sources(others) if others else self._reader
         return reader if len(others) == len(sources) else StimulusReader(reader, self._folder, sources)
 
+    @override
     def trials(self, subjects: Sequence[SubjectId] | None = None) -> Iterator[Trial]:
-        """See `Reader`."""
         for trial in self._reader.trials(subjects):
             clip = self._folder.clip(trial.stimulus, trial.duration_seconds)
             yield trial if clip is None else dataclasses.replace(trial, media=clip)
 
+    @override
     def source_files(self, subject: SubjectId) -> tuple[Path, ...]:
-        """See `Reader`."""
         return self._reader.source_files(subject)
 
+    @override
     def video_files(self, subject: SubjectId) -> tuple[Path, ...]:
-        """See `Reader`."""
         return self._reader.video_files(subject)
 
+    @override
     def voice_files(self, subject: SubjectId) -> tuple[Path, ...]:
-        """See `Reader`."""
         return self._reader.voice_files(subject)
 
+    @override
     def eye_files(self, subject: SubjectId) -> tuple[Path, ...]:
-        """See `Reader`."""
         return self._reader.eye_files(subject)
 
     def media_files(self, subject: SubjectId) -> tuple[Path, ...]:
         """Return all clips of the folder and `stimuli.csv`, and those of the dataset itself."""
         return tuple(dict.fromkeys((*self._reader.media_files(subject), *self._folder.files)))
 
+    @override
     def genders(self) -> Mapping[SubjectId, Gender]:
-        """See `Reader`."""
         return self._reader.genders()
 
+    @override
     def missing_files(self) -> tuple[Problem, ...]:
-        """See `Reader`."""
         return self._reader.missing_files()
 
+    @override
     def notes(self, subjects: Sequence[SubjectId] | None = None) -> list[str]:
-        """See `Reader`."""
         return self._reader.notes(subjects)
 
     def inspect(self, subject: SubjectId) -> SubjectReport:

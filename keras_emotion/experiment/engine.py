@@ -509,10 +509,10 @@ def _check_versions(client) -> None:
         theirs = set(client.run(importlib.metadata.version, "keras_emotion").values())
     except importlib.metadata.PackageNotFoundError as error:
         raise InputError("workers of the Dask cluster have no keras_emotion; install it where they run") from error
-    if theirs - {__version__}:
-        raise InputError(
-            f"workers of the Dask cluster have keras_emotion {', '.join(theirs)}; here it is {__version__}"
-        )
+    # As installed, on both sides: sources may be ahead of what an editable installation recorded.
+    own = package_versions().get("keras_emotion", __version__)
+    if theirs - {own}:
+        raise InputError(f"workers of the Dask cluster have keras_emotion {', '.join(theirs)}; here it is {own}")
 
 
 def _of_dask(answer: Mapping[str, Any]) -> dict[str, str]:

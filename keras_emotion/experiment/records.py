@@ -60,6 +60,8 @@ _HASHES = "tables"
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _DAMAGED = "damaged"
+_CHANGED = "its content has changed since it was written"
+_AGAIN = "--resume creates it again"
 _REPEAT = "--resume moves it to the folder damaged and repeats what is missing"
 
 
@@ -130,6 +132,12 @@ class _Record(NamedTuple):
 
 def _hash_of(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def _hashes_in(finished: Mapping[str, Any]) -> dict[str, str]:
+    """Hashes of the tables, by name; earlier versions stored none."""
+    hashes = finished.get(_HASHES)
+    return hashes if isinstance(hashes, dict) else {}
 
 
 @contextlib.contextmanager
@@ -351,7 +359,7 @@ class RunFolder:
     def set_aside_damaged(self) -> Jobs:
         """Move damaged files to the folder `damaged`, with a message for each, so that they are created again.
 
-        A run that has lost a record counts as unfinished.
+        A run that has lost a file counts as unfinished, and its next start creates that again.
 
         Returns:
             The remaining records.
@@ -359,7 +367,9 @@ class RunFolder:
         Raises:
             InputError: `config.json` is damaged, which cannot be restored, or a file cannot be read or moved.
         """
-        config = self.config
+        config, hashes = self.config, {}
+        with contextlib.suppress(FileNotFoundError, DamagedFile):
+            hashes = _hashes_in(read_json(self._file(FINISHED))[0])
         starts = [f"starts/{path.name}" for path in self._json_files("starts")]
         schemas: dict[str, Any] = {FINISHED: _Finished, INFERENCE: _Inference}
         for name in (*starts, "data.json", "environment.json", FINISHED, INFERENCE):
@@ -383,6 +393,15 @@ class RunFolder:
         jobs = self.check_jobs()
         for damaged in jobs.damaged:
             self._set_aside(damaged)
+        for name, expected in hashes.items():
+            path = self._file(name)
+            try:
+                if _hash_of(path.read_bytes()) != expected:
+                    self._set_aside(DamagedFile(path, _CHANGED))
+            except FileNotFoundError:
+                self.reopen()
+            except OSError as error:
+                raise InputError(f"{path}: cannot be read: {error.strerror}") from error
         return jobs._replace(damaged=())
 
     def reopen(self) -> None:
@@ -485,22 +504,22 @@ class RunFolder:
         """Read a table of the run and check its number of rows and its hash."""
         file = self._file(name)
         content = read_csv_file(file)
-        # Parsed first, since its errors give the row and column.
-        table = parse_table(content, file, kinds, required)
+        expected = _hashes_in(self._read(FINISHED)).get(name) if self._file(FINISHED).is_file() else None
+        is_changed = expected is not None and _hash_of(content) != expected
+        try:
+            # First, since its errors give the row and column.
+            table = parse_table(content, file, kinds, required)
+        except InputError as error:
+            if not is_changed:
+                raise
+            raise InputError(f"{error}; {_AGAIN}") from None
+        if is_changed:
+            raise DamagedFile(file, _CHANGED, _AGAIN)
         if len(table) < n_rows:
-            raise self._other_table(name, f"has {len(table)} rows; expected at least {n_rows}")
-        hashes = self._read(FINISHED).get(_HASHES) if self._file(FINISHED).is_file() else None
-        expected = hashes.get(name) if isinstance(hashes, dict) else None
-        # Earlier versions stored no hashes.
-        if expected is not None and _hash_of(content) != expected:
-            raise self._other_table(name, "its content has changed since it was written")
+            # Of an earlier version, which stored no hashes.
+            reason = f"has {len(table)} rows; expected at least {n_rows}"
+            raise DamagedFile(file, reason, "to create it again, remove finished.json and start the run with --resume")
         return table
-
-    def _other_table(self, name: str, reason: str) -> InputError:
-        return InputError(
-            f"{self._file(name)}: damaged ({reason}); to create it again, remove finished.json and start the run with "
-            "--resume"
-        )
 
     def _file(self, name: str) -> Path:
         return self.path / name

@@ -251,10 +251,10 @@ def _compute_features(experiment: Experiment, data: Data, verify: bool) -> dict[
         pass
     replaced = {part.replaces for part in derived.values()}
     trained_on = {place: key for place, key in {**keys, **derived_keys}.items() if place[1] not in replaced}
-    return {
-        subject: {name: store.path(key) for (owner, name), key in trained_on.items() if owner == subject}
-        for subject in subjects
-    }
+    folders: dict[int | str, dict[str, Path]] = {subject: {} for subject in subjects}
+    for (subject, name), key in trained_on.items():
+        folders[subject][name] = store.path(key)
+    return folders
 
 
 def compute_part(

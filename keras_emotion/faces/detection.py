@@ -11,6 +11,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from typing_extensions import override
 
 from keras_emotion.faces.reduction import block_means, block_side
 from keras_emotion.native_log import quiet_start_up, without_start_up_log
@@ -136,12 +137,12 @@ class BlazeFace(Detector):
         self._short = _AnchorNetwork(near, 128, ((16, 2), (8, 6)), 0.5)
         self._cut_out = _AnchorNetwork(near, self.cut_out_side, ((14, 2), (7, 6)), 0.5)
 
+    @override
     def detect(self, image: np.ndarray, time_seconds: float = 0.0) -> list[Face]:
-        """See `Detector`."""
         return self._full.detect(image, self.threshold)
 
+    @override
     def refine(self, image: np.ndarray, time_seconds: float = 0.0) -> list[Face]:
-        """See `Detector`."""
         network = self._cut_out if max(image.shape[:2]) <= self.cut_out_side else self._short
         return network.detect(image, self.threshold)
 
@@ -219,8 +220,8 @@ class YuNet(Detector):
             ) from None
         self._longest_side = longest_side
 
+    @override
     def detect(self, image: np.ndarray, time_seconds: float = 0.0) -> list[Face]:
-        """See `Detector`."""
         scale = min(1.0, self._longest_side / max(image.shape[:2]))
         reduced = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
         self._network.setInputSize(reduced.shape[1::-1])
@@ -273,8 +274,8 @@ class FaceLandmarker(Detector):
             self._landmarker.close()
             self._landmarker = None
 
+    @override
     def restart(self) -> None:
-        """See `Detector`."""
         # Imported here, because MediaPipe imports TensorFlow if it is installed, which takes seconds.
         quiet_start_up()
         from mediapipe.tasks import python as tasks
@@ -292,8 +293,8 @@ class FaceLandmarker(Detector):
             self._landmarker = tasks.vision.FaceLandmarker.create_from_options(options)
         self._last_milliseconds = -1
 
+    @override
     def detect(self, image: np.ndarray, time_seconds: float = 0.0) -> list[Face]:
-        """See `Detector`."""
         import mediapipe
 
         height, width = image.shape[:2]

@@ -1,4 +1,4 @@
-"""The page of an experiment on a rating that follows time: a table of scores, and what some predictions look like."""
+"""Page of an experiment on continuous ratings: table of scores, and plots of some predictions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from keras_emotion.evaluation import BASELINES, PREDICTION, RATING
 COLUMNS = (
     "protocol",
     "model",
-    "people",
+    "subjects",
     "concordance",
     "95 %",
     "correlation",
@@ -26,12 +26,12 @@ COLUMNS = (
 
 LEGEND = (
     "concordance, correlation (Pearson's r) and error (root mean squared, on the scale of the rating) over all test "
-    "steps of a person, and within trials the correlation in each trial; means over people, with the 95 % interval of "
-    "the concordance. p: paired t-test of the concordance over people, against the order alone and against who knows "
-    "the stimulus. mean, order alone (mean rating at the same time since the onset) and knows the stimulus (the same, "
-    "of the training trials with that stimulus) use no signal; last value reads the rating of the test trial one step "
-    "before, and is no method. The mean of a fold is the lower the higher its test trials are: over all folds its "
-    "correlation may be below 0."
+    "steps of a subject; within trials: the correlation in each trial; means over subjects, with the 95 % interval of "
+    "the concordance. p: paired t-test of the concordance over subjects, against order alone and against knows the "
+    "stimulus. Baseline models without any signal: mean, order alone (mean rating at the same time since the onset) "
+    "and knows the stimulus (the same, of the training trials with that stimulus). last value uses the previous rating "
+    "of the test trial and is not a method. The training mean of a fold is low if its test trials are high, so that "
+    "over all folds its correlation may be below 0."
 )
 
 
@@ -60,7 +60,7 @@ def summary_blocks(summary: pd.DataFrame) -> tuple[list[str], dict[str, list[tup
 
 
 def summary_rows(summary: pd.DataFrame) -> list[tuple[str, ...]]:
-    """Rows of the table of scores as text, in the order of `COLUMNS`, from `continuous_summary`."""
+    """Format the rows of the table of scores, in the order of `COLUMNS`, from `continuous_summary`."""
 
     def number(value: float, digits: int = 2) -> str:
         return "" if np.isnan(value) else f"{value:.{digits}f}"
@@ -86,13 +86,13 @@ def summary_rows(summary: pd.DataFrame) -> list[tuple[str, ...]]:
 
 
 def continuous_page(title: str, summary: pd.DataFrame, notes: Sequence[str], figure: str) -> str:
-    """The page as Markdown.
+    """Write the page as Markdown.
 
     Args:
-        title: of the page.
-        summary: of `continuous_summary`.
-        notes: sentences of what was left out, and of what the data are.
-        figure: name of the file of `draw_traces`, beside the page.
+        title: title of the page.
+        summary: result of `continuous_summary`.
+        notes: notes on the data and on what was left out.
+        figure: file name of the figure of `draw_traces`, in the folder of the page.
     """
     lines = [f"# {title}", "", *(f"- {note}" for note in notes), "", f"| {' | '.join(COLUMNS)} |"]
     lines += [f"|{' --- |' * len(COLUMNS)}", *(f"| {' | '.join(row)} |" for row in summary_rows(summary))]
@@ -102,8 +102,7 @@ def continuous_page(title: str, summary: pd.DataFrame, notes: Sequence[str], fig
 def draw_traces(steps: pd.DataFrame, path: Path, protocol: str, n_trials: int = 6) -> None:
     """Draw rating and predictions of some test trials of the first repetition of a protocol.
 
-    The trials are those at equal distances in the order of the concordance of the first model: the worst and the best
-    are among them.
+    The trials are evenly spaced in the order of the concordance of the first model, including the worst and the best.
 
     Args:
         steps: see `keras_emotion.experiment.continuous.ContinuousResult`.

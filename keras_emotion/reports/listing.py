@@ -31,7 +31,7 @@ class Headline:
 
     Args:
         target: the target.
-        protocol: the run's first protocol without flags; where there is none, its first.
+        protocol: the first protocol without flags or, without any, the first protocol.
         flags: flags of the protocol.
         accuracy: mean over subjects (0 to 1), the same as in the report of the run.
         chance_low: lower end of the 95 % chance band.
@@ -116,7 +116,7 @@ def list_runs(folder: Path) -> list[ListedRun]:
             if (path / "config.json").is_file():
                 runs.append(_listed(RunFolder(path)))
         except PermissionError as error:
-            # Of another user: the runs beside it are listed all the same.
+            # A folder of another user: list the others all the same.
             runs.append(ListedRun(path, problem=f"cannot be read: {error.strerror}", is_readable=False))
     return sorted(runs, key=lambda run: (not run.started, run.started, run.path))
 

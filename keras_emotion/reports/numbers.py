@@ -110,7 +110,7 @@ class RunNumbers:
 
     Args:
         name: name of the reproduction.
-        dataset: name of the data set.
+        dataset: name of the dataset.
         mark: `SYNTHETIC_MARK`, or empty where the data are real.
         targets: targets, in the run's order.
         protocols: definition of each protocol by its name, in the run's order; its `flags` include those that

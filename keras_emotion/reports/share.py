@@ -46,27 +46,27 @@ class SharedRun(RunFolder):
 
     @property
     def config(self) -> dict[str, Any]:
-        """See `RunFolder`; without the subjects."""
+        """Configuration without the subjects."""
         config = super().config
         science = {name: value for name, value in config["science"].items() if name not in ("subjects", "sessions")}
         return {"identity": config["identity"], "science": self._cleaned(science), "data": self.data}
 
     @property
     def data(self) -> dict[str, Any]:
-        """See `RunFolder`; how many subjects there are, and not who."""
+        """Data with the number of subjects instead of their ids."""
         data = {name: value for name, value in super().data.items() if name not in _DROPPED_OF_DATA}
         # Required by reports; fingerprints are listed by subject ids, which are left out.
         return {**self._cleaned(data), "n_subjects": len(self.pseudonyms), "fingerprints": {}}
 
     @property
     def environment(self) -> dict[str, Any]:
-        """See `RunFolder`; versions and hardware."""
+        """Versions and hardware."""
         known = super().environment
         return self._cleaned({name: known[name] for name in _KEPT_OF_ENVIRONMENT if name in known})
 
     @property
     def summary(self) -> dict[str, Any]:
-        """See `RunFolder`."""
+        """Summary of the run with pseudonyms."""
         summary = super().summary
         for name in ("dropped_windows", "n_windows"):
             if name in summary:
@@ -78,15 +78,15 @@ class SharedRun(RunFolder):
         return self._cleaned(summary)
 
     def predictions(self) -> pd.DataFrame:
-        """See `RunFolder`."""
+        """Predictions with pseudonyms."""
         return self._renamed(super().predictions())
 
     def results(self) -> pd.DataFrame:
-        """See `RunFolder`."""
+        """Results with pseudonyms."""
         return self._renamed(super().results())
 
     def check_jobs(self) -> Jobs:
-        """See `RunFolder`.
+        """Check the records of the jobs.
 
         Raises:
             InputError: some records are damaged; a note about them would name a subject.

@@ -22,7 +22,7 @@ def what_was_done(folder: RunFolder, numbers: RunNumbers, differences: Sequence[
     Args:
         folder: its folder.
         numbers: what it found.
-        differences: how it differs from `reference`, a line each.
+        differences: how it differs from `reference`, one line each.
         reference: what `differences` compares with.
     """
     system = folder.config["science"].get("system", {}).get("kind")

@@ -37,11 +37,10 @@ def print_table(
     Args:
         table: the table.
         console: where to.
-        scored_unit: what is scored.
-        full: whether all scores and notes are printed. Otherwise each column is one line: its accuracy, and what that
-            is read against.
-        names: names of the columns in one line each, for the brief table; by default their headings.
-        counted: lines that stand in the brief table for notes of the full one.
+        scored_unit: the scored unit, window or trial.
+        full: print all scores and notes. Otherwise each column is one line: its accuracy, chance and baselines.
+        names: one-line names of the columns, for the brief table; by default their headings.
+        counted: lines of the brief table that summarise notes of the full one.
     """
     if full:
         for part in parts_for_width(table, console.width):
@@ -53,19 +52,19 @@ def print_table(
 
 
 def print_texts(texts: Iterable[str], console: rich.console.Console, style: str = "") -> None:
-    """Print texts as wide as tables, each on a line of its own."""
+    """Print paragraphs, wrapped to the width of brief tables."""
     for text in texts:
         console.print(Text(text, style=style), width=min(console.width, WIDTH))
 
 
 def print_page(path: Path, console: rich.console.Console, *, full: bool) -> None:
-    """Print where the page of a report is, and where the rest of a brief table is."""
+    """Print the path of the page of a report and, below a brief table, how to get the rest."""
     rest = "" if full else " (all scores and notes: --full, or this page)"
     console.print(Text(f"report: {path}{rest}"), soft_wrap=True)
 
 
 def brief(table: MainTable, names: Sequence[str]) -> Table:
-    """The accuracy of each column as a line, beside chance, the majority class and the labels of the stimuli.
+    """Arrange the accuracies of a table in lines, one for each column, with chance and baselines.
 
     Args:
         table: the table.
@@ -76,7 +75,7 @@ def brief(table: MainTable, names: Sequence[str]) -> Table:
 
 
 def accuracies_in_words(table: MainTable, names: Sequence[str]) -> str:
-    """The accuracies of a table and their chance bands as a sentence, for who cannot see the figure of them.
+    """Describe the accuracies of a table and their chance bands in words, for the alternative text of a figure.
 
     Args:
         table: the table.
@@ -95,18 +94,18 @@ def accuracies_in_words(table: MainTable, names: Sequence[str]) -> str:
 def block_table(
     title: str, headings: Sequence[str], blocks: Mapping[str, Sequence[tuple[str, Sequence[str]]]]
 ) -> Table:
-    """A table of blocks with headings of their own; columns in which all cells are empty are left out.
+    """Make a table of blocks with headings; columns without any value are left out.
 
     Args:
         title: title of the table.
-        headings: headings of the columns behind the names of the lines.
+        headings: headings of the columns after the names of the lines.
         blocks: name and cells of each line, by the heading of the block.
     """
     used = [place for place in range(len(headings)) if any(cells[place] for own in blocks.values() for _, cells in own)]
     shown = _table(title)
     shown.add_column("", min_width=10, overflow="fold")
     for place in used:
-        # A number is never broken: on a narrow terminal the line is.
+        # On a narrow terminal lines are wrapped, but never numbers.
         longest = max(len(cells[place]) for own in blocks.values() for _, cells in own)
         shown.add_column(Text(headings[place]), justify="right", min_width=longest, overflow="fold")
     for heading, own in blocks.items():
@@ -118,7 +117,7 @@ def block_table(
 
 
 def marked(title: str, mark: str) -> str:
-    """A title with the mark of synthetic data, which stands in no other place of a table."""
+    """Add the warning of synthetic data to a title; tables repeat it nowhere else."""
     return f"{title} – {mark}" if mark else title
 
 
@@ -161,7 +160,7 @@ def _lines(section: Section, names: Sequence[str]) -> Iterator[tuple[str, list[s
 
 
 def _broken(name: str) -> str:
-    """A name in lines of at most 30 characters, broken at blanks and underscores."""
+    """Wrap a name to lines of at most 30 characters, at blanks and underscores."""
     lines = [""]
     for piece in name.replace("_", "_\0").replace(" ", " \0").split("\0"):
         if len(lines[-1]) + len(piece.rstrip()) > _NAME_WIDTH and lines[-1].strip():
@@ -171,7 +170,7 @@ def _broken(name: str) -> str:
 
 
 def rendered(table: MainTable) -> Table:
-    """All scores of a table, and its notes below it."""
+    """Arrange all scores of a table, with its notes below."""
     shown = _table(marked(table.title, table.mark))
     shown.caption, shown.caption_justify, shown.caption_style = Text("\n".join(table.notes)), "left", ""
     shown.add_column("", min_width=10, overflow="fold")
@@ -188,7 +187,7 @@ def rendered(table: MainTable) -> Table:
 
 
 def parts_for_width(table: MainTable, width: int) -> list[MainTable]:
-    """A table of many columns as several of few; the notes stand below the last.
+    """Split a table of many columns into several of few; the notes are below the last.
 
     Args:
         table: the table.

@@ -8,7 +8,7 @@ import pytest
 
 
 def tones(times_seconds, channel=0):
-    """A chirp from 200 Hz up by 100 Hz/s: no two stretches are alike. The second channel is a fifth of the first."""
+    """A chirp from 200 Hz up by 100 Hz/s: no two segments are alike. The second channel is a fifth of the first."""
     return 0.5 * 0.2**channel * np.sin(2 * np.pi * (200 * times_seconds + 50 * times_seconds**2))
 
 
@@ -27,7 +27,7 @@ def _frames(rate, start_samples, n_samples, layout, missing):
 def write_sound(
     path, codec, rate=44100, seconds=3.0, layout="stereo", start_seconds=0.0, picture=False, missing=(), options=None
 ):
-    """Writes the chirp; what lies between the times of `missing` is left out, and its time stamps jump."""
+    """Write the chirp without the segments `missing`, where its time stamps jump."""
     with av.open(str(path), "w", options=options or {}) as container:
         if picture:
             video = container.add_stream("mpeg4", rate=25)
@@ -49,14 +49,14 @@ def write_sound(
 
 @pytest.fixture(scope="session")
 def sound():
-    """The function that writes a sound file, with the function of its samples."""
+    """Function that writes a sound file and returns the function of its samples."""
     write_sound.tones = tones
     return write_sound
 
 
 @pytest.fixture
 def cut():
-    """A function that copies the first part of a file."""
+    """Function that copies the first part of a file."""
 
     def cut(path, target, share):
         content = path.read_bytes()

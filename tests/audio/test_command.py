@@ -1,4 +1,4 @@
-"""`keras-emotion audio`: what it writes, prints and refuses."""
+"""`keras-emotion audio`: output files, printed text and errors."""
 
 import json
 

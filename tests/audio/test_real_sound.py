@@ -1,4 +1,4 @@
-"""Emotions in the speech of an actor (EMO-DB), in the recordings beside the checkout."""
+"""Emotions in the speech of an actor (EMO-DB), in the recordings of the shared data folder."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Spectrograms against transforms written as sums and mel bands written as loops."""
+"""Spectrograms compared with transforms written as sums and mel bands written as loops."""
 
 import math
 

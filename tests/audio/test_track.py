@@ -1,4 +1,4 @@
-"""Sound by its time stamps: formats, rates, stretches, blocks, gaps, and broken files."""
+"""Audio by time stamps: formats, rates, segments, blocks, gaps, and damaged files."""
 
 import itertools
 import struct
@@ -22,7 +22,7 @@ LOSSY = (("a.m4a", "aac"), ("a.mkv", "aac"), ("a.mp3", "libmp3lame"), ("a.webm",
 
 
 def error_of(found, tones, delay_seconds=0.0, first_seconds=0.1, last_seconds=2.7):
-    """Root of the mean square between sound that is found and the mean of both channels, inside of the file."""
+    """RMS difference between the audio read and the mean of both channels, inside the file."""
     times = found.times_seconds - delay_seconds
     inside = (times > first_seconds) & (times < last_seconds) & (found.times_seconds > 0.1)
     return np.sqrt(np.mean((found.samples - 0.6 * tones(times))[inside] ** 2))
@@ -78,7 +78,7 @@ def test_a_stretch_is_that_part_of_the_whole(tmp_path, sound, rate):
 
 @pytest.mark.parametrize(
     ("block", "hop", "n_blocks"),
-    # 3 s of sound: what is left behind the last full block is given where it is new.
+    # 3 s of audio: the remainder after the last full block is returned if it is new.
     [(4.0, 2.0, 1), (1.0, None, 3), (1.0, 0.5, 5), (0.7, 0.3, 9), (0.7, None, 5), (0.01, None, 300), (2.999, None, 2)],
 )
 def test_blocks_are_parts_of_the_whole(tmp_path, sound, block, hop, n_blocks):
@@ -141,7 +141,7 @@ def test_gaps_are_filled_and_counted(tmp_path, sound):
 
 
 def refused(call, *arguments):
-    """What the call, or going through what it gives, refuses."""
+    """The error raised by the call, or by iterating over its result."""
     with pytest.raises(InputError) as raised:
         list(call(*arguments))
     return str(raised.value)
@@ -149,7 +149,7 @@ def refused(call, *arguments):
 
 @pytest.mark.parametrize(
     ("name", "codec", "share", "n_blocks"),
-    # Blocks of half a second up to where it is cut, of 3 s; none where that is known at once.
+    # Blocks of 0.5 s up to the truncation, of 3 s; none if it is known at once.
     [
         ("a.wav", "pcm_s16le", 0.6, 0),
         ("a.avi", "pcm_s16le", 0.6, 0),
@@ -175,13 +175,13 @@ def test_truncated_files_are_refused(tmp_path, sound, cut, name, codec, share, n
     blocks = []
     refused(lambda: (blocks.append(block) for block in audio_blocks(path, 16000, 0.5)))
     assert sum(len(block.samples) == 8000 for block in blocks) == n_blocks
-    # What lies before the cut can be read alone.
+    # The part before the truncation can be read alone.
     if n_blocks:
         assert read_audio(path, 16000, 0.5, 1.0).duration_seconds == 0.5
 
 
 def test_a_cover_is_no_first_picture(tmp_path, sound):
-    # The start of the sound of an MP3 is not 0.
+    # The audio of an MP3 does not start at 0.
     path = tmp_path / "a.mp3"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libmp3lame", rate=44100, layout="mono")

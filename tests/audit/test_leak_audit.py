@@ -299,7 +299,9 @@ def test_a_run_is_audited_from_the_command_line(finished_run, capsys):
     # All trials of the first subject, under the protocol that does not choose on the test fold.
     canaries = [(row["protocol"], row["canary"], row["n_trials"]) for row in content["canaries"]]
     assert canaries == [("trial_disjoint", kind, 10) for kind in ("random test labels", "shuffled labels")]
-    assert main(["audit", str(folder.path / "experiment.json"), "--light-permutations", "19", "--strict"]) == 1
+    assert (
+        main(["audit", str(folder.path / "experiment.json"), "--light-permutations", "19", "--strict", "--full"]) == 1
+    )
     printed = " ".join(capsys.readouterr().out.split())
     assert "leak: shared trial (as_published, valence)" in printed
     assert "canary, trial_disjoint, valence: of the test trials of 3 folds, the model predicts" in printed

@@ -46,6 +46,24 @@ def test_the_list_has_the_state_of_runs(tmp_path, monkeypatch, capsys):
     assert not any(row["state"] for row in listed(capsys, "--preset", "reduced").values())
 
 
+def test_the_brief_list_fits_100_columns_and_the_full_one_has_whole_commands_and_pages(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    page = tmp_path / "runs" / "deap_dfcn-demo-0123456789abcdef-table1" / "table1.html"
+    page.parent.mkdir(parents=True)
+    page.write_text("")
+    assert main(["papers", "deap_dfcn"]) == 0
+    brief = capsys.readouterr().out
+    assert max(map(len, brief.splitlines())) <= 100
+    (line,) = [line for line in brief.splitlines() if line.strip().startswith("deap_dfcn --table 1 ")]
+    assert "finished" in line
+    assert "runs/" not in brief
+    assert "--full" in brief
+    assert main(["papers", "deap_dfcn", "--full"]) == 0
+    full = " ".join(capsys.readouterr().out.split())
+    assert "keras-emotion run deap_dfcn --table 1" in full
+    assert "runs/deap_dfcn-demo-" in full
+
+
 def test_hours_that_are_not_known_name_the_option(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     rows = listed(capsys, "--preset", "paper")

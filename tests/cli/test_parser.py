@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import BaseModel, Field
 
+from keras_emotion import cli
+from keras_emotion.cli import describe
 from keras_emotion.cli.parser import EVERYWHERE, arguments_of, call, changed, help_text, parse
 from keras_emotion.options import Option
 from keras_emotion.schema import InputError
@@ -107,6 +109,25 @@ def test_what_cannot_be_used_is_one_message(words, message):
     with pytest.raises(InputError) as raised:
         parse(words.split(), KNOWN)
     assert str(raised.value).startswith(message)
+
+
+def test_the_folder_of_a_dataset_is_data_root_in_every_command_that_takes_one():
+    """By its place or by name; not both."""
+    takers = 0
+    for name in cli.COMMANDS:
+        command = cli._load(name)
+        for argument in arguments_of(command) if isinstance(command, type) else ():
+            if argument.text.startswith(("folder of the dataset", "root folder of the dataset")):
+                takers += 1
+                assert "--data-root" in argument.spellings(), name
+    assert takers >= 6
+    known = arguments_of(describe.Describe)
+    by_place, by_name = parse(["x", "--brief"], known), parse(["--data-root", "x", "--brief"], known)
+    assert by_place == by_name == {"root": Path("x"), "brief": True}
+    with pytest.raises(InputError, match="x: unexpected argument"):
+        parse(["--data-root", "x", "x"], known)
+    full = help_text(known, "p", describe.Describe, is_full=True)
+    assert "FOLDER, --data-root FOLDER" in full
 
 
 def test_a_surplus_word_is_refused():

@@ -62,7 +62,7 @@ def test_describe_and_run(dataset, copies, tmp_path, monkeypatch, capsys):
     assert "the copy is whole" in capsys.readouterr().out
     model, target, rule, more = RUNS[dataset]
     words = ["--dataset", dataset, "--data-root", str(copies[dataset]), "--target", target, "--output", "run"]
-    words += ["--protocol", "subject_disjoint", "--preset", "demo", "--workers", "1", *more]
+    words += ["--protocol", "subject_disjoint", "--preset", "demo", "--workers", "1", "--full", *more]
     assert cli.main(["run", "--model", model, *words]) == 0
     told = " ".join(capsys.readouterr().out.split())
     assert "knows the stimulus" in told

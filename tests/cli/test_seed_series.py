@@ -41,7 +41,7 @@ def test_a_copy_is_described_and_run(name, root, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert cli.main(["describe", str(root(name)), "--dataset", name, "--brief"]) == 0
     assert "the copy is whole" in capsys.readouterr().out
-    assert cli.main(["run", *words_of(name, "svm", root), "--output", "run"]) == 0
+    assert cli.main(["run", *words_of(name, "svm", root), "--full", "--output", "run"]) == 0
     told = " ".join(capsys.readouterr().out.split())
     # Everybody saw the same clips, and the class is that of the clip.
     assert "knows the stimulus 100.0" in told
@@ -50,7 +50,10 @@ def test_a_copy_is_described_and_run(name, root, tmp_path, monkeypatch, capsys):
 
 def test_eyes_and_eeg_by_one_command(root, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert cli.main(["run", *words_of("seed_iv", "dcca", root), "--output", "run", "--training.epochs", "1"]) == 0
+    assert (
+        cli.main(["run", *words_of("seed_iv", "dcca", root), "--full", "--output", "run", "--training.epochs", "1"])
+        == 0
+    )
     told = " ".join(capsys.readouterr().out.split())
     assert "knows the stimulus 100.0" in told
     assert "eye features were smoothed over the whole trial by their authors" in told

@@ -1,4 +1,4 @@
-"""The readers of actors, RAVDESS and CREMA-D: names of files, media that are there or not, what is wrong with them."""
+"""Readers of actors' utterances, RAVDESS and CREMA-D: file names, missing media, faults."""
 
 import json
 import re
@@ -17,13 +17,13 @@ SMALL = {"clip_seconds": 0.5, "video_size": (32, 32), "video_frame_rate_hz": 10.
 
 @pytest.fixture(scope="module")
 def ravdess(tmp_path_factory):
-    """Two actors, three emotions, one sentence, one repetition: five utterances each, with sound and picture."""
+    """Two actors, three emotions, one sentence, one repetition: five utterances each, with audio and video."""
     return write_ravdess(tmp_path_factory.mktemp("ravdess"), 2, n_emotions=3, n_statements=1, **SMALL)
 
 
 @pytest.fixture(scope="module")
 def crema_d(tmp_path_factory):
-    """Two actors, two emotions, two sentences: eight utterances each, with sound and picture."""
+    """Two actors, two emotions, two sentences: eight utterances each, with audio and video."""
     return write_crema_d(tmp_path_factory.mktemp("crema_d"), 2, n_emotions=2, n_sentences=2, **SMALL)
 
 
@@ -76,7 +76,7 @@ def test_crema_d(crema_d):
     votes = {row.split(",")[1].strip('"'): row.split(",")[6].strip('"') for row in table}
     letters = dict(zip("ADFHNS", map(float, range(6)), strict=True))
     found = {trial.stimulus: trial.ratings.get("perceived_emotion") for trial in dataset.trials()}
-    # A tie is no rating.
+    # A tie is not a rating.
     assert found == {name: letters.get(vote) for name, vote in votes.items()}
     assert None in found.values()
     assert crema_d / "processedResults" / "summaryTable.csv" in dataset.source_files(1002)
@@ -93,7 +93,7 @@ def test_sound_or_picture_alone(reader, ravdess, crema_d, tmp_path):
         assert (trial.voice, trial.duration_seconds) == (None, trial.video_seconds)
     shutil.copytree(root, tmp_path / "sound", ignore=shutil.ignore_patterns("*.mp4", "*.flv"))
     assert reader(tmp_path / "sound").file_format == "audio"
-    # The sound of a video stands in for that of a file of its own.
+    # The audio of a video replaces a missing audio file.
     shutil.copytree(root, tmp_path / "picture", ignore=shutil.ignore_patterns("*.wav"))
     trial = next(reader(tmp_path / "picture").trials())
     assert isinstance(trial.voice, Clip)
@@ -169,7 +169,7 @@ def test_missing_files_are_described(ravdess, crema_d, copy, tmp_path):
     shutil.copytree(crema_d, tmp_path / "other")
     (tmp_path / "other" / "synthetic.json").unlink()
     messages = [problem["message"] for problem in CREMAD(tmp_path / "other").describe()["problems"]]
-    # 81 of actor 1002 were ever there.
+    # Of actor 1002, 81 exist.
     assert messages[1].startswith("actor 1001: 74 utterances are missing")
     assert messages[2].startswith("actor 1002: 73 utterances are missing")
 
@@ -253,7 +253,7 @@ def test_broken_files(crema_d, copy, name, content, message):
 def test_nothing_there(reader, ravdess, tmp_path):
     with pytest.raises(InputError, match=f"no files named like {reader.example}; expected the folder"):
         reader(tmp_path)
-    # Sound of the modality of pictures, and an emotion that is not sung.
+    # Audio with the modality code of video, and an emotion that is not sung.
     for name in (
         "01-01-06-01-02-01-12.wav",
         "03-02-08-01-02-01-12.wav",

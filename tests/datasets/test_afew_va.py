@@ -1,4 +1,4 @@
-"""AFEW-VA's reader, on clips that the tests write in both published layouts."""
+"""AFEW-VA reader, on clips that the tests write in both published layouts."""
 
 import json
 import shutil
@@ -28,7 +28,7 @@ def annotation(clip):
                 "valence": frame - 3,
                 "arousal": int(rng.integers(-10, 11)),
             }
-            # As in no sorted order: the reader sorts.
+            # Unsorted: the reader sorts.
             for frame in reversed(range(n_frames))
         },
         "video_id": clip,
@@ -61,7 +61,7 @@ def places(request, tmp_path):
 
 @pytest.fixture
 def root(tmp_path):
-    """The clips grouped by zip, to break."""
+    """Clips grouped by zip, for tests that damage them."""
     for clip, place in PLACES["zips"].items():
         write_clip(tmp_path / "root" / place, clip)
     (tmp_path / "root" / "synthetic.json").write_text("{}")
@@ -112,7 +112,7 @@ def test_one_actor(root):
 
 
 def test_time_is_the_number_of_the_frame(root):
-    """Frames that were not annotated leave a hole in time; they do not close ranks."""
+    """Frames without annotation leave a gap in time; the others keep their times."""
 
     def drop(content):
         del content["frames"]["00001"]
@@ -168,7 +168,7 @@ def test_description(root):
     assert bob["file"] == str(root / "01/002")
     assert [trial["stimulus"] for trial in ann["trials"]] == ["001", "017"]
     assert [trial["n_frames"] for trial in ann["trials"]] == [3, 4]
-    # Four frames at 25 Hz: from 0 s to one period behind the last.
+    # Four frames at 25 Hz: from 0 s to one period after the last.
     assert ann["trials"][1]["duration_seconds"] == pytest.approx(0.16)
     assert {"trial", "presentation", "stimulus", "ratings", "video"} <= set(ann["trials"][0])
 
@@ -255,7 +255,7 @@ def test_json_of_another_clip_is_listed(root):
 
 
 def test_jpeg_frames(root):
-    """Of two images of one frame the PNG counts; a padded file is whole."""
+    """If a frame has two images, the PNG is used; a padded file is complete."""
     folder = root / "01/002"
     image = np.full((12, 16, 3), 7, np.uint8)
     assert cv2.imwrite(str(folder / "00000.jpg"), image)
@@ -306,7 +306,7 @@ def test_same_clip_twice(root):
     ],
 )
 def test_clip_of_an_unknown_actor(root, content, message):
-    """It is nobody's, so it blocks everybody's, and the others can be looked at all the same."""
+    """Its actor is unknown, so it blocks all subjects; the others can still be inspected."""
     path = root / "01/002/002.json"
     path.unlink()
     if content is not None:

@@ -1,4 +1,4 @@
-"""AffectNet's reader, on lists and arrays that the tests write in the forms of both generations."""
+"""AffectNet reader, on lists and arrays that the tests write in the formats of both generations."""
 
 import json
 import os
@@ -200,7 +200,7 @@ def test_rows_that_cannot_be_used_are_listed_by_kind_and_skipped(root):
     dataset = AffectNet(root)
     dataset.check()
     trials = list(dataset.trials(["training"]))
-    # The numbers of the rows stay, whatever was skipped before them.
+    # Row numbers do not change if earlier rows are skipped.
     assert [trial.trial for trial in trials] == [1, 10, 12]
     assert [list(trial.ratings) for trial in trials] == [
         ["expression", "valence", "arousal"],
@@ -353,7 +353,7 @@ def test_names_with_leading_zeros(arrays_root):
 
 
 class Bomb:
-    """A pickle of it makes a folder where it is loaded."""
+    """Pickle that creates a folder when it is loaded."""
 
     def __init__(self, path):
         self.path = path
@@ -410,7 +410,7 @@ def test_broken_array_is_listed_and_skipped(arrays_root, key, break_it, message)
     dataset.check()
     assert [trial.trial for trial in dataset.trials(["training"])] == [1, 10, 11]
     ((line, is_blocking),) = problems_of(dataset)
-    # Named as the image is: 2.jpg.
+    # Named like the image: 2.jpg.
     assert line.startswith(f"1 image (2): {message}")
     assert not is_blocking
 
@@ -433,7 +433,7 @@ def test_pickles_are_never_executed(arrays_root, tmp_path):
         dataset.check()
     assert problems_of(dataset)[0] == (f"4 images (0, 2, 9, 10): {ARRAY}, which are never loaded; skipped", False)
     assert not (tmp_path / "exploded").exists()
-    # It would have.
+    # Unrestricted loading would have created it.
     np.load(path, allow_pickle=True)
     assert (tmp_path / "exploded").is_dir()
 

@@ -1,4 +1,4 @@
-"""AMIGOS's reader, on synthetic files with the gaps of the dataset."""
+"""AMIGOS reader, on synthetic files with the gaps of the dataset."""
 
 import json
 import shutil
@@ -22,7 +22,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture
 def changed(root, tmp_path):
-    """A copy of person 3's file with other variables, by functions of the cells of a video."""
+    """Copy of subject 3's file with other variables, by functions of the cells of a video."""
 
     def write(video="10", **changes):
         variables = scipy.io.loadmat(root / "Data_Preprocessed_P03.mat")
@@ -41,7 +41,7 @@ def changed(root, tmp_path):
 
 
 def raw(root, person):
-    """Cells of a person's file by the id of their video."""
+    """Cells of a subject's file by video id."""
     variables = scipy.io.loadmat(root / f"Data_Preprocessed_P{person:02d}.mat")
     videos = [str(cell[0]) for cell in variables["VideoIDs"][0]]
     names = ("joined_data", "labels_selfassessment", "labels_ext_annotation")
@@ -51,7 +51,7 @@ def raw(root, person):
 @pytest.mark.parametrize("person", [2, 3])
 def test_trials_are_found_by_the_ids_of_their_videos(root, person):
     videos, cells = raw(root, person)
-    # The ids of person 2 are in another order than those of the others.
+    # The video ids of subject 2 are in another order than those of the others.
     assert (tuple(videos) == VIDEOS) == (person == 3)
     trials = list(AMIGOS(root).trials([person]))
     assert [trial.trial for trial in trials] == list(range(1, 21))
@@ -76,7 +76,7 @@ def test_trials_are_found_by_the_ids_of_their_videos(root, person):
             )
         is_long = trial.trial > 16
         assert trial.session == ("long" if is_long else "short")
-        # Persons 2 and 3 watched the long videos in two groups.
+        # Subjects 2 and 3 watched the long videos in two groups.
         assert trial.recorded_together == ({2: "group_1", 3: "group_2"}[person] if is_long else "")
 
 
@@ -99,7 +99,7 @@ def test_gaps_are_no_trials_and_are_listed(root):
         "subject 3: familiarity is 9.25; expected 1 to 9; kept: video 10",
     ):
         assert text in notes
-    # A reader that has read nothing yet lists the same, for those who are asked for.
+    # A reader that has read no file lists the same, for the requested subjects.
     assert [note for note in AMIGOS(root).notes([12]) if note.startswith("subject")] == [
         "subject 12: NaN in EEG channel T7: video 36"
     ]
@@ -130,13 +130,13 @@ def test_layouts(root, tmp_path, layout):
 
 
 def test_times_of_segments():
-    # 83 s: first 20 s of the signal with 5 s of baseline, four from the onset on, the last 20 s.
+    # 83 s: first 20 s of the signal with 5 s of baseline, four from stimulus onset on, the last 20 s.
     assert segment_times(6, 83.0).tolist() == [5, 10, 30, 50, 70, 73]
     assert segment_times(5, 80.0).tolist() == [5, 10, 30, 50, 70]
     assert segment_times(5, 80.5).tolist() == [5, 10, 30, 50, 70.5]
     for n_segments in (0, 1, 4, 7):
         assert segment_times(n_segments, 83.0) is None
-    # Shorter than what the first segment leaves.
+    # Shorter than the remainder of the first segment.
     assert segment_times(2, 14.0) is None
 
 

@@ -34,7 +34,7 @@ def signals(names, unit="uV", rate=RATE, size=10.0):
 
 
 def tree(root, name, subjects):
-    """The tables of a tree; returns the folder of the EEG of each subject."""
+    """Write the tables of a tree, and return the EEG folder of each subject."""
     description = {"Name": name, "BIDSVersion": "1.6.0", "DatasetType": "raw"}
     (root / "dataset_description.json").write_text(json.dumps(description))
     lines = "".join(f"sub-{subject}\t20\tF\n" for subject in subjects)
@@ -55,7 +55,7 @@ def table(path, rows):
 
 @pytest.fixture
 def nemar(tmp_path):
-    """A recording of each batch, and one whose numbers are microvolts without a unit."""
+    """One recording of each batch, and one in microvolts without a unit."""
     subjects = {"001": (FIRST, "uV"), "004": (FIRST, ""), "061": (SECOND, "uV")}
     for folder, (subject, (names, unit)) in zip(tree(tmp_path, "FACED", subjects), subjects.items(), strict=True):
         base = f"sub-{subject}_task-watchingVideoClips_"
@@ -67,7 +67,7 @@ def nemar(tmp_path):
         rows = [(name, "EEG", units, 0.0, 50.0, float(RATE), "good") for name in names]
         table(folder / f"{base}channels.tsv", [heading, *rows])
         heading = ("onset", "duration", "trial_type", "value", "sample", "emotion_label", "video_index", "Arousal")
-        # Several videos of one film have one text: `The Shining` is video 7 and 8, and `Blue` four of them.
+        # Several videos of one film have the same text: `The Shining` is video 7 and 8, and `Blue` four of them.
         events = [
             (1.0, 0.0, "Experiment start", 5, 100, "n/a", "n/a", "n/a"),
             (4.0, 5.5, "The Shining", 21, 400, "Fear", 7, 5.31),
@@ -109,7 +109,7 @@ def test_one_recording_may_have_a_factor_of_its_own(nemar):
     reader = Recordings(nemar)
     reader.check()
     first = {subject: next(reader.trials([subject])) for subject in reader.subjects}
-    # Both spellings of the temporal electrodes are one, and neither ears nor eyes are EEG.
+    # Both spellings of the temporal electrodes are equivalent, and ear and eye channels are not EEG.
     assert set(first["001"].eeg_channel_names) == set(first["061"].eeg_channel_names) == set(SECOND[:8])
     assert all(9 < trial.eeg.signal.std() < 11 for trial in first.values())
     eyes = first["061"].recording.pick(["HEOR", "HEOL"])
@@ -182,7 +182,7 @@ def test_times_are_seconds_unless_they_cannot_be(dens, unit, rate_hz, name):
     assert (found.unit, found.is_found) == (name, False)
     assert [event.start_seconds for event in found.events] == pytest.approx([2, 4, 14, 20, 30])
     assert [mark.start_seconds for mark in read_marks(path, dens).marks] == pytest.approx([2, 4, 14, 20, 30])
-    # In no unit are they within a recording so short: as they are.
+    # They fit into such a short recording in no unit: times are kept.
     assert read_event_table(path, dens, 0.01, rate_hz).unit == "seconds"
 
 
@@ -212,7 +212,7 @@ def test_a_table_of_events_that_cannot_be_read(dens):
 
 def test_runs_without_tables(tmp_path):
     first, second = tree(tmp_path, "EmoEEG-MC", ("02", "07"))
-    # Codes of events differ between people: the table in the README of the dataset says which is which.
+    # Event codes differ between subjects: the table in the README of the dataset lists them.
     codes = {"02": ("33", "32"), "07": ("51", "50")}
     for folder, subject, runs, rate in ((first, "02", ("",), 100), (second, "07", ("_run-01", "_run-02"), 200)):
         video, imagery = codes[subject]
@@ -220,7 +220,7 @@ def test_runs_without_tables(tmp_path):
         for run in runs:
             channels = [*signals(("Fp1", "Fpz", "AF7", "TP10"), rate=rate), *signals(("TRIG1",), "", rate, 0.1)]
             write_edf(folder / f"sub-{subject}_task-emotion{run}_eeg.edf", channels, annotations=marks)
-        # It says 1200 Hz for everybody.
+        # The sidecar has 1200 Hz for all subjects.
         sidecar = {"TaskName": "emotion", "SamplingFrequency": 1200, "SoftwareFilters": {"LowPassFilter": {}}}
         (folder / f"sub-{subject}_task-emotion_eeg.json").write_text(json.dumps(sidecar))
         (folder / f"sub-{subject}_task-emotion_recording-GSR_physio.json").write_text("{}")

@@ -1,4 +1,4 @@
-"""DEAP's reader: three formats that agree, both orders, the videos, and every way a copy can be broken."""
+"""DEAP reader: three formats that agree, both orders, the videos, and damaged copies."""
 
 import json
 import pickle
@@ -18,7 +18,7 @@ from keras_emotion.schema import InputError, Trial
 from keras_emotion.synthetic import write_deap
 
 SUBJECTS = (1, 23, 24, 29)
-"""One for each way the original recordings differ: site, unit of the skin response, name of the status channel."""
+"""One subject per variant of the original recordings: site, unit of the skin response, name of the status channel."""
 
 N_TRIALS = 3
 TWENTE_PICK = [0, 1, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 14, 15, 12]
@@ -27,7 +27,7 @@ TWENTE_PICK += [29, 28, 30, 26, 27, 24, 25, 31, 22, 23, 20, 21, 18, 19, 17, 16]
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """A small synthetic copy in all formats: to read, not to write to."""
+    """Small synthetic copy in all formats: read-only."""
     return write_deap(tmp_path_factory.mktemp("deap"), subjects=SUBJECTS, n_trials=N_TRIALS, files=FILE_FORMATS)
 
 
@@ -38,7 +38,7 @@ def trials(root):
 
 @pytest.fixture
 def copy(root, tmp_path):
-    """Subjects 1 and 23 of the synthetic copy, to break: `.dat` files and metadata."""
+    """Subjects 1 and 23 of the synthetic copy, for tests that damage it: `.dat` files and metadata."""
     for folder in ("metadata_csv", "data_preprocessed_python"):
         shutil.copytree(root / folder, tmp_path / folder)
     for subject in (24, 29):
@@ -53,7 +53,7 @@ def edit_ratings(folder, edit):
 
 
 def edit_data(folder, edit, subject=1):
-    """Rewrites a `.dat` with what `edit` makes of its variables."""
+    """Rewrite a `.dat` with the variables returned by `edit`."""
     path = folder / "data_preprocessed_python" / f"s{subject:02d}.dat"
     variables = pickle.loads(path.read_bytes(), encoding="latin1")
     path.write_bytes(pickle.dumps(edit({name: array.copy() for name, array in variables.items()}), protocol=4))
@@ -80,7 +80,7 @@ def test_facts():
     assert deap_facts.CHANNEL_UNITS[:33] == ("uV",) * 33
     assert deap_facts.CHANNEL_UNITS[36] == "ohm"
     assert len(deap_facts.CHANNEL_NAMES) == len(set(deap_facts.CHANNEL_NAMES)) == 40
-    # The published pick from the Twente to the Geneva order.
+    # The published mapping from the Twente to the Geneva order.
     twente = deap_facts.FACTS["original"]["twente_order"]
     assert tuple(twente[index] for index in TWENTE_PICK) == deap_facts.EEG_CHANNEL_NAMES
 
@@ -117,7 +117,7 @@ def test_trials_hold_no_file_in_memory(root):
 
 
 def test_orders_differ_in_the_files_tested(trials):
-    # Without this, the tests below could not tell one order from the other.
+    # Otherwise the tests below could not distinguish the orders.
     for subject in SUBJECTS:
         orders = [trial.presentation for trial in trials["python"] if trial.subject == subject]
         assert sorted(orders) == [1, 2, 3]
@@ -152,7 +152,7 @@ def test_original_signals_equal_preprocessed_signals(trials):
         expected, signal = preprocessed.recording.signal, original.recording.signal[:, ::4]
         eeg = scipy.signal.detrend(signal[:32] - signal[:32].mean(axis=0))
         np.testing.assert_allclose(eeg, scipy.signal.detrend(expected[:32]), rtol=0, atol=2 / 32)
-        # A difference of two electrodes has the rounding of both.
+        # A difference of two electrodes has the rounding errors of both.
         np.testing.assert_allclose(signal[32:36], expected[32:36], rtol=0, atol=2 / 32)
         np.testing.assert_allclose(signal[36], expected[36], rtol=2e-5)
         np.testing.assert_allclose(signal[37:], expected[37:], rtol=0, atol=1 / 32)
@@ -442,7 +442,7 @@ def test_broken_data_file(copy, case):
     with pytest.raises(InputError, match=rf"^{path}: .*{message}") as caught:
         DEAP(copy).check()
     assert "\n" not in str(caught.value)
-    # What the check finds, reading finds too, and the other subject is not touched by it.
+    # `trials` raises the same as `check`, and the other subject is unaffected.
     with pytest.raises(InputError, match=rf"^{path}: "):
         list(DEAP(copy).trials([1]))
     assert len(list(DEAP(copy).trials([23]))) == N_TRIALS
@@ -508,7 +508,7 @@ def test_ratings_that_are_no_csv(copy, content):
     path.write_bytes(content)
     with pytest.raises(InputError, match=rf"^{path}: ") as caught:
         DEAP(copy).check()
-    # Once, though both subjects need it.
+    # Reported once, though both subjects need it.
     assert "\n" not in str(caught.value)
 
 
@@ -569,7 +569,7 @@ def test_broken_matlab_file(matlab, break_it, message):
 
 @pytest.fixture
 def original(root, tmp_path):
-    """Subject 29's original recording, to break."""
+    """Subject 29's original recording, for tests that damage it."""
     shutil.copytree(root / "metadata_csv", tmp_path / "metadata_csv")
     (tmp_path / "data_original").mkdir()
     return shutil.copy(root / "data_original" / "s29.bdf", tmp_path / "data_original" / "s29.bdf")
@@ -627,7 +627,7 @@ def test_flat_electrode_of_an_original(original):
 
 
 def test_open_skin_electrode_of_an_original(root, tmp_path):
-    """A conductance of zero, in the files where it is one, is no resistance."""
+    """A conductance of zero, in files with conductance, is not a resistance."""
     shutil.copytree(root / "metadata_csv", tmp_path / "metadata_csv")
     (tmp_path / "data_original").mkdir()
     path = shutil.copy(root / "data_original" / "s01.bdf", tmp_path / "data_original" / "s01.bdf")
@@ -643,7 +643,7 @@ def test_open_skin_electrode_of_an_original(root, tmp_path):
 @pytest.mark.real_data
 @pytest.mark.parametrize("name", ["eeglab_biosemi16_256hz_60s.bdf", "mne_biosemi72_2048hz_1s.bdf"])
 def test_header_of_real_recordings(real_data, name):
-    """Files of real amplifiers, one of them of a recording that was not stopped properly."""
+    """Files of real amplifiers, one of them of an interrupted recording."""
     path = real_data / "eeg_files" / name
     header = deap_original.BDFHeader.read(path)
     raw = mne.io.read_raw_bdf(path, verbose="ERROR")

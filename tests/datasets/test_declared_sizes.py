@@ -40,7 +40,7 @@ def test_tags_of_fif_that_lead_back(tmp_path, name):
     struct.pack_into(">i", content, second + 12, second)
     struct.pack_into(">i", content, second + 16, -1)
     path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
-    refused(path, f"the tag at byte {second} leads back to byte {second}")
+    refused(path, f"the tag at byte {second} refers back to byte {second}")
 
 
 def test_a_small_compressed_fif_of_gigabytes(tmp_path, monkeypatch):

@@ -15,7 +15,7 @@ MUSE = ("TP9", "AF7", "AF8", "TP10")
 
 
 def values_uv(n_channels, n_samples=N_SAMPLES):
-    """Of each channel its number, and of each sample its own: with three digits, as text has them."""
+    """Distinct values per channel and sample, with three digits, as in text files."""
     return 100.0 * np.arange(1, n_channels + 1)[:, np.newaxis] + np.arange(n_samples) / 8
 
 
@@ -143,7 +143,7 @@ def write_test_bench(path):
     ]
     for row, column in enumerate(values_uv(14).T):
         cells = ",".join(f"{value}" for value in column)
-        # A word stays for as long as the key does.
+        # A marker value lasts as long as the key is pressed.
         lines.append(f"{row % 129},{int(row in (3, 4))},{cells},1,2,3,{7 if 64 <= row < 70 else 0},4")
     path.write_text("\n".join(lines) + "\n")
 

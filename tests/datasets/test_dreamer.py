@@ -1,4 +1,4 @@
-"""DREAMER's reader, on synthetic files of both versions of MATLAB."""
+"""DREAMER reader, on synthetic files of both versions of MATLAB."""
 
 import json
 import shutil
@@ -25,13 +25,13 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def content(root):
-    """The struct, as SciPy gives it."""
+    """The struct as SciPy returns it."""
     return scipy.io.loadmat(root / "DREAMER.mat", simplify_cells=True)["DREAMER"]
 
 
 @pytest.fixture
 def written(content, tmp_path):
-    """Write the struct after a change of it; its people are plain dicts of lists."""
+    """Write the struct after a change; its subjects are plain dicts of lists."""
 
     def cell(values, shape):
         made = np.empty(len(values), dtype=object)
@@ -77,7 +77,7 @@ def test_trials(root, content):
         assert (recording.sampling_rate_hz, recording.baseline_seconds) == (128, 4)
         assert recording.duration_seconds == len(stimuli) / 128
         eeg = trial.eeg.signal
-        # Each part without its own mean, and nothing else changed.
+        # Each part without its own mean, otherwise unchanged.
         np.testing.assert_allclose(eeg[:, 512:], (stimuli - stimuli.mean(axis=0)).T, atol=1e-3)
         np.testing.assert_allclose(eeg[:, :512], (baseline - baseline.mean(axis=0))[-512:].T, atol=1e-3)
         ecg = scipy.signal.resample_poly(person["ECG"]["stimuli"][place], 1, 2, axis=0, padtype="line").T
@@ -110,7 +110,7 @@ def test_the_file_is_read_once_in_a_process(root, monkeypatch):
     for subject in (1, 2, 1):
         list(dataset.trials([subject]))
         DREAMER(root).inspect(subject)
-    # Twice for the headers alone.
+    # Opened twice for the headers only.
     assert len(calls) == 1 + 3 + 1
 
 
@@ -144,7 +144,7 @@ def test_ratings_of_a_whole_copy_are_compared_with_the_known_means(written):
         for kind, rate in (("EEG", 128), ("ECG", 256)):
             first[kind] = {part: [one[: 5 * rate] for one in signals] for part, signals in first[kind].items()}
         scores = {name: _ratings(name.removeprefix("Score").lower(), 0) for name in first if name.startswith("Score")}
-        # As the means are printed: those of 23 whole numbers.
+        # As published: means of 23 integers.
         assert {name: round(float(scores[name][:, 0].mean()), 2) for name in known} == known
         people[:] = [{**first, **{name: table[person] for name, table in scores.items()}} for person in range(23)]
         change(people)

@@ -1,4 +1,4 @@
-"""EAV's reader, on synthetic files in the published format."""
+"""EAV reader, on synthetic files in the published format."""
 
 import json
 import shutil
@@ -19,13 +19,13 @@ SMALL = {"trial_seconds": SECONDS, "video_frame_rate_hz": 2, "video_size": (32, 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """Two people in two conversations of ten trials: to read."""
+    """Two subjects in two conversations of ten trials: read-only."""
     return write_eav(tmp_path_factory.mktemp("eav"), n_conversations=2, **SMALL)
 
 
 @pytest.fixture
 def copy(root, tmp_path):
-    """One person, to break."""
+    """One subject, for tests that damage the files."""
     shutil.copytree(root / "subject1", tmp_path / "subject1")
     marker = json.loads((root / "synthetic.json").read_text()) | {"subjects": [1]}
     (tmp_path / "synthetic.json").write_text(json.dumps(marker))
@@ -122,7 +122,7 @@ def test_other_names_and_folders(tmp_path):
     out = tmp_path / "EAV"
     write_eav(out, n_subjects=1, n_conversations=1, variable="seg", zero_padded=True, media=False, **SMALL)
     for path in sorted((out / "subject01" / "EEG").iterdir()):
-        # One name of the data has two underscores.
+        # One file name of the dataset has two underscores.
         path.rename(path.with_name(path.name.replace("subject01_", "subject01__", 1)))
     reader = EAV(tmp_path)
     assert [path.name for path in reader.source_files(1)] == ["subject01__eeg.mat", "subject01__eeg_label.mat"]
@@ -146,7 +146,7 @@ def test_volts(copy):
 
 
 def test_files_are_paired_by_number_whatever_their_order_and_other_number(copy):
-    """The number after `Trial` differs between sound and video of one trial in the data."""
+    """The number after `Trial` differs between audio and video of one trial in the dataset."""
     path = media(copy, "Audio", "004_*")
     path.rename(path.with_name("004_trial_02_speaking_anger_aud.wav"))
     trial = list(EAV(copy).trials())[3]
@@ -306,7 +306,7 @@ def test_what_does_not_block_is_described(copy):
     assert (trials[5].voice, trials[6].video) == (None, None)
 
 
-def test_people_who_are_missing(root, copy):
+def test_missing_subjects(root, copy):
     marker = json.loads((root / "synthetic.json").read_text())
     (copy / "synthetic.json").write_text(json.dumps(marker))
     assert messages(copy) == ["no folder of subject 2; expected 2 subjects; copy the others"]

@@ -1,4 +1,4 @@
-"""Times in EDF+ and BDF+: of the records, of what is marked, and where records do not follow each other."""
+"""Times in EDF+ and BDF+: records, annotations, and gaps between records."""
 
 import edfio
 import numpy as np
@@ -45,7 +45,7 @@ def times(seconds):
 
 @pytest.mark.parametrize("suffix", [".edf", ".bdf"])
 def test_marks_and_gaps_stand_on_the_clock_of_the_file(tmp_path, suffix):
-    # 0.5 s into a second the file begins; after ten records nothing for 100 s, later 2.5 s are missing.
+    # The file starts 0.5 s after a whole second; there is a gap of 100 s after ten records, and one of 2.5 s later.
     begins = [0.5 + second + (100 if second >= 10 else 0) + (2.5 if second >= 15 else 0) for second in range(SECONDS)]
     lists = times(begins)
     lists[3] += b"+1.5\x152\x14two\x14again\x14\0"
@@ -79,7 +79,7 @@ def test_marks_are_those_that_edfio_wrote(tmp_path):
     assert edf_gaps(EdfHeader.read(tmp_path / "a.edf"), RATE) == ([], [])
 
 
-def test_times_that_cannot_be(tmp_path):
+def test_invalid_times(tmp_path):
     jumping = times([*range(10), *range(15, 25)])
     continuous = write_edf(tmp_path / "c.edf", jumping, reserved=b"EDF+C")
     gaps, notes = edf_gaps(EdfHeader.read(continuous), RATE)

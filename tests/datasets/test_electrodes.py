@@ -1,4 +1,4 @@
-"""Names of channels in one file, found in another."""
+"""Matching of channel names between files."""
 
 import pytest
 
@@ -48,5 +48,5 @@ def test_channels_are_found_whatever_their_order():
 def test_two_of_one_name():
     with pytest.raises(InputError, match="channels T3 and T7 are both T7; expected one; leave one out"):
         match_channels(["T7"], ["T3", "T7"])
-    # Nobody asked for them.
+    # They were not requested.
     assert match_channels(["Cz"], ["T3", "T7", "Cz"]) == {"Cz": 2}

@@ -1,4 +1,4 @@
-"""FACED's reader, on synthetic files in the published formats."""
+"""FACED reader, on synthetic files in the published formats."""
 
 import csv
 import json
@@ -22,20 +22,20 @@ CLIP_SECONDS = 2
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """Of the first batch one recording at 1000 Hz in microvolts, and one at 250 Hz in volts without a unit: to read."""
+    """First batch: one recording at 1000 Hz in microvolts, and one at 250 Hz in volts without a unit; read-only."""
     out = tmp_path_factory.mktemp("faced")
     return write_faced(out, subjects=(0, 5), files=("raw", "features"), clip_seconds=CLIP_SECONDS)
 
 
 @pytest.fixture(scope="module")
 def signals():
-    """Signals of one person in the shape of a pickle, in microvolt."""
+    """Signals of one subject in the shape of a pickle, in microvolts."""
     return np.random.default_rng(0).normal(0, 10, (28, 32, 7500)).astype(np.float32)
 
 
 @pytest.fixture
 def copy(root, tmp_path):
-    """The recordings of subject 5 and the tables, to break."""
+    """Recordings of subject 5 and the tables, for tests that damage them."""
     shutil.copytree(root / "Data" / "sub005", tmp_path / "Data" / "sub005")
     for name in ("Stimuli_info.xlsx", "Recording_info.csv", "synthetic.json"):
         shutil.copy(root / name, tmp_path)
@@ -45,7 +45,7 @@ def copy(root, tmp_path):
 
 @pytest.fixture
 def pickles(root, tmp_path, signals):
-    """Preprocessed signals of subject 5 beside its self-ratings, to break."""
+    """Preprocessed signals of subject 5 and its self-ratings, for tests that damage them."""
     shutil.copytree(root / "Data" / "sub005", tmp_path / "After_remarks" / "sub005")
     write_pickle(tmp_path, signals)
     return tmp_path
@@ -71,7 +71,7 @@ def edit_marker(folder, **changes):
 
 
 def remarks_of(root, subject):
-    """Rows of the self-ratings as they lie in the file: `(trial, vid, scores)`."""
+    """Rows of the self-ratings in file order: `(trial, vid, scores)`."""
     rows = scipy.io.loadmat(root / "Data" / f"sub{subject:03d}" / "After_remarks.mat")["After_remark"][:, 0]
     return [(int(row["trial"][0, 0]), int(row["vid"][0, 0]), row["score"][0]) for row in rows]
 
@@ -207,7 +207,7 @@ def test_recordings_by_name_in_either_unit_at_either_rate(root, subject, rate):
     folder = root / "Data" / f"sub{subject:03d}"
     raw = mne.io.read_raw_bdf(folder / "data.bdf", verbose="ERROR")
     assert raw.info["sfreq"] == rate
-    # Of MNE's numbers, those without a unit are as the file has them, in volts.
+    # MNE returns recordings without a unit as they are in the file, in volts.
     signal = raw.get_data() * 1e6
     events = [(event["onset"], event["description"]) for event in mne.read_annotations(folder / "evt.bdf")]
     trials = {trial.trial: trial for trial in FACED(root, "raw", sampling_rate_hz=None).trials([subject])}
@@ -227,7 +227,7 @@ def test_recordings_are_resampled_to_one_rate(root):
     at_250, as_recorded = (next(one.trials([0])) for one in (reader, FACED(root, "raw", sampling_rate_hz=None)))
     assert at_250.recording.sampling_rate_hz == 250
     assert at_250.recording.signal.shape == (32, 250 * CLIP_SECONDS)
-    # Nothing above 47 Hz is in the clip: every fourth sample is what a filter leaves of it, away from its ends.
+    # The clip has no content above 47 Hz: every fourth sample equals the filtered signal, away from its ends.
     inside = slice(100, -100)
     step = as_recorded.eeg.signal[:, ::4]
     np.testing.assert_allclose(at_250.eeg.signal[:, inside], step[:, inside], atol=0.3)
@@ -238,7 +238,7 @@ def test_recordings_are_resampled_to_one_rate(root):
 
 
 def test_channels_of_the_second_batch(tmp_path, root):
-    """Recordings of the second batch have eyes in place of ears, the newer names, and another order."""
+    """Recordings of the second batch have EOG channels instead of ears, the newer names, and another order."""
     folder = tmp_path / "Data" / "sub061"
     folder.mkdir(parents=True)
     shutil.copy(root / "Data" / "sub005" / "evt.bdf", folder)
@@ -462,7 +462,7 @@ def test_bad_arguments(root, options):
 
 
 def test_facts_of_the_real_self_ratings():
-    """The mean of each group of videos is highest for the item that it aims at, as on the 123 real files."""
+    """The mean of each group of videos is highest for its target item, as in the 123 real files."""
     from keras_emotion.datasets.faced_files import _rows
 
     rows = _rows("faced_videos.csv")

@@ -1,4 +1,4 @@
-"""What a fingerprint of a recording covers: every file that it is read from, wherever it lies."""
+"""The fingerprint of a recording covers every file that it is read from, in any folder."""
 
 import os
 

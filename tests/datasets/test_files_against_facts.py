@@ -1,7 +1,7 @@
-"""What our writers write, opened without our readers and compared with the facts files.
+"""Synthetic files, opened without the package's readers and compared with the facts files.
 
-Reader and writer share the facts; were one of them wrong in the same way as the other, their own tests would not show
-it. Here files are opened by SciPy, MNE, OpenCV, NumPy and the standard library, and facts are read as plain files.
+Reader and writer share the facts, so their own tests would not reveal an error common to both. Here files are opened by
+SciPy, MNE, OpenCV, NumPy and the standard library, and facts are read as plain files.
 """
 
 import csv
@@ -43,7 +43,7 @@ def rows_of(path, encoding="utf-8"):
 
 
 def header_of(path):
-    """Fields of an EDF or BDF header by signal, as texts, and the seconds of a record: sliced out by hand."""
+    """Fields of an EDF or BDF header by signal, as texts, and the duration of a record, parsed without a library."""
     content = path.read_bytes()
     n_signals = int(content[252:256])
     fields = {}
@@ -106,7 +106,7 @@ def deap(tmp_path_factory):
 
 
 def deap_variables(root, subject):
-    # As users of DEAP open it; these files are our own.
+    # As users of DEAP open it; these files are synthetic.
     return pickle.loads((root / "data_preprocessed_python" / f"s{subject:02d}.dat").read_bytes(), encoding="latin1")
 
 
@@ -137,7 +137,7 @@ def test_deap_preprocessed(deap, subject):
     np.testing.assert_allclose(labels, expected, atol=0.005)
     low, high = facts["rating_range"]
     assert low <= labels.min() < labels.max() <= high
-    # Each channel is what its row says: scalp in average reference and in the band, others of their own scale.
+    # Each channel matches its row: scalp channels average-referenced and in the band, others with their own scale.
     kinds = np.array([channel["kind"] for channel in channels])
     scalp = data[:, kinds == "eeg"]
     assert np.abs(scalp.mean(axis=1)).max() < 1e-4
@@ -180,7 +180,7 @@ def test_deap_original(deap, subject, site_order, resistance):
     data = deap_variables(deap, subject)["data"]
     trial_shown_at = {int(row["Trial"]): int(row["Experiment_id"]) for row in deap_ratings(deap, subject)}
     for place, start in enumerate(starts, 1):
-        # The trials lie in the order in which they were shown, and each electrode's signal under its own name.
+        # Trials are in the order of presentation, and each electrode's signal has its own name.
         step = original["sampling_rate_hz"] // facts["preprocessed"]["sampling_rate_hz"]
         stop = start + facts["trial_seconds"] * original["sampling_rate_hz"]
         shown = recorded[[header["label"].index(name) for name in scalp], start:stop:step]
@@ -234,7 +234,7 @@ def test_sam40(tmp_path):
                 if kind == "filtered":
                     power = np.log(band_power(signal, facts["sampling_rate_hz"], 8, 13))
                     powers.setdefault(task, []).append(power)
-    # The rows are the channels of the table: alpha power rises in relaxation where the writer says it does.
+    # The rows are the channels of the table: alpha power rises in relaxation at the planted electrodes.
     rise = np.mean(powers.pop("Relax"), axis=0) - np.mean(list(powers.values()), axis=(0, 1))
     names = [channel["name"] for channel in channels]
     assert set(np.array(names)[rise.argsort()[-4:]]) == {"P3", "Pz", "P4", "Oz"}
@@ -287,7 +287,7 @@ def test_seed(tmp_path):
                     array = features[f"{feature}_{smoothing}{trial}"]
                     assert (array.shape, array.dtype) == ((n_rows, 4, len(facts["bands"])), np.float64)
             powers[label].append(np.log(band_power(signal, facts["sampling_rate_hz"], 32, 48)))
-    # The rows are the channels of the table: gamma power rises with positive clips where the writer says it does.
+    # The rows are the channels of the table: gamma power rises with positive clips at the planted electrodes.
     rise = np.mean(powers[1], axis=0) - np.mean(powers[0] + powers[-1], axis=0)
     assert {channels[row]["name"] for row in rise.argsort()[-4:]} == {"T7", "T8", "FT7", "FT8"}
 
@@ -348,7 +348,7 @@ def test_dreamer(dreamer):
             assert 4000 < clip.mean() < 4400
             powers.append(np.log(band_power(scipy.signal.detrend(clip, axis=0).T, 128, 32, 44)))
             valence.append(score)
-    # Within a person: people differ in power, whatever they rate.
+    # Within a subject: subjects differ in power, whatever their ratings.
     powers, valence = np.reshape(powers, (2, 18, 14)), np.reshape(valence, (2, 18, 1))
     rise = ((powers - powers.mean(axis=1, keepdims=True)) * (valence - valence.mean(axis=1, keepdims=True))).sum(
         axis=(0, 1)
@@ -363,7 +363,7 @@ def test_dreamer_in_matlab_7_3(dreamer, tmp_path):
     with h5py.File(root / "DREAMER.mat") as file:
         assert file["DREAMER/Data"].attrs["MATLAB_class"] == b"cell"
         person = file[file["DREAMER/Data"][0, 0]]
-        # HDF5 has the axes of MATLAB in reverse order.
+        # HDF5 reverses MATLAB's axes.
         stimuli = person["EEG/stimuli"]
         assert stimuli.shape == (1, 18)
         np.testing.assert_array_equal(file[stimuli[0, 2]][()].T, older["EEG"][0, 0]["stimuli"][0, 0][2, 0])
@@ -375,13 +375,13 @@ def test_dreamer_mean_ratings():
     rows = rows_of(FACTS / "dreamer_videos.csv")
     assert [float(row["mean_valence"]) for row in rows] == DREAMER_VALENCE
     assert [float(row["mean_arousal"]) for row in rows] == DREAMER_AROUSAL
-    # Means of whole numbers of 23 persons.
+    # Means of integers of 23 subjects.
     for mean in DREAMER_VALENCE + DREAMER_AROUSAL:
         assert round(round(mean * 23) / 23, 2) == mean
     targets = "calmness surprise amusement fear excitement disgust happiness anger sadness disgust calmness amusement"
     targets += " happiness anger fear excitement sadness surprise"
     assert [row["target_emotion"] for row in rows] == targets.split()
-    # Clips that are meant to be pleasant are.
+    # Clips with a pleasant target are rated as pleasant.
     by_target = {name: [] for name in targets.split()}
     for row in rows:
         by_target[row["target_emotion"]].append(float(row["mean_valence"]))
@@ -450,7 +450,7 @@ def test_faced(tmp_path):
     seconds, rate_hz, subject = 4, 1000, 61
     files = ("processed", "raw", "features")
     root = synthetic.write_faced(tmp_path, subjects=(subject,), clip_seconds=seconds, effect_size=3.0, files=files)
-    # As its users open them; these files are our own.
+    # As its users open them; these files are synthetic.
     processed = pickle.loads((root / "Processed_data" / "sub061.pkl").read_bytes(), encoding="iso-8859-1")
     assert (processed.shape, processed.dtype) == ((28, 32, 30 * 250), np.float64)
     for feature in facts["features"]["names"]:
@@ -485,7 +485,7 @@ def test_faced(tmp_path):
     )
     assert all(row["Accuracy"].shape == row["ResponseTime"].shape == (1, 0) for row in rows[:, 0])
     assert facts["remarks"]["items"][8:] == ["arousal", "valence", "familiarity", "liking"]
-    # 68 people were recorded at 1000 Hz and 55 at 250 Hz; 33 recordings give no unit.
+    # 68 subjects were recorded at 1000 Hz and 55 at 250 Hz; 33 recordings have no unit.
     ranges = facts["raw"]["rates_hz"]
     counts = {rate: sum(last - first + 1 for first, last, one in ranges if one == rate) for rate in (250, 1000)}
     assert counts == {250: 55, 1000: 68}
@@ -600,7 +600,7 @@ def test_seed_iv(tmp_path):
         assert 100 < events["fixation"]["fixation_3"].mean() < 500
         assert 20 < events["pupil"]["pupil_3"][:, :2].mean() < 60
         assert 0.5 < events["saccade"]["saccade_3"][:, 1].mean() < 15
-    # The rows are the channels of the table: gamma power rises with happy clips where the writer says it does.
+    # The rows are the channels of the table: gamma power rises with happy clips at the planted electrodes.
     rise = np.mean(powers[3], axis=0) - np.mean(powers[0] + powers[1] + powers[2], axis=0)
     assert {channels[row]["name"] for row in rise.argsort()[-4:]} == {"T7", "T8", "FT7", "FT8"}
 
@@ -627,7 +627,7 @@ def test_seed_v(tmp_path):
     assert 2 < data.std() < 50
     rise = []
     with np.load(root / "EEG_DE_features" / "1_1.npz") as archive:
-        # As users of SEED-V open it; these files are our own.
+        # As users of SEED-V open it; these files are synthetic.
         entropies, labels = (pickle.loads(archive[name].tobytes()) for name in ("data", "label"))
     for trial, (start, stop) in enumerate(stated):
         label = facts["labels"][0][trial]
@@ -719,7 +719,7 @@ def test_eav(tmp_path):
     labels = scipy.io.loadmat(folder / "EEG" / "subject1_eeg_label.mat")["label"]
     assert (labels.shape, set(labels.sum(axis=0))) == ((10, 30), {1})
     assert facts["class_names"] == ["neutral", "sadness", "anger", "happiness", "calmness"]
-    # The codes of the authors' loaders; even rows are listening, which the names of the files say too.
+    # The codes of the authors' loaders; even rows are listening, in agreement with the file names.
     videos = sorted(path.name for path in (folder / "Video").iterdir())
     assert len(videos) == 30
     powers = {}
@@ -736,7 +736,7 @@ def test_eav(tmp_path):
         assert sum(1 for _ in container.decode(video=0)) == 4
     with wave.open(str(folder / "Audio" / voices[0])) as file:
         assert file.getnframes() / file.getframerate() == 2
-    # The rows are the channels of the table: alpha power rises in neutral trials where the writer says it does.
+    # The rows are the channels of the table: alpha power rises in neutral trials at the planted electrodes.
     rise = np.mean(powers.pop("Neutral"), axis=0) - np.mean([one for own in powers.values() for one in own], axis=0)
     assert "Pz" in {names[row] for row in rise.argsort()[-4:]} <= {"P3", "Pz", "P4", "Oz", "O1", "O2"}
 
@@ -890,7 +890,7 @@ def pitch_hz(path):
 
 
 def seconds_of(path):
-    """Length of picture and sound of a video, and the codecs, by decoding it."""
+    """Durations of audio and video of a file, and the codecs, by decoding it."""
     with av.open(str(path)) as container:
         picture, sound = container.streams.video[0], container.streams.audio[0]
         n_frames, n_samples = 0, 0
@@ -935,7 +935,7 @@ def test_crema_d(tmp_path):
     assert facts["levels"] == {"LO": "low", "MD": "medium", "HI": "high"}
     names = {f"IEO_{emotion}_{level}" for emotion in emotions if emotion != "NEU" for level in ("LO", "MD", "HI")}
     names |= {"IEO_NEU_XX", *(f"TIE_{emotion}_XX" for emotion in emotions)}
-    # Neutral, of actor 1002, is one of those that were never there.
+    # Neutral, of actor 1002, is one of those that never existed.
     expected = {f"{actor}_{name}" for actor in (1001, 1002) for name in names} - {"1002_TIE_NEU_XX"}
     for folder, suffix in (("AudioWAV", ".wav"), ("VideoFlash", ".flv")):
         assert {path.name for path in (root / folder).iterdir()} == {f"{name}{suffix}" for name in expected}
@@ -983,7 +983,7 @@ def test_recordings(tmp_path, file_format):
     assert 2 < signal.std() < 50
     by_start = sorted(rows, key=lambda row: float(row["start_seconds"]))
     assert [int(row["presentation"]) for row in by_start] == [1, 2, 3]
-    # The file marks the trials of the table.
+    # The file annotates the trials of the table.
     marks = [(mark["onset"], mark["duration"], str(mark["description"])) for mark in raw.annotations]
     assert marks == [(float(row["start_seconds"]), 4.0, row["stimulus"]) for row in by_start]
     assert all(float(row["stop_seconds"]) - float(row["start_seconds"]) == 4 for row in rows)

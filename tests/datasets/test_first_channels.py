@@ -1,4 +1,4 @@
-"""A first channels.csv, coordinates in it, and caps whose electrodes have names of their own."""
+"""Initial channels.csv, coordinates in it, and caps with their own electrode names."""
 
 import csv
 import json
@@ -69,7 +69,7 @@ def test_status_channels_of_an_emotiv_are_left_out(tmp_path, capsys):
 def test_words_in_the_marker_channel_of_an_emotiv_begin_trials(tmp_path):
     words = np.zeros(256)
     words[64:70], words[128] = 7, 3
-    # Sixteen bits for 2000 microvolts: no word is exactly a whole number.
+    # 16 bits for 2000 microvolts: trigger words are not exact integers.
     write_edf(tmp_path / "P01.edf", [*EPOC, "MARKER"], [*np.zeros((14, 256)), words])
     marks = read_marks(tmp_path / "P01.edf", tmp_path).marks
     assert [(mark.start_seconds, mark.kind, mark.source) for mark in marks] == [
@@ -84,7 +84,7 @@ def test_words_in_the_marker_channel_of_an_emotiv_begin_trials(tmp_path):
         *((name, True) for name in [*STATUS, "CQ_OVERALL", "EQ.AF3", "TIME_STAMP_ms", "BATTERY_PERCENT", "Markers"]),
         *((name, True) for name in ["Status", "AUX_RIGHT", "Right AUX", "AUX", "Accelerometer_X", "Gyro_Z", "HSI_TP9"]),
         *((name, True) for name in ["Accel Channel 2", "Digital Channel 0 (D11)", "Timestamp (Formatted)", "Trigger"]),
-        # Bipolar inputs of amplifiers, which carry signals of a person, and sensors.
+        # Bipolar inputs of amplifiers, which carry signals of the subject, and sensors.
         *((name, False) for name in ["Aux1", "AUX7", "EXG1", "GSR", "PPG_IR", "ECG", "Cz", "CP5", "BIP1", "Resp"]),
     ],
 )
@@ -161,7 +161,7 @@ def test_a_montage_gives_coordinates(tmp_path, capsys):
     assert "no 10-5 name" not in capsys.readouterr().out
     recording = open_recording(tmp_path / "a.npy", tmp_path, ChannelTable(tmp_path / CHANNEL_FILE))
     found = np.array([channel.direction for channel in recording.channels])
-    # From any origin: that of the file lies below the centre of the head.
+    # The origin is arbitrary: that of the file is below the centre of the head.
     np.testing.assert_allclose(found, directions, atol=1e-3)
     assert len(np.unique(grid_positions(names, directions=found), axis=0)) == len(names)
 
@@ -210,7 +210,7 @@ def test_a_name_with_the_signs_of_a_pattern_fits_itself(tmp_path):
 
 
 @pytest.mark.parametrize("cells", ["1,2,", "1,2,x", "1,2,inf"])
-def test_coordinates_that_are_none_are_refused(tmp_path, cells):
+def test_invalid_coordinates_are_refused(tmp_path, cells):
     with pytest.raises(InputError, match=r"line 2: x, y, z are '1', '2', .*; expected three numbers, or none"):
         table_of(tmp_path, f"name,x,y,z\nE1,{cells}\n")
 
@@ -245,7 +245,7 @@ def test_channels_placed_by_angle_share_out_the_cells():
     second = cz + 0.4 * (c2 - cz)
     cells = grid_positions(["a", "b"], directions=np.array([cz, second]))
     np.testing.assert_array_equal(cells, grid_positions(["Cz", "C2"]))
-    # A name keeps its cell, whoever is nearer.
+    # A channel keeps the cell of its name, even if another one is nearer.
     cells = grid_positions(["b", "Cz"], directions=np.array([second, cz]))
     np.testing.assert_array_equal(cells, grid_positions(["C2", "Cz"]))
 

@@ -1,4 +1,4 @@
-"""A first table of trials, from what the recordings mark."""
+"""Initial table of trials, from the annotations of recordings."""
 
 import dataclasses
 import json
@@ -61,13 +61,13 @@ def error_of(capsys, *words):
 
 
 def marked(*marks, seconds=100, gaps=()):
-    """What a recording at 100 Hz marks: `(start, duration, text)`."""
+    """Annotations of a recording at 100 Hz: `(start, duration, text)`."""
     axis = TimeAxis(100.0, seconds * 100, gaps)
     return MarkedRecording(Path("x.edf"), axis, tuple(Mark(*mark) for mark in marks), ())
 
 
 def found(recording, choice=None):
-    """`(start, stop, text, how it ends)` of the trials, and `(text, why not)` of the other marks."""
+    """`(start, stop, text, how it ends)` of the trials, and `(text, reason)` of the other events."""
     trials, left_out = trials_of(recording, choice or Choice())
     return (
         [(one.start_seconds, one.stop_seconds, one.stimulus, one.how) for one in trials],
@@ -76,7 +76,7 @@ def found(recording, choice=None):
 
 
 def test_marks_with_and_without_a_duration_are_trials():
-    """None is dropped because another has a duration; one within another's duration is, and is counted."""
+    """No event is dropped because another has a duration; one within another's duration is, and is counted."""
     recording = marked(
         (1.0, 5.0, "Impedance check"),
         (10.0, None, "clip1"),
@@ -100,7 +100,7 @@ def test_marks_with_and_without_a_duration_are_trials():
 
 
 def test_durations_that_were_rounded():
-    """5 ms too long are rounding; a whole second is not, and neither is a second that the file does not have."""
+    """5 ms too long are rounding; a whole second is not, nor is a second beyond the end of the file."""
     recording = marked((1.0, 4.005, "a"), (5.0, 3.0, "b"), (7.0, 5.0, "c"), (90.0, 10.05, "d"), (91.0, 15.0, "e"))
     assert found(recording) == (
         [
@@ -154,7 +154,7 @@ def test_pairs_of_begin_and_end():
 
 @pytest.mark.parametrize("lost", [0.0, 100.0])
 def test_no_trial_goes_over_a_gap(lost):
-    """Whether the file's clock goes on in the gap or not: 30 s of samples, then 70 s."""
+    """Whether or not the file's clock continues in the gap: 30 s of samples, then 70 s."""
     gap = Gap(3000, lost, "EDF+D")
     recording = marked(
         (5.0, 20.0, "a"),
@@ -189,7 +189,7 @@ def test_a_trial_that_begins_or_ends_while_nothing_was_recorded_is_none():
 
 
 def test_pauses_and_bad_stretches():
-    """Zeros that stand for a pause are a gap; a stretch that is called bad is in the trial, and said."""
+    """Zeros that stand for a pause are a gap; a segment annotated as bad is in the trial, and reported."""
     spans = (BadSpan(3000, 3500, "BAD_ACQ_SKIP", has_signal=False), BadSpan(6000, 6100, "BAD_blink"))
     marks = [(5.0, 20.0, "a"), (28.0, 4.0, "over"), (29.0, None, "b"), (40.0, None, "c")]
     recording = dataclasses.replace(marked(*marks[:2], marks[3]), bad_spans=spans)
@@ -219,7 +219,7 @@ def test_words_of_a_format_for_a_border_are_no_stimuli():
         ({"annotations": ("a",), "seconds": np.inf}, "--seconds inf: expected a number above 0"),
     ],
 )
-def test_choices_that_cannot_be(options, message):
+def test_invalid_choices(options, message):
     with pytest.raises(InputError, match=message):
         Choice(**options)
 
@@ -229,7 +229,7 @@ def test_choices_that_cannot_be(options, message):
 
 @pytest.fixture(scope="module")
 def sessions(tmp_path_factory):
-    """Two people in two sessions each, of two trials."""
+    """Two subjects in two sessions each, of two trials."""
     folder = tmp_path_factory.mktemp("sessions")
     return write_recordings(folder, 2, 2, trial_seconds=2, baseline_seconds=1, n_sessions=2)
 
@@ -250,7 +250,7 @@ def test_first_table_of_runs_of_the_same_people(sessions, tmp_path, capsys):
     assert out.splitlines()[:4] == [f"{name}: 2 trials of 2 s" for name in names]
     assert "note: s01: 2 files read as the same subject: s01_1.edf, s01_2.edf" in out
     assert f"wrote {tmp_path / 'trials.csv'}, 8 trials; fill in valence and arousal" in out
-    # It reads as it is, with nothing rated; and it is not written over.
+    # It can be read, without ratings; and it is not overwritten.
     (problem, _) = Recordings(tmp_path).describe()["problems"]
     assert problem["message"].startswith("line 2, 3, 4, 5, 6, 7, 8, 9: missing valence; left out if")
     before = (tmp_path / "trials.csv").read_bytes()
@@ -273,7 +273,7 @@ def test_first_table_with_a_pattern_for_people(sessions, tmp_path):
 
 def test_first_table_from_mark_to_mark(tmp_path, capsys):
     marks = [(5.0, 0, "b"), (1.5, 0, "a"), (5.0, 0, "c"), (12.0, 0, "d"), (13.0, 1.0, "BAD_jump")]
-    # The device had counted 6 s before the file begins: marks count from the file all the same.
+    # The device had counted 6 s before the file starts: annotations are still relative to the file.
     write_fif(tmp_path / "x_raw.fif", marks, first_sample=768)
     assert parts_of(table_of(tmp_path)) == [[1.5, 5.0, "a"], [5.0, 12.0, "b/c"], [12.0, 20.0, "d"]]
     out = capsys.readouterr().out
@@ -410,7 +410,7 @@ def test_first_table_of_real_files(real_data, tmp_path):
     assert set(table["stimulus"][table["subject"].str.startswith("eegmmidb")]) == {"T0", "T1", "T2"}
     assert (table["stop_seconds"].astype(float) > table["start_seconds"].astype(float)).all()
     (tmp_path / "channels.csv").write_text("name,kind\nEXG*,none\n")
-    # Nothing but that nothing is rated yet.
+    # Only the ratings are missing.
     assert [problem["message"].partition(": ")[2] for problem in Recordings(tmp_path).describe()["problems"]] == [
         "missing valence; left out if valence is the target",
         "missing arousal; left out if arousal is the target",

@@ -1,4 +1,4 @@
-"""Formats that are read whole: XDF, g.tec's HDF5, FieldTrip's structures, epochs, MATLAB 7.3."""
+"""Formats that are read into memory: XDF, g.tec's HDF5, FieldTrip's structures, epochs, MATLAB 7.3."""
 
 import importlib.util
 import json
@@ -86,7 +86,7 @@ def test_xdf_streams_stand_on_the_samples_of_the_eeg(tmp_path):
     assert list(found.kinds) == ["eeg"] * 4 + ["gsr"]
     assert list(found.units) == ["microvolts"] * 4 + ["microsiemens"]
     np.testing.assert_array_equal(found.values[:4], ramps())
-    # A ramp of one a tenth of a second, from 0.25 s on; before, its first value.
+    # A ramp of 1 per tenth of a second, from 0.25 s on; before, its first value.
     seconds = np.arange(256) / RATE_HZ
     np.testing.assert_allclose(found.values[4], np.clip((seconds - 0.25) * 10, 0, 19), atol=1e-9)
     assert found.marks == [(0.5, None, "clip1"), (1.0, None, "clip2")]
@@ -139,7 +139,7 @@ def test_xdf_channels_without_labels_and_positions_of_those_with_them(tmp_path):
     assert np.isnan(found.positions_m[[0, 2, 3]]).all()
 
 
-def test_what_xdf_does_not_hold_is_said(tmp_path):
+def test_what_xdf_does_not_hold_is_reported(tmp_path):
     empty = stream("Off", "EEG", np.empty((0, 4)), [], RATE_HZ)
     slow = stream("Eyes", "Gaze", np.ones((3, 1)), [50, 51, 53])
     other = eeg_stream(n_samples=300)
@@ -210,7 +210,7 @@ def write_gtec(path, values=None, names=NAMES, rate="256"):
     channels = "".join(
         f"<ChannelProperties><ChannelName>{name}</ChannelName><ChannelType>{kind}</ChannelType>"
         f"<LogicalChannelNumber>{place}</LogicalChannelNumber></ChannelProperties>"
-        # Not in their order.
+        # Not in order.
         for place, (name, kind) in reversed(list(enumerate(zip(names, ("EEG", "EEG", "EEG", "ECG"), strict=True))))
     )
     task = (
@@ -264,7 +264,7 @@ def test_damaged_gtec_is_refused(tmp_path, change, told):
 
 
 def test_files_that_declare_too_much_are_refused_before_they_are_read(tmp_path, monkeypatch):
-    """Files of some kilobytes that say that they hold 80 GB: nothing of HDF5 is stored until it is written."""
+    """Files of some kilobytes that declare 80 GB: HDF5 stores data only when they are written."""
     gtec, matlab = tmp_path / "P01.hdf5", tmp_path / "P02.mat"
     write_gtec(gtec)
     with h5py.File(gtec, "r+") as file:
@@ -412,7 +412,7 @@ def test_epochs_of_eeglab(tmp_path):
     assert [gap.sample for gap in recording.gaps] == [128, 256]
     assert [mark[:2] for mark in annotations(path) if mark[1]] == [(0.0, 1.0), (1.0, 1.0), (2.0, 1.0)]
     assert files_of(path, tmp_path) == (path,)
-    # A sample too many.
+    # One sample too many.
     scipy.io.savemat(path, {"EEG": eeg | {"xmax": 1.0}}, appendmat=False)
     with pytest.raises(InputError, match=r"P01.set: unreadable epochs \(bad data shape\); open it in EEG"):
         opened(path)
@@ -475,7 +475,7 @@ def test_files_that_share_an_ending_are_told_apart(tmp_path, name, content, besi
 
 
 @pytest.mark.parametrize("name", ["P01.VHDR", "P01.MFF", "P01.CDT"])
-def test_an_ending_that_mne_takes_only_in_lower_case_is_said(tmp_path, name):
+def test_an_ending_that_mne_takes_only_in_lower_case_is_reported(tmp_path, name):
     path = tmp_path / name
     path.touch()
     with pytest.raises(

@@ -1,4 +1,4 @@
-"""Files of every format that can be written here: pieces equal the whole, values and units are those written."""
+"""Files of every writable format: pieces equal the whole, values and units are those written."""
 
 import warnings
 
@@ -127,7 +127,7 @@ def test_slow_channels_of_one_name_are_numbered(tmp_path):
 
 MICRO, MU = "\N{MICRO SIGN}", "\N{GREEK SMALL LETTER MU}"
 UNITS = [
-    # As spelt, as given, and what a value is multiplied by.
+    # Spelling, unit, and factor.
     ("uV", "uV", 1),
     (f"{MICRO}V", "uV", 1),
     (f"{MU}V", "uV", 1),
@@ -149,7 +149,7 @@ UNITS = [
 @pytest.mark.parametrize("form", ["utf8.vhdr", "cp1252.vhdr", "edf", "bdf", "npy"])
 def test_units_and_values(tmp_path, form):
     values = np.linspace(0.5, 1, 200)
-    # What the format has characters for.
+    # Characters that the format supports.
     lacking = {"edf": (MICRO, MU), "bdf": (MICRO, MU), "cp1252.vhdr": (MU,)}.get(form, ())
     units = [row for row in UNITS if not row[0].startswith(lacking)]
     others = [Signal(f"X{place}", values, spelt) for place, (spelt, *_) in enumerate(units)]
@@ -190,7 +190,7 @@ def test_eeg_that_is_no_voltage_is_refused(tmp_path):
             opened(path)
 
 
-def test_channels_that_the_reader_calls_misc_are_named_by_their_first_word_or_said(tmp_path):
+def test_channels_that_the_reader_calls_misc_are_named_by_their_first_word_or_reported(tmp_path):
     skin = Signal("GSR1", 24 + EEG[1].values / 50, f"{MICRO}S")
     path = write_brainvision(tmp_path / "a.vhdr", [EEG[0], skin, Signal("Odd", EEG[1].values, "N")])
     recording = opened(path)
@@ -226,7 +226,7 @@ def test_units_of_fif(tmp_path):
     assert any("left out: o (" in note for note in recording.notes)
 
 
-def test_units_of_another_kind_are_said(tmp_path):
+def test_units_of_another_kind_are_reported(tmp_path):
     path = write_edf(
         tmp_path / "a.edf", [EEG[0], Signal("GSR", EEG[1].values, "mV"), Signal("Temp", EEG[1].values, "uS")]
     )
@@ -303,7 +303,7 @@ def test_what_a_bids_tree_says_beside_the_file(tmp_path):
 
 
 def real_recordings(folder):
-    """Real recordings with what has to be said of their channels, by name; SAM40's arrays with a sidecar."""
+    """Real recordings with their required channel kinds, by name; SAM40's arrays with a sidecar."""
     for path in sorted((folder / "eeg_files").iterdir()):
         if path.suffix in (".edf", ".bdf", ".set"):
             yield path, "EXG*,eog\nT9*,none\nT10*,none\nM1,none\nM2,none\n"

@@ -1,4 +1,4 @@
-"""Gaps and bad stretches of recordings: what the file says of them, and that no trial reaches across one."""
+"""Gaps and bad segments of recordings, and that no trial spans a gap."""
 
 import datetime
 
@@ -44,7 +44,7 @@ def write_trials(folder, file, *rows, columns="subject,trial,file,start_seconds,
 
 
 def discontinuous(path, jumps, annotations=()):
-    """EDF+D: at each `{record: seconds}` so many seconds are missing before the record (of a second)."""
+    """EDF+D: for each `{record: seconds}`, this time is missing before the record (of 1 s)."""
     wide = edfio.EdfAnnotation(0, None, "x" * 40)
     write_edf(
         path, EEG, annotations=[wide, *(edfio.EdfAnnotation(*one) for one in annotations)], data_record_duration=1
@@ -93,11 +93,11 @@ def test_new_segments_of_brainvision(tmp_path, again):
 @pytest.mark.parametrize(
     ("event", "sample", "lost"),
     [
-        # Latencies count from 1; a border lies between two samples.
+        # Latencies count from 1; a boundary is between two samples.
         (("boundary", 2000.5, 500.0), 2000, 2.5),
         (("boundary", 2001.0, np.nan), 2000, None),
         (("-99", 2000.5, 500.0), 2000, 2.5),
-        # At the beginning nothing is missing within the file.
+        # A boundary at the beginning is not a gap within the file.
         (("boundary", 0.5, 500.0), None, None),
         (("square", 2000.5, 500.0), None, None),
     ],
@@ -202,7 +202,7 @@ def test_a_trial_in_a_pause_of_the_device_is_refused(tmp_path):
 
 @pytest.mark.parametrize("rate", [128, 100, None])
 def test_nothing_beyond_a_gap_reaches_a_trial(tmp_path, rate):
-    """A file that goes on with something loud gives the trial that a file gives which ends there."""
+    """A trial before a loud segment equals that of a file that ends there."""
     loud = [Signal(one.name, np.where(np.abs(np.arange(8000) - 4000) < 2000, one.values, 3000.0)) for one in EEG]
     whole, alone = tmp_path / "whole", tmp_path / "alone"
     for folder, signals, shift in ((whole, loud, 0), (alone, loud, 2001)):
@@ -221,7 +221,7 @@ def test_nothing_beyond_a_gap_reaches_a_trial(tmp_path, rate):
 
 @pytest.fixture
 def marked(tmp_path):
-    """Three trials of 8 s: a second of the first is called bad, and half a second before the second; Cz as a whole."""
+    """Three trials of 8 s: 1 s of the first is annotated as bad, and 0.5 s before the second; Cz is marked as bad."""
     raw = volts(annotations=([5.5, 14], [1, 0.5], ["BAD_move", "bad eyes"]))
     raw.info["bads"] = ["Cz"]
     write_fif(tmp_path / "a_raw.fif", raw)
@@ -268,10 +268,10 @@ def test_windows_that_touch_a_bad_stretch_are_unusable(marked, rate):
     assert table["valence"].tolist() == [*[1] * 4, *[2] * 4, *[3] * 4]
     _, clean = extract_rated(part, [second, third])
     assert UNUSABLE not in clean or (clean[UNUSABLE] == "").all()
-    # A bad baseline is in every window that it is taken off.
+    # A bad baseline affects every window from which it is subtracted.
     _, without = extract_rated(RawSignals(sampling_rate_hz=None), [second, third])
     assert without[UNUSABLE].tolist() == [*["bad segment in the file within its baseline: bad eyes"] * 8, *[""] * 8]
-    # A part that cuts its windows later than the table says.
+    # A feature part whose windows start later than the table.
     _, late = extract_rated(part.changed(lag_seconds=1.0), [first])
     assert late[UNUSABLE].tolist() == ["", "bad segment in the file: BAD_move", ""]
 

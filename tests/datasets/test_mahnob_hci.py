@@ -1,4 +1,4 @@
-"""MAHNOB-HCI's reader: what the files say is found by names and marks, and every way a copy can be broken."""
+"""MAHNOB-HCI reader: content is found by names and triggers, and damaged copies."""
 
 import contextlib
 import dataclasses
@@ -36,14 +36,14 @@ GENEVA = "Fp1 AF3 F3 F7 FC5 FC1 C3 T7 CP5 CP1 P3 P7 PO3 O1 Oz Pz Fp2 AF4 Fz F4 F
 OTHERS = "EXG1 EXG2 EXG3 EXG4 EXG5 EXG6 EXG7 EXG8 GSR1 GSR2 Erg1 Erg2 Resp Temp"
 ELECTRODES = [*GENEVA.split(), "EXG1", "EXG2", "EXG3", "GSR1", "Resp", "Temp"]
 LEAD_SECONDS, SECONDS = 3.51, 8
-"""An onset at an odd sample: half way between two samples of the rate that is wanted."""
+"""An onset at an odd sample: half way between two samples of the target rate."""
 
 ONSET = 899
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """A small synthetic copy: to read, not to write to."""
+    """Small synthetic copy: read-only."""
     return write_mahnob_hci(
         tmp_path_factory.mktemp("mahnob") / "a copy",
         n_subjects=2,
@@ -63,7 +63,7 @@ def trials(root):
 
 @pytest.fixture
 def copy(root, tmp_path):
-    """The synthetic copy, to break."""
+    """Synthetic copy, for tests that damage it."""
     return Path(shutil.copytree(root, tmp_path / "copy"))
 
 
@@ -77,7 +77,7 @@ def bdf(folder):
 
 
 def edit_xml(folder, edit):
-    """Rewrites `session.xml` with what `edit` does to its root."""
+    """Rewrite `session.xml` after applying `edit` to its root."""
     tree = ElementTree.parse(folder / "session.xml")
     edit(tree.getroot())
     tree.write(folder / "session.xml", encoding="utf-8", xml_declaration=True)
@@ -159,7 +159,7 @@ def test_trials(root, trials):
         folder = session(root, 130 * (trial.subject - 1) + 2 * trial.trial)
         fields = ElementTree.parse(folder / "session.xml").getroot()
         assert folder.name == fields.get("sessionId")
-        # A person came once; what the data set calls a session is one clip.
+        # Each subject came once; a session of the dataset is one clip.
         assert (trial.dataset, trial.session) == ("mahnob_hci", 1)
         assert f"{trial.stimulus}.avi" == fields.get("mediaFile")
         assert trial.stimulus in FACTS["stimulus_seconds"]
@@ -181,14 +181,14 @@ def test_trials(root, trials):
         assert trial.recording.signal.shape == (38, (3 + SECONDS) * 128)
         assert trial.recording.duration_seconds == SECONDS
         assert trial.eeg.signal.shape == (32, (3 + SECONDS) * 128)
-    # The same clips for both, in orders of their own: without that, the tests could not tell a clip from a place.
+    # The same clips for both, in different orders: otherwise the tests could not distinguish clip and position.
     orders = [[trial.stimulus for trial in trials if trial.subject == subject] for subject in (1, 2)]
     assert sorted(orders[0]) == sorted(orders[1])
     assert orders[0] != orders[1]
 
 
 def test_amplitudes_and_marks_are_those_of_another_library(root):
-    """Signals as edfio reads them, between the marks that MNE's search for events finds."""
+    """Signals as edfio reads them, between the events that MNE finds."""
     reader = MAHNOBHCI(root, preprocess="none", sampling_rate_hz=None, baseline_seconds=3.25)
     for trial in reader.trials([2]):
         path = trial.recording.source
@@ -228,7 +228,7 @@ def test_tones_in_a_recording(root, tmp_path, rate_hz, onset):
     assert np.abs(found["AF3"][64:-64]).max() < 0.06
     np.testing.assert_allclose(found["ECG2"][64:-64], -3000, atol=0.06)
     np.testing.assert_allclose(found["Temperature"], 31, atol=1e-6)
-    # MNE makes volt of mV too, and microvolt comes out.
+    # MNE converts mV to V too, and the result is in microvolts.
     assert found["Oz"].std() > 2000
 
 
@@ -267,7 +267,7 @@ def test_clean_eeg_against_scipy():
 
 
 def test_independent_components_take_out_blinks():
-    """Blinks planted in the frontal channels: what is left of them, and of the rest."""
+    """Blinks planted in the frontal channels: what remains of them, and of the other signals."""
     rng = np.random.default_rng(0)
     n_samples = 128 * 40
     mixing = np.eye(32) + 0.3 * rng.standard_normal((32, 32))
@@ -287,7 +287,7 @@ def test_independent_components_take_out_blinks():
     is_eye = np.isin(EEG_CHANNEL_NAMES, ("Fp1", "Fp2"))
 
     def share(signal):
-        """How much of the planted blinks is in it, 1 for all."""
+        """Share of the planted blinks in the signal, 1 for all."""
         return (((signal - expected) * shape)[is_eye].sum()) / (shape[is_eye] ** 2).sum()
 
     assert abs(share(plain) - 1) < 1e-9
@@ -334,7 +334,7 @@ def test_nothing_is_read_before_it_is_asked_for(copy):
 
 
 def test_order_of_presentation(copy):
-    """By date, time and cut: not by the number in the name, and with the incomplete session in its place."""
+    """By date, time and cut, not by the number in the name, and including the incomplete session."""
     for number, fields in (
         (2, {"date": "2010-01-02", "time": "9:00:00", "cutNr": "9"}),
         (4, {"date": "2010/1/2", "time": "09:00:00.0", "cutNr": "10"}),
@@ -347,7 +347,7 @@ def test_order_of_presentation(copy):
     bdf(session(copy, 6)).unlink()
     edit_xml(session(copy, 6), set_track("Physiological", None))
     assert [trial.presentation for trial in MAHNOBHCI(copy).trials([1])] == [3, 2]
-    # Day first or month first, nobody can say.
+    # Day first or month first is ambiguous.
     for date in ("2. January 2010", "2.1.2010", ""):
         edit_xml(session(copy, 2), set_fields(date=date))
         assert [trial.presentation for trial in MAHNOBHCI(copy).trials([1])] == [-1, -1]
@@ -392,7 +392,7 @@ def test_files_are_found_by_pattern_without_tracks(copy):
 
 
 def test_tracks_name_the_files(copy):
-    """Any name of a video, with folders of Windows in front; grey-scale cameras do not count."""
+    """Any video name, with Windows folders before it; grey-scale cameras are ignored."""
     folder = session(copy, 4)
     (video,) = folder.glob("*.avi")
     video.rename(folder / "colour & co [1].avi")
@@ -437,7 +437,7 @@ def test_a_missing_rating_is_listed_and_left_out(copy):
 
 
 def test_counts_and_lengths_of_a_real_copy(copy):
-    """What only synthetic data may do: few trials, short clips."""
+    """Exemptions of synthetic data: few trials, short clips."""
     (copy / "synthetic.json").unlink()
     messages = [problem["message"] for problem in MAHNOBHCI(copy).describe()["problems"]]
     assert messages[0] == "subject 1: 3 rated sessions; expected 20"
@@ -462,7 +462,7 @@ def test_a_video_of_another_length_is_listed(copy):
 
 
 def test_a_video_goes_on_after_the_clip(root):
-    """Its length is that of the section; windows of the clip find their frames."""
+    """Its duration is that of the section; windows of the clip find their frames."""
     trial = next(MAHNOBHCI(root).trials())
     assert (trial.video_seconds, trial.video_frame_rate_hz) == (SECONDS + 47, 2)
     assert trial.recording.duration_seconds == SECONDS
@@ -579,12 +579,12 @@ def test_broken_xml(copy, case):
         with pytest.raises(InputError, match=rf"^{path}: .*{message}") as caught:
             call()
         assert "\n" not in str(caught.value)
-    # The other subject has nothing to do with it: the names of the files say whose the session is.
+    # The other subject is unaffected: the file names identify the subject of the session.
     assert len(list(MAHNOBHCI(copy).trials([2]))) == 3
     MAHNOBHCI(copy).check([2])
 
 
-def test_folder_of_nobody_is_in_everybodys_way(copy):
+def test_folder_of_an_unknown_subject_blocks_all_subjects(copy):
     (copy / "Sessions" / "ünïque [x] & co").mkdir()
     (copy / "Sessions" / ".hidden").mkdir()
     (copy / "Sessions" / "readme.txt").write_text("a file is no session")
@@ -596,7 +596,7 @@ def test_folder_of_nobody_is_in_everybodys_way(copy):
 
 
 def test_subject_of_whom_nothing_is_left(copy):
-    """What is wrong is said, and not that there is no such subject."""
+    """The actual fault is reported, rather than a missing subject."""
     for number in (134, 136):
         shutil.rmtree(session(copy, number))
     edit_xml(session(copy, 132), set_fields(feltVlnc="10"))
@@ -645,7 +645,7 @@ def test_names_that_contradict_are_listed(copy):
 
 
 def test_files_that_may_not_be_read(copy, monkeypatch):
-    """By permissions that the owner of all files would not notice."""
+    """Uses permissions, which the superuser ignores."""
     read, iterate = Path.read_bytes, Path.iterdir
     forbidden = session(copy, 2) / "session.xml"
 
@@ -812,7 +812,7 @@ def test_marks_are_found_whatever_the_bits(rest, code, high, onset, length, puls
     words = np.full(1200, rest)
     for start in (onset, onset + length):
         words[start : start + pulse] = rest + code
-    # Bits of the amplifier come and go without a mark.
+    # Bits of the amplifier change without a trigger.
     words |= high << 16
     words[:7] ^= 0x10000
     words[700:] ^= 0x400000

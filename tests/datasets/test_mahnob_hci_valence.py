@@ -1,4 +1,4 @@
-"""Valence of MAHNOB-HCI over time: the file beside the sessions, its clock, and what is wrong with it."""
+"""Continuous valence of MAHNOB-HCI: the additional file, its clock, and damaged files."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ def rewrite(path, **changes):
 
 
 def of_labels(description):
-    """Problems but for the face videos, which are not there."""
+    """Problems except those of the missing face videos."""
     return [problem for problem in description["problems"] if problem["file"].endswith(NAME)]
 
 

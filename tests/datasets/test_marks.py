@@ -14,7 +14,7 @@ def samples(*runs):
 
 
 def events_of_mne(values):
-    """Another's finding of every change to another word than 0."""
+    """Independent implementation: every change to another non-zero word."""
     info = mne.create_info(["STI"], 100, "stim")
     raw = mne.io.RawArray(np.asarray(values, dtype=float)[np.newaxis], info, verbose="ERROR")
     options = {"consecutive": True, "shortest_event": 1, "mask": 0xFFFF, "mask_type": "and", "verbose": "ERROR"}
@@ -46,7 +46,7 @@ def test_a_cable_that_settles_is_no_word():
     assert words.found == ((5, 20), (14, 15))
     assert words.n_settling == 4
     assert words.notes[0].endswith("in the transition to another word, merged with the next: 4")
-    # Three samples are too long for that, and a bit that neither word has is no cable.
+    # Three samples are too long for that, and a bit that is in neither word is not a transition.
     assert find_words(samples((0, 5), (16, 3), (20, 8))).found == ((5, 16), (8, 20))
     assert find_words(samples((20, 5), (33, 1), (0, 8))).found == ((5, 33),)
     # A pulse that settles is still a pulse.
@@ -88,7 +88,7 @@ def test_annotations_and_words_of_one_recording(tmp_path):
     found = recording(tmp_path, values, [(2.01, 1.0, "clip"), (4.0, 0.01, "key\n1"), (3.0, 0, "BAD_x")], 300)
     assert found.marks == (
         Mark(2.01, 1.0, "clip"),
-        # Not of the moment of an event, but of what is said of the signal.
+        # Not at the time of an event, but of an annotation about the signal.
         Mark(3.0, None, "BAD_x"),
         Mark(3.0, None, "9", "trigger word"),
         Mark(4.0, None, "key 1"),

@@ -1,4 +1,4 @@
-"""Damaged MATLAB files are refused before SciPy reads them, which may end the process."""
+"""Damaged MATLAB files are refused before SciPy reads them, which may crash the process."""
 
 import io
 import struct
@@ -51,7 +51,7 @@ def test_other_byte_order(tmp_path):
 @pytest.mark.parametrize(
     ("place", "value", "message"),
     [
-        # Such a type ended the process of SciPy 1.17 by a segmentation fault.
+        # Such a type crashed the process of SciPy 1.17 by a segmentation fault.
         ("type of numbers", 199, "numbers of type 199"),
         ("length of names", 0, "names of fields of 0 bytes"),
         ("length of names", -1, "names of fields of -1 bytes"),
@@ -92,7 +92,7 @@ def test_a_file_cut_anywhere(tmp_path):
             check_matlab_file(path)
         except InputError:
             continue
-        # Cut between two variables, the rest is whole.
+        # Truncated between two variables, the rest is complete.
         assert length in (128 + 8 + struct.unpack("<I", whole[132:136])[0],) or length < 136
 
 

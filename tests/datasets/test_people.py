@@ -1,4 +1,4 @@
-"""Whose a recording is, by its name."""
+"""Subjects derived from file names."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from keras_emotion.schema import InputError
 @pytest.mark.parametrize(
     ("files", "subjects"),
     [
-        # A person that the names call one.
+        # Names with a usual subject prefix.
         (["s01.edf", "s02.edf"], ["s01", "s02"]),
         (["s01_1.edf", "s01_2.edf", "s02_1.edf"], ["s01", "s01", "s02"]),
         (["S001R01.edf", "S001R02.edf", "S002R01.edf"], ["S001", "S001", "S002"]),
@@ -34,7 +34,7 @@ from keras_emotion.schema import InputError
         (["anna/1.edf", "anna/2.edf", "bob/1.edf"], ["anna", "anna", "bob"]),
         (["a.edf", "a.fif.gz"], ["a", "a"]),
         (["anna.edf", "anna_2.edf", "bob.edf", "bob (1).edf"], ["anna", "anna", "bob", "bob"]),
-        # Other people.
+        # Different subjects.
         (["rec_1.edf", "rec_2.edf", "rec_3.edf"], ["rec_1", "rec_2", "rec_3"]),
         (["AB12.edf", "AB13.edf", "CD12.edf"], ["AB12", "AB13", "CD12"]),
         (["a/x_raw.fif", "b/x_raw.fif", "y.npy"], ["a_x_raw", "b_x_raw", "y"]),
@@ -46,7 +46,7 @@ def test_runs_of_one_person_are_of_one_person(files, subjects):
     assert list(people_of(files).subjects) == subjects
 
 
-def test_what_was_concluded_is_said():
+def test_assumptions_are_reported():
     people = people_of(["s01_1.edf", "s01_2.edf", "s02_1.edf"])
     assert people.notes == (
         "2 subjects, by the file names: s01, s02",

@@ -20,7 +20,7 @@ def test_results_come_in_order_and_the_next_one_is_read_meanwhile():
 
     results = read_ahead(one, range(4))
     assert next(results) == 0
-    # The second one was asked for before the first was given.
+    # The second one was requested before the first was returned.
     assert list(results) == [10, 20, 30]
     assert read == [(number, False) for number in range(4)]
     assert list(read_ahead(one, ())) == []

@@ -1,4 +1,4 @@
-"""Real recordings of makers' formats, from public test data; see docs/formats.md for the source of each."""
+"""Real recordings of manufacturers' formats, from public test data; see docs/formats.md for the sources."""
 
 import re
 
@@ -107,7 +107,7 @@ def test_trials_of_fieldtrip_are_those_of_mne(folder, name):
         expected = np.concatenate(list(epochs.get_data(copy=False)), axis=1)
     raw = open_raw(path, folder, [])
     np.testing.assert_allclose(raw.get_data(), expected, rtol=1e-12)
-    # MNE counts from the start of each epoch, and so do the marks of its events.
+    # MNE counts from the start of each epoch, and so do its events.
     n_trials = 1 if "raw" in name else len(epochs)
     marks = [mark for mark in read_marks(path, folder).marks if mark.duration_seconds]
     assert len(marks) == n_trials
@@ -134,7 +134,7 @@ def test_the_streams_of_an_xdf_are_those_of_pyxdf(folder):
     recording = opened(path)
     streams, _ = pyxdf.load_xdf(str(path))
     eeg = next(stream for stream in streams if stream["info"]["type"] == ["EEG"])
-    # The streams give no unit: taken as volts, with a note, as everywhere.
+    # The streams have no unit: read as volts, with a note, as everywhere.
     np.testing.assert_allclose(recording.read(0, recording.n_samples), eeg["time_series"].T * 1e6, rtol=1e-6)
     assert [gap.sample for gap in recording.gaps] == [12876]
     assert len(read_marks(path, folder).marks) == 1 + 175

@@ -1,4 +1,4 @@
-"""The recordings of a folder, each of them once."""
+"""Search for the recordings of a folder, each once."""
 
 import json
 import os
@@ -94,7 +94,7 @@ def test_a_recording_of_several_files_is_one(tmp_path):
     assert names(find_recordings(tmp_path), tmp_path) == ["a.vhdr", "b.set", "e.mff", "f.set/g.edf"]
 
 
-def test_arrays_without_a_sidecar_are_said(tmp_path):
+def test_arrays_without_a_sidecar_are_reported(tmp_path):
     for name in ("a.npy", "b.npy"):
         np.save(tmp_path / name, np.zeros((1, 2)))
     (tmp_path / "a.json").write_text("{}")
@@ -143,7 +143,7 @@ def test_parts_of_a_split_file_belong_to_the_first(split):
     )
 
 
-def test_a_part_without_the_first_is_said(split, tmp_path):
+def test_a_part_without_the_first_is_reported(split, tmp_path):
     for part in ("x_raw-1.fif", "x_raw-2.fif"):
         os.symlink(split / part, tmp_path / part)
     files, notes = kept(tmp_path)
@@ -160,7 +160,7 @@ def test_one_file_by_two_names_is_one_recording(tmp_path):
     assert kept(tmp_path) == (["a.npy", "c.npy"], ["b.npy: same data as a.npy (a.npy); left out"])
 
 
-def test_one_name_in_two_formats_is_said(tmp_path):
+def test_one_name_in_two_formats_is_reported(tmp_path):
     sidecar = {"sampling_rate_hz": 100, "channel_names": ["Fz"], "unit": "uV", "axes": ["channels", "samples"]}
     (tmp_path / "a.json").write_text(json.dumps(sidecar))
     np.save(tmp_path / "a.npy", np.zeros((1, 200)))

@@ -1,4 +1,4 @@
-"""The reader of one's own recordings: what it reads, what it refuses, and that one trial is in memory at a time."""
+"""Reader of own recordings: supported and refused files, and one trial in memory at a time."""
 
 import json
 import os
@@ -33,13 +33,13 @@ N_TRIALS = 3
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """Two subjects, three trials of 6 s, EDF: to read, not to write to."""
+    """Two subjects, three trials of 6 s, EDF: read-only."""
     return write_recordings(tmp_path_factory.mktemp("edf"), 2, N_TRIALS, trial_seconds=6, baseline_seconds=2)
 
 
 @pytest.fixture
 def copy(root, tmp_path):
-    """The same, to break: the recordings are links."""
+    """The same, for tests that damage it: the recordings are links."""
     for name in ("s01.edf", "s02.edf"):
         os.symlink(root / name, tmp_path / name)
     (tmp_path / "trials.csv").write_text((root / "trials.csv").read_text())
@@ -101,7 +101,7 @@ def test_trials_are_the_parts_of_the_file(root):
 
 
 def test_persons_who_were_recorded_together_and_a_rating_called_group(tmp_path):
-    """`group` is what people call patients and controls: a rating like another, which ties nobody to anybody."""
+    """`group` often means patients and controls: a rating like another, which defines no groups of subjects."""
     write_array(tmp_path, noise(), ("Fz", "Cz"))
     columns = "subject,trial,file,start_seconds,stop_seconds,valence,group,recorded_together"
     write_trials(
@@ -142,7 +142,7 @@ def test_never_more_than_a_trial_is_read(root, monkeypatch, rate, margin):
     monkeypatch.setattr(mne.io.BaseRaw, "load_data", lambda *_, **__: pytest.fail("read as a whole"))
     assert len(list(Recordings(root, sampling_rate_hz=rate).trials())) == 6
     assert len(read) == 6
-    # Baseline, trial and, where it is resampled, something on either side.
+    # Baseline, trial and, if it is resampled, a margin on either side.
     assert max(read) <= 8 * RATE + 2 * margin
 
 
@@ -204,7 +204,7 @@ def test_words_are_classes_and_numbers_are_ratings(tmp_path):
         "line 3, 4: missing valence; left out if valence is the target",
         "line 5: missing state; left out if state is the target",
     ]
-    dataset.check()  # an empty rating keeps nobody from using the others
+    dataset.check()  # an empty rating does not prevent the use of the others
 
 
 def test_ids_are_numbers_where_all_are(tmp_path):
@@ -246,7 +246,7 @@ def test_nothing_is_folded_back(tmp_path):
 @pytest.mark.parametrize("rate", [499.907, 1000.04, 127.93, 220.5, 500.0])
 @pytest.mark.parametrize("start", [3.3, 24.0])
 def test_odd_rates_keep_baseline_onset_and_length(tmp_path, rate, start):
-    """The ratio of some rates is a fraction of thousands, and the whole of it may lie before the file."""
+    """Some rates have a ratio of large integers, so that a whole step may precede the file."""
     time = np.arange(round(40 * rate)) / rate
     wave = 20 * np.sin(2 * np.pi * 7 * time)
     write_array(tmp_path, np.stack([wave, -wave]), ["Fz", "Cz"], rate=rate)
@@ -264,7 +264,7 @@ def test_odd_rates_keep_baseline_onset_and_length(tmp_path, rate, start):
     assert error.max() < (10 if start == 3.3 else 0.02)
 
 
-def test_a_step_of_no_whole_number_of_samples_is_said(tmp_path):
+def test_a_step_of_no_whole_number_of_samples_is_reported(tmp_path):
     write_array(tmp_path, noise(rate=125), ["Fz", "Cz"], rate=125)
     write_trials(tmp_path, "1,1,rec.npy,0,6,1")
     features = EEGGridFeatures(baseline="none")
@@ -375,12 +375,12 @@ def test_two_channels_in_one_cell_are_named(tmp_path, capsys):
     write_trials(tmp_path, "1,1,rec.npy,0,8,1")
     with pytest.raises(InputError, match="channels P7 and P9 share row 6, column 0 of the 9x9 grid; leave one out"):
         EEGGridFeatures(baseline="none").extract(Recordings(tmp_path).trials())
-    # Systems without a grid can use them: no problem, but a note.
+    # Systems without a grid can use them: a note rather than a problem.
     assert cli.main(["describe", str(tmp_path), "--dataset", "recordings"]) == 0
     assert "note: rec.npy: for systems with an electrode grid: channels P7 and P9 share" in capsys.readouterr().out
     (tmp_path / "channels.csv").write_text("name,kind\nP9,none\n")
     arrays, _ = EEGGridFeatures(baseline="none").extract(Recordings(tmp_path).trials())
-    # Iz has no cell of its own: that of Oz, the nearest.
+    # Iz has no own cell: it gets that of Oz, the nearest.
     assert [tuple(cell) for cell in np.argwhere(arrays["eeg"][0, 0, ..., 0])] == [(6, 0), (8, 4)]
 
 
@@ -448,7 +448,7 @@ def test_incomplete_biosemi_cap_is_not_guessed(tmp_path):
         ("uV", 1e-3, "millivolts read as microvolts?", "1000"),
     ],
 )
-def test_implausible_units_are_said_and_not_corrected(tmp_path, unit, scale, words, factor):
+def test_implausible_units_are_reported_and_not_corrected(tmp_path, unit, scale, words, factor):
     write_array(tmp_path, noise(seconds=20) * scale + 3e4 * scale, ["Fz", "Cz"], unit=unit)
     write_trials(tmp_path, "1,1,rec.npy,0,8,1", "1,2,rec.npy,8,16,1")
     (message,) = problems_of(tmp_path)
@@ -464,7 +464,7 @@ def test_implausible_units_are_said_and_not_corrected(tmp_path, unit, scale, wor
     np.testing.assert_allclose(trial.recording.signal.std(), 20, rtol=0.05)
 
 
-def test_fif_in_microvolts_is_said(tmp_path):
+def test_fif_in_microvolts_is_reported(tmp_path):
     info = mne.create_info(["Fz", "Cz"], 128, "eeg")
     mne.io.RawArray(noise(), info, verbose="ERROR").save(tmp_path / "x_raw.fif", verbose="ERROR")
     write_trials(tmp_path, "1,1,x_raw.fif,0,8,1")
@@ -524,14 +524,14 @@ def test_everything_wrong_is_listed_at_once(copy, capsys):
     assert cli.main(["describe", str(copy), "--dataset", "recordings"]) == 1
     out = capsys.readouterr().out
     assert all(f"problem: {line}" in out for line in lines)
-    # Nothing of a subject with a fault is given before the faults are said.
+    # No trial of a subject with a fault is yielded before the faults are raised.
     with pytest.raises(InputError, match="line 12: valence is 'high'"):
         next(Recordings(copy).trials(["s01"]))
 
 
 def test_a_trial_within_another_hides_no_overlap(tmp_path):
     write_array(tmp_path, noise(), ["Fz", "Cz"])
-    # The ends of one are the starts of the next in line 5 and 6: no overlap.
+    # In lines 5 and 6, the end of one trial is the start of the next: no overlap.
     rows = ["1,1,rec.npy,0,7,1", "1,2,rec.npy,2,3,1", "1,3,rec.npy,5,6,1", "1,4,rec.npy,7,8,1", "1,5,rec.npy,8,9,1"]
     write_trials(tmp_path, *rows)
     assert problems_of(tmp_path) == [
@@ -692,7 +692,7 @@ def test_videos_and_their_offsets(tmp_path):
         "line 3: video session.avi lasts 9.0 s; expected 9.6 s, offset and trial",
     ]
     assert messages[2].startswith("unreadable video (")
-    # Said before a run, in which its faces would not be used; an offset says that it is right.
+    # Reported before a run that would not use its faces; an offset confirms that it is right.
     write_trials(
         tmp_path, "1,1,rec.npy,0,2,session.avi,", "1,2,rec.npy,2,4,session.avi,0", "1,3,rec.npy,4,6,,", columns=columns
     )
@@ -723,7 +723,7 @@ def test_bids_tree(root, tmp_path, capsys):
         mne_bids.write_raw_bids(raw, place, format="EDF", allow_preload=True, overwrite=True, verbose="ERROR")
     folder = tmp_path / "sub-01" / "eeg"
     channels = folder / "sub-01_task-clips_channels.tsv"
-    # What the tree says counts, not what the file does: a channel that it calls EOG is one.
+    # The sidecar overrides the file: a channel that it declares as EOG is EOG.
     channels.write_text(channels.read_text().replace("EEG F3\tEEG", "EEG F3\tEOG"))
     assert cli.main(["init-trials", str(tmp_path)]) == 0
     table = pd.read_csv(tmp_path / "trials.csv")
@@ -737,7 +737,7 @@ def test_bids_tree(root, tmp_path, capsys):
     assert "F3" not in trial.eeg_channel_names
     sources = [path.relative_to(tmp_path).as_posix() for path in Recordings(tmp_path).source_files("01")]
     assert "sub-01/eeg/sub-01_task-clips_channels.tsv" in sources
-    # What mne-bids reads from the folders above.
+    # Files that mne-bids reads from the folders above.
     assert {"participants.tsv", "sub-01/sub-01_scans.tsv"} <= set(sources)
     assert not any(name.startswith("sub-02") for name in sources)
 
@@ -777,7 +777,7 @@ def test_sessions_that_are_words_are_all_words(tmp_path):
 
 
 def test_trials_numbered_anew_in_each_session_are_other_trials(tmp_path):
-    """In files of their own or in one; without a name for it, no two of them are the same stimulus."""
+    """In separate files or in one; trials without a stimulus name have different stimuli."""
     write_array(tmp_path, noise(seed=1), ["Fz", "Cz"], name="one.npy")
     write_array(tmp_path, noise(seed=2), ["Fz", "Cz"], name="two.npy")
     rows = ["1,2,1,two.npy,0,4,5", "1,1,2,one.npy,4,8,3", "1,1,1,one.npy,0,4,2", "1,3,1,two.npy,4,8,6"]
@@ -793,7 +793,7 @@ def test_trials_numbered_anew_in_each_session_are_other_trials(tmp_path):
     assert len({trial.stimulus for trial in trials}) == 4
     for trial, seed, start in zip(trials, (1, 1, 2, 2), (0, 4, 0, 4), strict=True):
         np.testing.assert_allclose(trial.recording.signal, noise(seed=seed)[:, start * 128 : (start + 4) * 128])
-    # Windows are told apart by the columns that name a trial.
+    # Windows are identified by the columns that identify a trial.
     _, windows = EEGGridFeatures(baseline="none").extract(trials)
     assert len(windows.groupby(["dataset", "subject", "session", "trial"])) == 4
     assert not windows.duplicated(["dataset", "subject", "session", "trial", "start_seconds"]).any()
@@ -824,7 +824,7 @@ def test_faults_name_the_session_where_there_are_several(tmp_path, capsys):
     assert problems_of(tmp_path) == ["session b, trial 1, 2: constant signal in EEG channel Pz"]
     with pytest.raises(InputError, match=r"rec\.npy: session b, trial 1: constant signal in EEG channel Pz"):
         list(Recordings(tmp_path).trials())
-    # Where trial numbers alone name no trial, the table of trials has the session beside them.
+    # If trial numbers alone do not identify a trial, the table of trials includes the session.
     assert cli.main(["describe", str(tmp_path)]) == 1
     headings = next(line for line in capsys.readouterr().out.splitlines() if "shown as" in line)
     assert headings.split()[1:6:2] == ["subject", "session", "trial"]
@@ -834,7 +834,7 @@ def test_faults_name_the_session_where_there_are_several(tmp_path, capsys):
 
 
 def as_recordings(root, out, **reader):
-    """The published files of a copy of SAM40, with the table that makes them recordings of one's own."""
+    """Published files of a copy of SAM40, with the table that makes them own recordings."""
     (out / "files").mkdir()
     rows = []
     for trial in SAM40(root, **reader).trials():
@@ -853,7 +853,7 @@ def as_recordings(root, out, **reader):
                 "stress": trial.ratings.get("stress"),
             }
         )
-    # By trial: the classes are numbered as the table first names them.
+    # By trial: classes are numbered by first occurrence in the table.
     pd.DataFrame(rows).sort_values(["trial", "subject"]).to_csv(out / "trials.csv", index=False)
     variable = {"filtered": "Clean_data", "raw": "Data"}[SAM40(root, **reader).file_format]
     sidecar = {"sampling_rate_hz": 128, "channel_names": CHANNEL_NAMES, "unit": "uV", "variable": variable}
@@ -913,7 +913,7 @@ def test_sam40_as_recordings_gives_the_same_table(tmp_path, monkeypatch, capsys)
 
 @pytest.mark.real_data
 def test_published_sam40_as_recordings_is_sam40(real_data, tmp_path):
-    """Two subjects of the compact archive, written out as they are published, and the four files of the raw set."""
+    """Two subjects of the compact archive, converted to the published files, and the four files of the raw set."""
     compact = SAM40(real_data / "sam40", file_format="compact")
     (tmp_path / "sam40").mkdir()
     for trial in compact.trials([1, 23]):

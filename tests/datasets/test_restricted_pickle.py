@@ -1,4 +1,4 @@
-"""The pickle reader against `pickle.load` on good files, real files of Python 2, and hostile ones."""
+"""Pickle reader compared with `pickle.load` on valid files, real files of Python 2, and hostile ones."""
 
 import os
 import pickle
@@ -27,7 +27,7 @@ def deap_like(rng=None):
 def assert_same(read, expected):
     if isinstance(expected, np.ndarray):
         assert isinstance(read, np.ndarray)
-        # pickle.load turns foreign byte orders into the machine's; we leave them.
+        # pickle.load converts foreign byte orders to the machine's; this reader keeps them.
         assert read.dtype.newbyteorder("=") == expected.dtype.newbyteorder("=")
         assert read.shape == expected.shape
         np.testing.assert_array_equal(read, expected)
@@ -105,7 +105,7 @@ def test_arrays_are_views_of_the_bytes_read(tmp_path):
 
 
 class Payload:
-    """Leaves a marker where it is executed."""
+    """Payload that leaves a marker file when executed."""
 
     def __init__(self, marker):
         self.marker = marker
@@ -122,7 +122,7 @@ def test_payload_is_refused_and_not_executed(tmp_path, protocol):
     with pytest.raises(InputError, match=rf"{path}: byte \d+: refers to posix.system, which is not allowed"):
         restricted_pickle.read(path)
     assert not marker.exists()
-    # The payload does work: nothing but the reader kept it from running.
+    # The payload works: only the reader prevented its execution.
     pickle.loads(path.read_bytes())
     assert marker.exists()
 
@@ -205,7 +205,7 @@ def test_the_array_that_the_hostile_ones_are_made_of_is_good():
         (array_bytes(shape=b"K\0J\xff\xff\xff\x7fJ\xff\xff\xff\x7f\x87", buffer=b""), "array of shape"),
         (array_bytes(shape=b"(" + b"K\x01" * 40 + b"t", buffer=b"\0" * 8), "array of shape"),
         (array_bytes(buffer=b"\0" * 15), "with 15 bytes of data"),
-        # An array whose state never came, put where the caller would meet it.
+        # An array whose state was never set, in a place where it would be returned.
         (b"](cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\0\x85U\x01b\x87Re.", "a constructor where"),
     ],
 )
@@ -271,7 +271,7 @@ FUZZ = settings(max_examples=300, deadline=2000, suppress_health_check=[HealthCh
 
 
 def read_or_refuse(content):
-    """Only a value or an `InputError` may come out."""
+    """The result is always a value or an `InputError`."""
     try:
         value = restricted_pickle.loads(content)
     except InputError:
@@ -282,7 +282,7 @@ def read_or_refuse(content):
         assert isinstance(
             item, dict | list | tuple | str | bytes | int | float | complex | np.ndarray | np.generic | None
         )
-        # Lists can hold themselves; one level is enough to see that no part of the machine leaks.
+        # Lists can contain themselves; one level suffices to see that no internal value leaks.
         if item is value and isinstance(item, dict | list | tuple):
             stack.extend(x for x in (item.values() if isinstance(item, dict) else item) if x is not value)
 

@@ -1,4 +1,4 @@
-"""SAM40's reader, on synthetic files in the published format, a compact archive, and the real recordings."""
+"""SAM40 reader, on synthetic files in the published format, a compact archive, and the real recordings."""
 
 import json
 import shutil
@@ -18,13 +18,13 @@ STIMULI = [f"{task}_{n}" for task in ("Relax", "Stroop", "Arithmetic", "Mirror_i
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """A synthetic copy of two subjects, filtered and raw: to read, not to write to."""
+    """Synthetic copy of two subjects, filtered and raw: read-only."""
     return write_sam40(tmp_path_factory.mktemp("sam40"), n_subjects=2, files=("filtered", "raw"))
 
 
 @pytest.fixture
 def copy(root, tmp_path):
-    """The filtered files and the labels, to break."""
+    """Filtered files and labels, for tests that damage them."""
     shutil.copytree(root / "filtered_data", tmp_path / "filtered_data")
     shutil.copy(root / "stress_labels.csv", tmp_path)
     return tmp_path
@@ -85,7 +85,7 @@ def test_published_files(root):
         stress = {} if task == "Relax" else {"stress": labels[2, label, int(repetition)]}
         assert trial.ratings == {"task": TASKS.index(task), **stress}
         assert SAM40.class_names["task"][int(trial.ratings["task"])] == task
-    # Relaxation was not rated: its 0 in the labels is no rating, and must not count as a low one.
+    # Relaxation was not rated: its 0 in the labels is not a rating, and must not count as a low one.
     assert [list(trial.ratings) for trial in trials] == [["task"]] * 3 + [["task", "stress"]] * 9
 
 
@@ -119,7 +119,7 @@ def test_compact_file_is_read_once_and_stays_integer(compact, monkeypatch):
     assert "_compact_eeg" not in vars(dataset)
     for _ in range(3):
         list(dataset.trials([1]))
-    # Index and shape when it is made, the recordings at the first trial.
+    # Index and shape at construction, the recordings at the first trial.
     assert len(calls) == 3
     assert dataset._compact_eeg.dtype == np.int16
 
@@ -338,7 +338,7 @@ def test_real_compact_file(real):
     for trial in trials:
         task, _, repetition = trial.stimulus.rpartition("_")
         row = keys.index((17, task, int(repetition)))
-        # The archive says its scale in float32; the reader computes in float64.
+        # The archive stores its scale in float32; the reader computes in float64.
         np.testing.assert_allclose(trial.recording.signal, eeg[row] * float(scale), rtol=1e-12)
         assert trial.recording.channel_names == tuple(names)
         assert trial.ratings.get("stress", 0) == ratings[row]

@@ -1,4 +1,4 @@
-"""SEED's reader, on synthetic files in both of its formats and with both kinds of names."""
+"""SEED reader, on synthetic files in both of its formats and with both naming schemes."""
 
 import json
 import pickle
@@ -31,19 +31,19 @@ FIRST = "1_20131027.mat"
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """Two subjects, two sessions, clips of 2 s: to read, not to write to."""
+    """Two subjects, two sessions, clips of 2 s: read-only."""
     return write_seed(tmp_path_factory.mktemp("seed"), n_subjects=2, n_sessions=2, clip_seconds=2)
 
 
 @pytest.fixture
 def copy(root, tmp_path):
-    """The same, to break."""
+    """The same, for tests that damage it."""
     return shutil.copytree(root, tmp_path / "seed")
 
 
 @pytest.fixture
 def one(root, tmp_path):
-    """One session of signals, to break; `synthetic.json` states one session."""
+    """One session of signals, for tests that damage it; `synthetic.json` declares one session."""
     folder = tmp_path / "seed"
     (folder / SIGNALS).mkdir(parents=True)
     for name in (f"{SIGNALS}/{FIRST}", f"{SIGNALS}/label.mat", "seed-stimulation.xlsx", "Channel Order.xlsx"):
@@ -61,14 +61,14 @@ def variables_of(path):
 
 
 def edit(path, change):
-    """Write a MATLAB file anew with some of its variables changed; `None` takes one out."""
+    """Rewrite a MATLAB file with some variables changed; `None` removes one."""
     variables = variables_of(path)
     variables |= change(variables) if callable(change) else change
     scipy.io.savemat(path, {name: array for name, array in variables.items() if array is not None})
 
 
 def problems_of(reader):
-    """Messages by name of the file."""
+    """Messages by file name."""
     return [(problem["file"].rpartition("/")[2], problem["message"]) for problem in reader.describe()["problems"]]
 
 
@@ -149,7 +149,7 @@ def test_letters_in_place_of_numbers(root, tmp_path):
 def test_subjects_by_number_and_sessions_by_date(copy):
     folder = copy / SIGNALS
     (folder / "2_20140404.mat").rename(folder / "10_20140404.mat")
-    # By name the other way round.
+    # Reversed by name.
     (folder / FIRST).rename(folder / f"0{FIRST}")
     (folder / "1_20131030.mat").rename(folder / "1_20130101.mat")
     ordered = ["1_20130101.mat", f"0{FIRST}"]
@@ -160,7 +160,7 @@ def test_subjects_by_number_and_sessions_by_date(copy):
 
 
 def test_trials_are_found_by_name(one):
-    """In another order, beside other variables, and of whatever initials."""
+    """In another order, with other variables, and with any initials."""
     path = one / SIGNALS / FIRST
     expected = [trial.recording.signal for trial in SEED(one).trials()]
     shuffled = list(variables_of(path).items())[::-1]
@@ -221,7 +221,7 @@ def test_one_signal_at_a_time_in_memory(root):
     with peak_memory() as peak:
         for _ in SEED(root).trials([1]):
             pass
-    # Of a file with fifteen: the signal as stored, as given, and what SciPy reads at once.
+    # In a file with fifteen: the stored signal, the returned one, and SciPy's.
     assert peak[0] < 5 * n_bytes
 
 
@@ -239,7 +239,7 @@ def test_description(root):
 
 
 def test_labels_are_read_and_not_known(one):
-    """Other labels than those of SEED: used as they are, and reported."""
+    """Labels other than those of SEED are used and reported."""
     others = [-label for label in LABELS]
     scipy.io.savemat(one / SIGNALS / "label.mat", {"label": np.array([others])})
     (one / "seed-stimulation.xlsx").unlink()
@@ -512,7 +512,7 @@ FEATURE_FAULTS = {
     "missing": ({"psd_LDS3": None}, "trial 3: missing psd_LDS"),
     "shape": ({"de_LDS3": np.ones((62, 2, 4))}, r"trial 3: de_LDS of shape \(62, 2, 4\); expected \(62, windows, 5\)"),
     "windows": ({"de_LDS3": np.ones((62, 3, 5))}, "trial 3: de_LDS of 3 windows; expected 2, a clip of 2 s"),
-    # Of the first feature the duration is taken.
+    # The duration is that of the first feature.
     "NaN": ({"psd_LDS3": np.full((62, 2, 5), np.nan)}, "trial 3: NaN or infinite values in psd_LDS"),
     "infinity": ({"de_movingAve3": np.full((62, 2, 5), np.inf)}, "trial 3: NaN or infinite values in de_movingAve"),
     "text": ({"de_movingAve3": np.full((62, 2, 5), "a")}, "`de_movingAve3` is <U1"),

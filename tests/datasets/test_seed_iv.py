@@ -1,4 +1,4 @@
-"""SEED-IV's reader, on synthetic files in both of its formats, and on broken ones."""
+"""SEED-IV reader, on synthetic files in both of its formats, and on damaged ones."""
 
 import json
 import pickle
@@ -25,13 +25,13 @@ FIRST = "1_20160518.mat"
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """One subject, two sessions, clips of 4 s: to read, not to write to."""
+    """One subject, two sessions, clips of 4 s: read-only."""
     return write_seed_iv(tmp_path_factory.mktemp("seed_iv"), n_subjects=1, n_sessions=2, clip_seconds=4)
 
 
 @pytest.fixture
 def one(root, tmp_path):
-    """One session, to break; `synthetic.json` states one session."""
+    """One session, for tests that damage it; `synthetic.json` declares one session."""
     folder = tmp_path / "seed_iv"
     for kind in (RAW, FEATURES, EYES):
         (folder / kind / "1").mkdir(parents=True)
@@ -51,13 +51,13 @@ def variables_of(path):
 
 
 def edit(path, changes):
-    """Write a MATLAB file anew with some of its variables changed; `None` takes one out."""
+    """Rewrite a MATLAB file with some variables changed; `None` removes one."""
     variables = variables_of(path) | changes
     scipy.io.savemat(path, {name: array for name, array in variables.items() if array is not None})
 
 
 def problems_of(reader):
-    """Messages by name of the file."""
+    """Messages by file name."""
     return [(problem["file"].rpartition("/")[2], problem["message"]) for problem in reader.describe()["problems"]]
 
 
@@ -79,7 +79,7 @@ def test_signals_are_those_of_the_files(root):
         assert trial.recording.units == ("uV",) * 62
         assert trial.ratings == {"emotion": LABELS[trial.session - 1][trial.trial - 1]}
         assert (trial.presentation, trial.split) == (trial.trial, "")
-    # No session shares a clip with another.
+    # Sessions have no clips in common.
     assert [trial.stimulus for trial in trials] == [f"clip_{clip:02d}" for clip in range(1, 49)]
     assert SEEDIV.class_names["emotion"] == ("neutral", "sad", "fear", "happy")
     assert reader.genders() == {1: "male"}
@@ -132,7 +132,7 @@ def test_eye_movements_come_with_either(root, file_format):
 
 
 def test_folders_of_sessions_and_columns_of_events(one):
-    """Events may lie in folders of sessions, and lists in columns; variables end with the number of the trial."""
+    """Events may be in session folders, and lists may be columns; variable names end with the trial number."""
     expected = next(iter(SEEDIV(one).trials())).eye_movements.read_events()
     (one / EVENTS / "1").mkdir()
     for path in (one / EVENTS).glob("*.mat"):

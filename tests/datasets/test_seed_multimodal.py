@@ -1,4 +1,4 @@
-"""The part of SEED with eye movements, on synthetic pickles, and on broken ones."""
+"""Part of SEED with eye movements, on synthetic pickles, and on damaged ones."""
 
 import pickle
 import re
@@ -18,7 +18,7 @@ LABELS = [2, 1, 0, 0, 1, 2, 0, 1, 2, 2, 1, 0, 1, 2, 0]
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """Two subjects, three sessions, clips of 8 s: to read, not to write to."""
+    """Two subjects, three sessions, clips of 8 s: read-only."""
     return write_seed_multimodal(tmp_path_factory.mktemp("seed"), n_subjects=2, clip_seconds=8)
 
 
@@ -28,7 +28,7 @@ def copy(root, tmp_path):
 
 
 def eeg_of(path):
-    """Arrays of a file, unpickled: the file is ours."""
+    """Arrays of a file, unpickled, since the file is synthetic."""
     with np.load(path) as archive:
         arrays = {name: archive[name] for name in archive.files}
     return {name: array if name.endswith("label") else pickle.loads(array.tobytes()) for name, array in arrays.items()}
@@ -51,7 +51,7 @@ def test_windows_of_the_clips_add_up():
         part, windows, n_windows = _windows(FACTS["clip_seconds"], trial)
         assert (part, n_windows) == (("train", 499) if trial <= 9 else ("test", 343))
         counts.append((windows.start, windows.stop - 1))
-    # As one public loader cuts them, but for the border between clips 3 and 4 (there 165 and 166).
+    # As one public loader segments them, except for the border between clips 3 and 4 (there 165 and 166).
     assert counts[:9] == [
         *((0, 57), (58, 115), (116, 166), (167, 225), (226, 271)),
         *((272, 319), (320, 378), (379, 432), (433, 498)),
@@ -86,7 +86,7 @@ def test_trials_are_cut_out_of_their_parts(root):
 
 
 def test_files_are_in_the_order_of_numbers(copy):
-    """And not in that of texts, where 10 comes before 2."""
+    """Not in lexicographic order, where 10 comes before 2."""
     for session in (1, 2, 3):
         for path in (copy / EEG / f"2_{session}.npz", copy / EYES / f"2_{session}"):
             path.rename(path.with_name(path.name.replace("2_", "10_", 1)))

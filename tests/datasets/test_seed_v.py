@@ -1,4 +1,4 @@
-"""SEED-V's reader, on synthetic recordings and pickles, and on broken ones."""
+"""SEED-V reader, on synthetic recordings and pickles, and on damaged ones."""
 
 import io
 import json
@@ -25,31 +25,31 @@ TABLE = "emotion_label_and_stimuli_order.xlsx"
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """One subject, one session, clips of 4 s: to read, not to write to."""
+    """One subject, one session, clips of 4 s: read-only."""
     return write_seed_v(tmp_path_factory.mktemp("seed_v"), n_subjects=1, n_sessions=1, clip_seconds=4)
 
 
 @pytest.fixture
 def one(root, tmp_path):
-    """The same with features alone, to break."""
+    """The same with features only, for tests that damage it."""
     return shutil.copytree(root, tmp_path / "seed_v", ignore=shutil.ignore_patterns(RAW))
 
 
 @pytest.fixture
 def recording(root, tmp_path):
-    """The recording alone, to break."""
+    """The recording only, for tests that damage it."""
     folder = tmp_path / "seed_v"
     return shutil.copytree(root, folder, ignore=shutil.ignore_patterns(FEATURES, EYES))
 
 
 def contents(path):
-    """Arrays of a file of features, unpickled: the file is ours."""
+    """Arrays of a feature file, unpickled, since the file is synthetic."""
     with np.load(path) as archive:
         return {name: pickle.loads(archive[name].tobytes()) for name in archive.files}
 
 
 def edit(path, data=None, label=None):
-    """Write a file of features anew with some of its trials changed; `None` takes one out."""
+    """Rewrite a feature file with some trials changed; `None` removes one."""
     arrays = contents(path)
     for name, changes in (("data", data), ("label", label)):
         arrays[name] |= changes or {}
@@ -92,12 +92,12 @@ def test_signals_are_cut_by_seconds_and_resampled(root):
 
 
 def test_what_is_read_is_what_was_written(tmp_path):
-    """Of a file of one's own numbers: microvolt, at its place, of the channel's name in whatever case and order."""
+    """In a file with known numbers: microvolts, at the right time, channels found in any case and order."""
     names = ["HEO", *(name.lower() for name in reversed(seed_sessions.CHANNEL_NAMES))]
     times = np.arange(4000) / 1000
     signal = np.stack([row * np.sin(2 * np.pi * 7 * times) for row in range(len(names))])
     path = tmp_path / "x.cnt"
-    # Above half of the new rate: nothing of it is folded back.
+    # Above half of the new rate: no aliasing.
     high = 100 * np.sin(2 * np.pi * 200 * times)
     with open_cnt_writer(path, names, 1000, 4000, [], sample_bytes=4) as writer:
         writer.write(signal + high)
@@ -114,7 +114,7 @@ def test_what_is_read_is_what_was_written(tmp_path):
 
 @pytest.mark.parametrize("sample_bytes", [2, 4])
 def test_bytes_of_large_recordings_are_known_by_their_sizes(tmp_path, monkeypatch, sample_bytes):
-    """Of files of 2 GB MNE has to be told."""
+    """For files of 2 GB, MNE needs the data format."""
     signal = np.random.default_rng(0).normal(0, 20, (3, 1000))
     path = tmp_path / "x.cnt"
     with open_cnt_writer(path, ["Fz", "Cz", "M1"], 500, 1000, [(100, 1)] * 40, sample_bytes=sample_bytes) as writer:
@@ -296,7 +296,7 @@ def test_a_truncated_recording(recording):
         path.write_bytes(whole[:n_bytes])
         with pytest.raises(InputError, match=rf"{CNT}: damaged Neuroscan .cnt file \((?!File)"):
             SEEDV(recording).check()
-    # As long as its header says, and shorter than the times of the clips.
+    # Consistent with its header, but shorter than the times of the clips.
     path.write_bytes(whole)
     marker = json.loads((recording / "synthetic.json").read_text())
     marker["clip_spans"][0][14] = [86, 96]

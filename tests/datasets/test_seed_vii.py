@@ -1,4 +1,4 @@
-"""SEED-VII's reader, on synthetic files in its three formats, and on broken ones."""
+"""SEED-VII reader, on synthetic files in its three formats, and on damaged ones."""
 
 import json
 import os
@@ -23,7 +23,7 @@ SIGNALS, FEATURES, EYES, INTENSITIES = "EEG_preprocessed", "EEG_features", "EYE_
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """One subject, two sessions, clips of 8 s: to read, not to write to."""
+    """One subject, two sessions, clips of 8 s: read-only."""
     return write_seed_vii(tmp_path_factory.mktemp("seed_vii"), n_subjects=1, n_sessions=2, clip_seconds=8)
 
 
@@ -36,7 +36,7 @@ def recorded(tmp_path_factory):
 
 @pytest.fixture
 def one(root, tmp_path):
-    """One session, to break; `synthetic.json` states one session."""
+    """One session, for tests that damage it; `synthetic.json` declares one session."""
     folder = shutil.copytree(root, tmp_path / "seed_vii")
     marker = json.loads((root / "synthetic.json").read_text()) | {"n_sessions": 1}
     (folder / "synthetic.json").write_text(json.dumps(marker))
@@ -103,7 +103,7 @@ def test_features_are_those_of_the_files(root):
 
 
 def test_clips_lie_between_events_or_triggers(recorded):
-    """A session with events; and one without, of which a table has the times on the clock."""
+    """One session with events; and one without, whose times are in a table."""
     reader = SEEDVII(recorded, sampling_rate_hz=None)
     assert [path.name for path in reader.source_files(14)] == [
         *("14_20221015_1.cnt", "14_20221015_1_trigger_info.csv", "14_20221014_2.cnt"),
@@ -115,7 +115,7 @@ def test_clips_lie_between_events_or_triggers(recorded):
     for trial in trials:
         signal = trial.recording.signal
         assert signal.shape == (62, 4000)
-        # Between clips is white noise: a clip has next to nothing above 200 Hz.
+        # There is white noise between clips: a clip has almost no content above 200 Hz.
         power = np.abs(np.fft.rfft(signal)) ** 2
         assert power[:, 4 * 200 :].sum() < 0.05 * power.sum()
 
@@ -235,14 +235,14 @@ def test_faults_of_triggers(recording, fault):
 
 
 def test_other_triggers_do_not_count(recording):
-    """Rows of other codes between those of the clips are not of them."""
+    """Rows with other codes between those of the clips are ignored."""
     path = recording / "save_info" / TRIGGERS
     rewrite(path, path.read_text().replace("\n2,", "\n7,2022-10-15 14:25:35\n2,", 1))
     SEEDVII(recording).check()
 
 
 def test_a_recording_without_events(recording):
-    """Of a session that should have some."""
+    """Of a session that should have events."""
     (recording / "EEG_raw" / "14_20221014_2.cnt").unlink()
     (recording / "EEG_raw" / "14_20221014_2.cnt").hardlink_to(recording / "EEG_raw" / "14_20221015_1.cnt")
     with pytest.raises(InputError, match=r"14_20221014_2.cnt: 0 annotations; expected 40, start and stop of 20 clips"):

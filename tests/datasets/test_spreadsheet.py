@@ -1,4 +1,4 @@
-"""Workbooks by their first sheet."""
+"""First sheets of workbooks."""
 
 import zipfile
 

@@ -1,4 +1,4 @@
-"""Stimulus folders: clips by name or by table, every fault listed at once, and a reader that keeps the contract."""
+"""Stimulus folders: clips by name or by table, all faults at once, and a reader that satisfies the contract."""
 
 import json
 import pickle
@@ -41,7 +41,7 @@ def clips(tmp_path_factory):
 
 @pytest.fixture
 def folder(clips, tmp_path):
-    """Clips to break."""
+    """Clips, for tests that damage them."""
     return shutil.copytree(clips, tmp_path / "clips")
 
 
@@ -201,7 +201,7 @@ def test_faults(folder, dataset, fault):
             assert message in str(error.value)
         else:
             wanted.check()
-    # Whoever reads no stimuli is not stopped by them.
+    # Runs that read no stimuli are not blocked by them.
     reader.for_sources(("recording",)).check()
 
 
@@ -252,7 +252,7 @@ def test_silence_is_counted_in_seconds(tmp_path):
     sound = 0.1 * np.sin(np.arange(8 * SAMPLING_RATE_HZ) * 0.3).astype(np.float32)
     sound[2 * SAMPLING_RATE_HZ : 5 * SAMPLING_RATE_HZ] = 0
     write_clip(tmp_path / "a.mp4", iter(()), sound, 4.0, SIZE)
-    # Coding smears the edges of sound over the seconds beside it.
+    # Encoding smears the edges of audio over the adjacent seconds.
     assert silent_seconds(Clip(tmp_path / "a.mp4")) in (2, 3)
     assert silent_seconds(Clip(tmp_path / "a.mp4", 5.0, 8.0)) == 0
 

@@ -1,4 +1,4 @@
-"""Small recordings of many formats, written for tests: each channel is what the caller says, in its own unit."""
+"""Small recordings in many formats, written for tests, with given values per channel in its own unit."""
 
 import dataclasses
 import json
@@ -27,7 +27,7 @@ def sine(name, hz, size, *, rate=RATE, seconds=20, unit="uV", offset=0.0):
 
 
 def write_edf(path, signals, **more):
-    """EDF or BDF by the ending; the physical range of each channel is a little more than that of its values."""
+    """EDF or BDF by suffix; the physical range of each channel is slightly larger than that of its values."""
     signal_class = edfio.BdfSignal if path.suffix == ".bdf" else edfio.EdfSignal
     written = [
         signal_class(
@@ -89,7 +89,7 @@ def write_set(path, signals, *, data_file=None, events=()):
 
 
 def raw_of(signals, kinds, **more):
-    """MNE's own; values as they are, which MNE takes for SI units."""
+    """MNE's own format; values are written unchanged, as SI units."""
     info = mne.create_info([one.name for one in signals], signals[0].rate, kinds)
     return mne.io.RawArray(np.array([one.values for one in signals]), info, verbose="ERROR", **more)
 

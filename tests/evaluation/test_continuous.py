@@ -6,6 +6,7 @@ import pytest
 import scipy.stats
 
 from keras_emotion.evaluation import BASELINES, continuous_scores, continuous_summary, rating_metrics
+from keras_emotion.reports.continuous import summary_blocks
 
 
 def steps(ratings, subject="1", trial=1, stimulus="a", **columns):
@@ -92,3 +93,17 @@ def test_means_intervals_and_tests_over_people():
     assert summary.loc[["order alone", "knows the stimulus"], ["p_order", "p_stimulus"]].isna().all(axis=None)
     alone = continuous_summary(scores[scores["subject"] == "3"]).set_index("model").loc["m"]
     assert np.isnan([alone["low"], alone["high"], alone["p_order"]]).all()
+
+
+def test_the_brief_table_has_a_block_for_each_protocol():
+    row = (3, 0.5, 0.2, 0.8, 0.4, 0.3, 1.25, 0.0004, np.nan)
+    names = ["n_subjects", "concordance", "low", "high", "correlation", "within_trials", "root_mean_squared_error"]
+    places = [("trial_disjoint", "ridge"), ("trial_disjoint", "mean"), ("subject_disjoint", "ridge")]
+    columns = ["protocol", "model", *names, "p_order", "p_stimulus"]
+    headings, blocks = summary_blocks(pd.DataFrame([(*place, *row) for place in places], columns=columns))
+    assert headings == ["concordance", "95 %", "within trials", "p order", "p stimulus"]
+    cells = ["0.50", "0.20 to 0.80", "0.30", "< 0.001", ""]
+    assert blocks == {
+        "trial_disjoint, 3 subjects": [("ridge", cells), ("mean", cells)],
+        "subject_disjoint, 3 subjects": [("ridge", cells)],
+    }

@@ -1,5 +1,6 @@
 import contextlib
 import importlib
+import importlib.metadata
 import json
 import os
 import re
@@ -16,7 +17,6 @@ import numpy as np
 import pytest
 import threadpoolctl
 
-import keras_emotion
 from keras_emotion.environment import visible_gpus
 from keras_emotion.experiment import Runtime, engine, prepare, run
 from keras_emotion.experiment.engine import in_workers
@@ -223,8 +223,9 @@ def test_a_module_that_workers_lack_is_named(name, in_workers_too, two_workers):
 
 
 def test_a_dask_cluster_of_another_version_is_refused(dask_address, monkeypatch):
-    monkeypatch.setattr(engine, "__version__", "0.0.1")
-    with pytest.raises(InputError, match=rf"have keras_emotion {keras_emotion.__version__}; here it is 0\.0\.1"):
+    version = importlib.metadata.version("keras_emotion")
+    monkeypatch.setattr(engine, "package_versions", lambda: {"keras_emotion": "0.0.1"})
+    with pytest.raises(InputError, match=rf"have keras_emotion {version}; here it is 0\.0\.1"):
         _done(Runtime(workers=2, engine="dask", cluster_address=dask_address), (os.getpid, ()))
 
 
@@ -257,7 +258,7 @@ def _versions(**changes):
 )
 def test_a_dask_cluster_of_other_packages_is_refused(scheduler, worker, message):
     answers = {"client": _versions(), "scheduler": _versions(**scheduler), "workers": {"tcp://a": _versions(**worker)}}
-    client = types.SimpleNamespace(get_versions=lambda: answers, run=lambda *_: {"tcp://a": keras_emotion.__version__})
+    client = types.SimpleNamespace(get_versions=lambda: answers, run=lambda function, name: {"tcp://a": function(name)})
     with pytest.raises(InputError, match=f"^{re.escape(message)}") if message else contextlib.nullcontext():
         engine._check_versions(client)
 

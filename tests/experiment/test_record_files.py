@@ -88,7 +88,7 @@ def test_a_file_that_has_lost_its_checksum_is_damaged(tmp_path):
     file = tmp_path / "config.json"
     for name in (b'"chfcksum"', b'"checksum "'):
         file.write_bytes(_written().replace(b'"checksum"', name))
-        with pytest.raises(DamagedFile, match="has no field checksum"):
+        with pytest.raises(DamagedFile, match="missing field checksum"):
             read_json(file)
     file.write_bytes(_written().replace(b' "has_checksum": true,\n', b""))
     assert read_json(file)[1]
@@ -154,8 +154,8 @@ def test_a_record_counts_for_its_own_job_and_run_alone(tmp_path):
     jobs = folder.check_jobs()
     assert jobs.finished == {record_name(job())}
     assert sorted(one.reason.partition(":")[0] for one in jobs.damaged) == [
-        "the record of another job",
-        "the record of another run",
+        "contains the record of another job",
+        "contains the record of another run",
     ]
 
 
@@ -209,6 +209,36 @@ def test_other_damaged_files_are_made_again(tmp_path, name, how):
     assert (folder.path / "data.json").read_bytes() == before["data.json"]
     assert folder.inference is None or name != "inference.json"
     assert folder.environment["started"] == "2026-01-01T10:00:00+00:00"
+
+
+@pytest.mark.parametrize("name", ["results.csv", "predictions.csv", "search.csv"])
+@pytest.mark.parametrize(
+    "damage",
+    [lambda content: content[:-40], lambda content: bytes(len(content)), lambda content: b"", None],
+    ids=["truncated", "zeros", "empty", "missing"],
+)
+def test_damaged_tables_are_put_together_again(tmp_path, name, damage, capsys):
+    folder = started(tmp_path / "run")
+    for candidate, score in (("a", 0.1), ("b", 0.2)):
+        folder.write_job({**record(job(candidate=candidate)), "validation_score": score})
+    folder.finish(SUMMARY)
+    assert folder.set_aside_damaged().finished == folder.finished_jobs()
+    assert folder.is_finished
+    file = folder.path / name
+    whole = file.read_bytes()
+    if damage is None:
+        file.unlink()
+    else:
+        file.write_bytes(damage(whole))
+    read = {"results.csv": folder.results, "predictions.csv": folder.predictions}
+    if name in read and damage is not None:
+        with pytest.raises(InputError, match=f"^{file}: .*; --resume creates it again$"):
+            read[name]()
+    folder.set_aside_damaged()
+    assert not folder.is_finished
+    folder.finish(SUMMARY)
+    assert file.read_bytes() == whole
+    assert damage is None or len(list((folder.path / "damaged").glob(f"{file.stem}-*.csv"))) == 1
 
 
 def test_changed_data_are_not_believed(tmp_path):
@@ -288,8 +318,14 @@ def test_tables_are_not_made_of_fewer_records_than_there_are_jobs(tmp_path):
         ({"n_training_windows": "9"}, "n_training_windows: "),
         ({"predictions": {}}, "has no field predictions.subject, predictions.trial"),
         ({"predictions": {**record(job())["predictions"], "label": [0]}}, "columns of different lengths"),
-        ({"predictions": {**record(job())["predictions"], "probability_low": [0.1, float("nan")]}}, "no number from 0"),
-        ({"predictions": {**record(job())["predictions"], "probability_low": ["0.1", 0.1]}}, "no number from 0 to 1"),
+        (
+            {"predictions": {**record(job())["predictions"], "probability_low": [0.1, float("nan")]}},
+            "not a number from 0",
+        ),
+        (
+            {"predictions": {**record(job())["predictions"], "probability_low": ["0.1", 0.1]}},
+            "not a number from 0 to 1",
+        ),
         ({"failed": ""}, "has no field test_subjects"),
     ],
 )

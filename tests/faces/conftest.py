@@ -1,4 +1,4 @@
-"""Videos written for these tests: frames that carry their number, and a face that is known."""
+"""Videos written for these tests: frames that encode their number, and a known face."""
 
 from fractions import Fraction
 
@@ -33,7 +33,7 @@ class NumberedVideos:
 
     @staticmethod
     def image(number):
-        """The frame that carries a number below 4096, with noise, so that it takes its share of the file."""
+        """Frame that encodes a number below 4096, with noise, so that it takes its share of the file."""
         bits = np.array([number >> bit & 1 for bit in range(12)]).reshape(HEIGHT // BLOCK, WIDTH // BLOCK)
         grey = np.where(bits, 205, 50).repeat(BLOCK, axis=0).repeat(BLOCK, axis=1)
         grey = grey + np.random.default_rng(number).integers(-30, 31, (HEIGHT, WIDTH))
@@ -41,20 +41,20 @@ class NumberedVideos:
 
     @staticmethod
     def number(image):
-        """The number that a frame carries."""
+        """Decode the number of a frame."""
         grey = image.mean(axis=2).reshape(HEIGHT // BLOCK, BLOCK, WIDTH // BLOCK, BLOCK).mean(axis=(1, 3))
         return sum(1 << bit for bit, value in enumerate(grey.ravel()) if value > 128)
 
 
 @pytest.fixture(scope="session")
 def numbered():
-    """What writes and reads numbered videos."""
+    """Writer and reader of numbered videos."""
     return NumberedVideos
 
 
 @pytest.fixture(scope="session")
 def cut():
-    """Copies the first part of a file."""
+    """Copy the first part of a file."""
 
     def cut(path, target, share):
         content = path.read_bytes()
@@ -66,7 +66,7 @@ def cut():
 
 @pytest.fixture(scope="session")
 def write_frames():
-    """Writes RGB frames as a video of good quality."""
+    """Write RGB frames as a video of good quality."""
 
     def write(path, frames, rate=10, options=None):
         with av.open(str(path), "w", options=options or {}) as container:
@@ -83,7 +83,7 @@ def write_frames():
 
 
 def animated(n_frames, seed=0, height=240, width=320, rate=10, **identity):
-    """Frames of a face that moves."""
+    """Frames of a moving face."""
     face = AnimatedFace(height, width, FaceIdentity(**identity))
     times = np.arange(n_frames) / rate
     poses = pose_course(np.random.default_rng(seed), times)
@@ -98,7 +98,7 @@ def animated_frames():
 
 @pytest.fixture(scope="session")
 def face_video(tmp_path_factory, write_frames):
-    """A video of 24 frames, 10 a second, of one face: to read, not to write to."""
+    """Video of 24 frames, 10 per second, of one face: read-only."""
     return write_frames(tmp_path_factory.mktemp("faces") / "face.mp4", animated(24))
 
 
@@ -109,9 +109,9 @@ def scripted_face(x, y, side=40.0, **details):
 
 
 class ScriptedDetector(Detector):
-    """Finds the faces of a script: a function from the time to `[(x, y, side), ...]`.
+    """Detector of scripted faces: a function from the time to `[(x, y, side), ...]`.
 
-    Its frames are coloured: red says the column and green the row, so that a cut-out tells where it was cut out.
+    Its frames are coloured: red encodes the column and green the row, so that a crop reveals its position.
     """
 
     name = "scripted"
@@ -142,5 +142,5 @@ class ScriptedDetector(Detector):
 
 @pytest.fixture(scope="session")
 def scripted():
-    """The class of a detector that finds what it is told: `scripted(script, follows=False)`."""
+    """Class of the scripted detector: `scripted(script, follows=False)`."""
     return ScriptedDetector

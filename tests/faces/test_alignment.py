@@ -1,4 +1,4 @@
-"""Crops: where the square lies, that it follows the face, and what its pixels are made of."""
+"""Crops: the position of the square, that it follows the face, and its pixels."""
 
 import cv2
 import numpy as np
@@ -110,7 +110,7 @@ def test_border_is_repeated_outside_of_the_frame():
     # Half of the crop lies to the left of the first column.
     assert np.all(crop[:, :32] == 40)
     np.testing.assert_array_equal(crop[20, 32:, 0], (40 + 2 * (np.arange(32) + 0.5)).round())
-    # Nothing but border: the face is far outside.
+    # Only border: the face is far outside.
     assert np.all(square_crop(columns, np.array([400.0, 50.0]), np.array([20.0, 5.0]), 32) == 238)
 
 

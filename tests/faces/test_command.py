@@ -1,4 +1,4 @@
-"""`keras-emotion faces`: what it writes, prints and refuses."""
+"""`keras-emotion faces`: output files, printed text and errors."""
 
 import json
 
@@ -23,7 +23,7 @@ def names_in(folder):
 
 
 def refused(words, capsys):
-    """Runs the command, which must refuse, and returns what it says."""
+    """Run the command, which must raise an error, and return its output."""
     with pytest.raises(SystemExit) as raised:
         cli.main(["faces", *map(str, words)])
     assert raised.value.code == 2
@@ -77,13 +77,13 @@ def test_several_videos_with_broken_ones_among_them(tmp_path, face_video, write_
     assert all(names_in(out / name) == FILES for name in names_in(out))
     assert len(np.load(out / "face" / "faces.npy")) == 24
     assert len(np.load(out / "good" / "faces.npy")) == 20
-    # What can be read of a video that breaks off is written too, and marked.
+    # The readable part of a truncated video is written too, and marked.
     n_half = len(np.load(out / "half" / "faces.npy"))
     assert 5 < n_half < 20
     quality = json.loads((out / "half" / "quality.json").read_text())
     assert quality["frames"] == n_half
     assert quality["problem"].startswith(f"{half}: ")
-    # All bad ones are listed, in their order.
+    # All damaged ones are listed, in order.
     lines = captured.err.removeprefix("error: ").splitlines()
     assert [line.split(": ")[0] for line in lines] == [
         str(path) for path in (broken[0], half, broken[1], empty, broken[2])

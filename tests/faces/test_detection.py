@@ -1,4 +1,4 @@
-"""Detectors on a face whose landmarks are known, and on pictures without one."""
+"""Detectors on a face with known landmarks, and on pictures without one."""
 
 import importlib.util
 import zipfile
@@ -108,7 +108,7 @@ def test_blazeface_finds_mirrored_landmarks_in_a_mirrored_cut_out(blazeface):
     assert abs(np.mean(errors)) < 0.25 * side / 128
 
 
-def test_blazeface_finds_nobody_where_nobody_is(blazeface):
+def test_blazeface_finds_no_face_without_one(blazeface):
     rng = np.random.default_rng(3)
     empty = [
         np.zeros((240, 320, 3), np.uint8),
@@ -204,7 +204,7 @@ def test_blazeface_agrees_with_mediapipe(tmp_path, blazeface, task_file):
             assert ours.side == pytest.approx(found.bounding_box.width, rel=0.04)
             points = np.array([(point.x, point.y) for point in found.keypoints[:4]]) * 240 - 0.5
             differences.append(ours.landmarks - points)
-            # MediaPipe averages boxes that overlap, we take the surest.
+            # MediaPipe averages overlapping boxes, this package keeps the one with the highest score.
             assert np.abs(differences[-1]).max() < 0.04 * ours.side
     assert np.abs(np.mean(differences, axis=(0, 1))).max() < 0.7
 
@@ -215,7 +215,7 @@ def test_face_landmarker(task_file):
         assert landmarker.follows
         for seed in range(2):
             image, known = known_face(seed, 240, 320)
-            # Frames that lie closer together than a millisecond, and a video that starts again.
+            # Frames that are closer together than a millisecond, and a video that restarts.
             for time in (0.0, 0.0004, 0.04):
                 (face,) = landmarker.detect(image, time)
                 check_landmarks(face.landmarks, known, (0.12, 0.12, 0.2, 0.12))
@@ -249,7 +249,7 @@ def test_yunet_without_its_file(tmp_path):
 
 @pytest.fixture
 def chosen(monkeypatch):
-    """What `make_detector` makes, without making it."""
+    """Type that `make_detector` would create, without creating it."""
     monkeypatch.delenv(LANDMARKER_VARIABLE, raising=False)
     for name in ("BlazeFace", "YuNet", "FaceLandmarker"):
         monkeypatch.setattr(f"keras_emotion.faces.detection.{name}", lambda *arguments, name=name: (name, *arguments))
@@ -269,7 +269,7 @@ def test_automatic_choice(chosen):
     assert make_detector("auto", "a.task") == ("FaceLandmarker", "a.task")
     chosen.setenv(LANDMARKER_VARIABLE, "/b.task")
     assert make_detector("auto") == ("FaceLandmarker", None)
-    # What was given goes before what is in the environment.
+    # The argument overrides the environment.
     assert make_detector("auto", "a.onnx") == ("YuNet", "a.onnx")
     assert make_detector("blazeface") == ("BlazeFace",)
     chosen.setenv(LANDMARKER_VARIABLE, "")

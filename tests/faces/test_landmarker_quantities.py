@@ -1,4 +1,4 @@
-"""Pose, gaze and action units from what the Face Landmarker finds."""
+"""Pose, gaze and action units from the output of the Face Landmarker."""
 
 import cv2
 import numpy as np
@@ -105,12 +105,12 @@ def test_gaze_of_eyes_that_are_known(turn, translation):
         found = quantities(transformation, mesh=mesh_that_looks(transformation, looks))
         for direction, eye in zip(looks, (GAZE_0, GAZE_1), strict=True):
             assert np.linalg.norm(found[eye]) == pytest.approx(1)
-            # Lines of sight through one eye are taken for parallel.
+            # Lines of sight through one eye are assumed to be parallel.
             assert np.rad2deg(np.arccos(np.clip(found[eye] @ direction, -1, 1))) < 3
 
 
 def test_gaze_from_far_away_is_exact():
-    """Lines of sight that are parallel: what is left is the depth of the eyes in the head."""
+    """Parallel lines of sight: the remaining error is the depth of the eyes in the head."""
     transformation = pose(Rotation.from_euler("XYZ", (10, -20, 5), degrees=True), (0, 0, -6000))
     looks = [np.array([0.2, 0.1, -np.sqrt(0.95)]), np.array([-0.3, 0.0, -np.sqrt(0.91)])]
     found = quantities(transformation, mesh=mesh_that_looks(transformation, looks))
@@ -280,7 +280,7 @@ def test_a_smaller_picture_is_a_head_further_away(landmarker, picture):
 
 @pytest.mark.real_data
 def test_gaze_goes_with_the_blendshapes_of_looking(landmarker, clip):
-    """The gaze is taken from the irises alone; what the network says of the eyes must go along with it."""
+    """The gaze is computed from the irises only; the network's eye blendshapes must correlate with it."""
     details = extract_faces(clip, landmarker, rate_hz=2).details
     found = landmarker_quantities(**details)
     shapes = dict(zip(BLENDSHAPES, details["blendshapes"].T, strict=True))

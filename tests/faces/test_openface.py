@@ -1,4 +1,4 @@
-"""Files as OpenFace's FeatureExtraction writes them."""
+"""Files in the format of OpenFace's FeatureExtraction."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ COLUMNS = [
 
 
 def rows_of(n_frames, rate=25.0, face=0):
-    """Rows by column: quantity `q` of frame `f` is `f + q / 100`, and something else stands everywhere else."""
+    """Rows by column: quantity `q` of frame `f` is `f + q / 100`; the other columns have other values."""
     rows = []
     for frame in range(n_frames):
         row = dict.fromkeys(COLUMNS, "-77.7")
@@ -90,7 +90,7 @@ def test_of_several_faces_that_is_taken_which_is_there_longest(path):
     # Frame by frame, the faces one after the other.
     together = [row for frame in zip(first, second, third, strict=True) for row in frame]
     frames = read_openface(write(path, together))
-    # Faces 1 and 2 are there as long.
+    # Faces 1 and 2 have equally many samples.
     assert frames["pose_Tx"].tolist()[1:] == [500] * 5
     assert np.isnan(frames["pose_Tx"][0])
     np.testing.assert_allclose(frames["time_seconds"], np.arange(6) / 25)
@@ -121,7 +121,7 @@ def test_times_by_another_rate(path):
         ({"timestamp": "0.01"}, "line 4: 0.01 s follows 0.04 s"),
     ],
 )
-def test_what_is_no_number_or_no_time_is_said(path, change, message):
+def test_what_is_no_number_or_no_time_is_reported(path, change, message):
     rows = rows_of(5)
     rows[2] |= change
     with pytest.raises(InputError, match=message) as raised:
@@ -129,7 +129,7 @@ def test_what_is_no_number_or_no_time_is_said(path, change, message):
     assert str(raised.value).startswith(f"{path}, ")
 
 
-def test_a_row_that_breaks_off_is_said(path):
+def test_a_row_that_breaks_off_is_reported(path):
     write(path, rows_of(5), ["frame", "timestamp", "success", *OPENFACE_QUANTITIES])
     text = path.read_text()
     path.write_text(text[: text.rindex(",") - 20])
@@ -152,7 +152,7 @@ def test_a_mark_of_the_byte_order_is_no_part_of_the_first_column(path):
     assert len(read_openface(path, assumed_frame_rate_hz=25)) == 3
 
 
-def test_files_that_are_none(path):
+def test_invalid_files(path):
     with pytest.raises(InputError, match="no such file; expected the output"):
         read_openface(path)
     for content in (b"", b"\xff\xfe\x00\x01" * 9, b"frame,success\n"):

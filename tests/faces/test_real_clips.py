@@ -1,4 +1,4 @@
-"""Faces of real people, in the clips beside the checkout."""
+"""Faces of real people, in the clips of the shared data folder."""
 
 import numpy as np
 import pytest

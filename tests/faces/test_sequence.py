@@ -1,4 +1,4 @@
-"""From a video to the faces of one person, and what is said of their quality."""
+"""From a video to the faces of one person, and their quality."""
 
 import gc
 import json
@@ -84,7 +84,7 @@ def test_faces_at_wanted_times(face_video, blazeface):
     np.testing.assert_array_equal(sequence.frames["time_seconds"], times)
     np.testing.assert_array_equal(sequence.frames["frame"], [3, 3, 15, 22])
     assert sequence.frames["found"].all()
-    # Found in the whole frame or in another cut-out, the landmarks are not quite the same.
+    # Found in the whole frame or in another crop, the landmarks differ slightly.
     for (_, row), frame in zip(sequence.frames.iterrows(), (3, 3, 15, 22), strict=True):
         expected = landmarks_of(every.frames.loc[frame])
         assert np.abs(landmarks_of(row) - expected).max() < 0.2 * (expected[1, 0] - expected[0, 0])
@@ -144,7 +144,7 @@ def test_face_that_is_there_longest_is_taken(tmp_path, write_frames, animated_fr
     assert sequence.quality["jumps"] == 0
 
 
-def test_who_was_there_first_but_not_longest_is_left_out(tmp_path, write_frames, animated_frames, blazeface):
+def test_an_earlier_but_shorter_track_is_left_out(tmp_path, write_frames, animated_frames, blazeface):
     empty = surroundings(160, 160, FaceIdentity())
     first = animated_frames(6, height=160, width=160) + [empty] * 14
     longest = [empty] * 4 + animated_frames(16, seed=1, height=160, width=160, mirrored=True)
@@ -168,7 +168,7 @@ def test_of_two_who_are_there_alike_the_first_found_is_taken(tmp_path, numbered,
 
 def test_jumps_by_hand(tmp_path, numbered, scripted):
     path = numbered.write(tmp_path / "a.mp4", rate=10, n_frames=7)
-    # Sides of 20: a move of 10 is none, one of 10.5 is; what lies behind a gap counts too.
+    # Sides of 20: a move of 10 is not a jump, one of 10.5 is; a move after a gap counts too.
     places = [20, 30, 40.5, 40.5, None, 29.5, 20]
 
     def script(time):
@@ -216,10 +216,10 @@ def test_details_of_the_detector_are_stacked(tmp_path, numbered, scripted):
 def test_many_people_need_few_open_files(tmp_path, numbered, scripted):
     resource = pytest.importorskip("resource")
     path = numbered.write(tmp_path / "a.mp4", rate=10, n_frames=80)
-    # Somebody else in each frame, and one who stays.
+    # A different face in each frame, and one that stays.
     detector = scripted(lambda time: [(1000 * round(10 * time), 24, 16), (30, -500, 16)], follows=True)
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # Numbers below the highest may be free too, and may not: who else ran in this process has left gaps.
+    # Numbers below the highest may or may not be free: earlier code in this process has left gaps.
     highest = max(map(int, os.listdir("/dev/fd")))
     resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 20, before[1]))
     try:
@@ -337,7 +337,7 @@ def test_contact_sheet():
     assert sheet.shape == (3 * (96 + 16), 12 * 96, 3)
     assert sheet.dtype == np.uint8
     assert np.all(sheet[:96, : 12 * 96] == 200)
-    # The last one was not found, and the places behind it are empty.
+    # The last one was not found, and the tiles after it are empty.
     assert np.all(sheet[2 * 112 : 2 * 112 + 96, 5 * 96 : 6 * 96] == 160)
     assert np.all(sheet[2 * 112 :, 6 * 96 :] == 255)
     # Every tile has its time below it.

@@ -1,4 +1,4 @@
-"""Videos are turned and stretched as a player shows them."""
+"""Videos are rotated and stretched as a player displays them."""
 
 import struct
 from fractions import Fraction
@@ -27,7 +27,7 @@ CORNERS = np.array([[[250, 0, 0], [0, 250, 0]], [[0, 0, 250], [250, 250, 250]]],
 
 
 def with_matrix(path, matrix):
-    """Writes four numbers of a display matrix into the header of the track of an MP4 file."""
+    """Write four numbers of a display matrix into the track header of an MP4 file."""
     content = bytearray(path.read_bytes())
     place = content.index(b"tkhd") + 44
     content[place : place + 20] = struct.pack(">5i", *(round(65536 * part) for part in (*matrix[:2], 0, *matrix[2:])))

@@ -1,4 +1,4 @@
-"""Numbers of faces that come, go, cross and hide, by a detector that finds what a script says."""
+"""Track numbers of faces that appear, disappear, cross and hide, with a scripted detector."""
 
 import dataclasses
 
@@ -9,7 +9,7 @@ from keras_emotion.faces import FaceTracker
 
 
 def follow(detector, times, **options):
-    """What the tracker says at each time: a face by its number."""
+    """Output of the tracker at each time: faces by number."""
     tracker = FaceTracker(detector, **options)
     return [tracker.update(detector.frame, time) for time in times]
 
@@ -45,7 +45,7 @@ def test_whole_frames_are_searched_now_and_then(scripted):
     np.testing.assert_array_equal(detector.looks, times[1:])
 
 
-def test_whole_frames_are_searched_while_nobody_is_followed(scripted):
+def test_whole_frames_are_searched_while_no_face_is_tracked(scripted):
     detector = scripted(lambda time: [] if 1 <= time < 2 else [(100, 100, 40)])
     times = np.arange(30) / 10
     found = follow(detector, times, detect_every_seconds=10.0)
@@ -95,7 +95,7 @@ def test_face_that_hides_another_leaves_two_tracks_in_the_end(scripted):
 
     found = follow(scripted(script), np.arange(45) / 5)
     assert numbers_of(found)[:15] == [[0, 1]] * 15
-    # Never is one face followed twice: as many numbers as faces, or one less until the next search.
+    # A face is never tracked twice: as many numbers as faces, or one fewer until the next search.
     for time, faces in zip(np.arange(45) / 5, found, strict=True):
         assert 1 <= len(faces) <= len(script(time))
         centres = [face.centre for face in faces.values()]
@@ -114,11 +114,11 @@ def test_passer_by_has_a_number_of_his_own(scripted):
     assert all(faces[0].centre[0] == pytest.approx(90, abs=0.2) for faces in found)
 
 
-def test_who_comes_in_is_noticed_at_the_next_search(scripted):
+def test_new_faces_are_found_at_the_next_search(scripted):
     detector = scripted(lambda time: [(60, 100, 40), (180, 100, 40)][: 1 if time < 0.5 else 2])
     found = follow(detector, np.arange(20) / 5, detect_every_seconds=2.0)
     assert numbers_of(found) == [[0]] * 10 + [[0, 1]] * 10
-    # Each of the two is looked at.
+    # Each of the two is searched.
     assert len(detector.looks) == 9 + 1 + 2 * 9
 
 
@@ -141,7 +141,7 @@ def test_face_found_beside_its_track_is_no_new_one(scripted):
     ]
     found = follow(detector, np.arange(30) / 5, detect_every_seconds=0.4)
     assert numbers_of(found) == [[0]] * 30
-    # The cut-out has the last word.
+    # The crop is decisive.
     assert all(faces[0].centre[0] == pytest.approx(100, abs=0.2) for faces in found[1:])
 
 

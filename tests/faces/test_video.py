@@ -1,4 +1,4 @@
-"""Frames by their time stamps: files of constant and variable frame rate, and broken ones."""
+"""Frames by their time stamps: files with constant and variable frame rate, and damaged ones."""
 
 import weakref
 from fractions import Fraction
@@ -19,7 +19,7 @@ FORMATS = (("mpeg4", "mp4"), ("mpeg4", "mkv"), ("libx264", "mp4"), ("libx264", "
 
 
 def check_nearest(samples, numbered, milliseconds, wanted):
-    """Compares samples with the frames that lie nearest to the wanted times before the end."""
+    """Compare samples with the frames nearest to the requested times before the end."""
     times = (np.asarray(milliseconds) - milliseconds[0]) / 1000
     end = times[-1] + (times[-1] - times[-2])
     wanted = wanted[wanted < end - 1e-6]
@@ -27,7 +27,7 @@ def check_nearest(samples, numbered, milliseconds, wanted):
     for time, frame in samples:
         assert numbered.number(frame.image) == frame.number
         assert frame.time_seconds == pytest.approx(times[frame.number], abs=1e-6)
-        # Of two frames as near as each other, either is right.
+        # Of two equally near frames, either is correct.
         assert abs(times[frame.number] - time) <= np.abs(times - time).min() + 1e-9
 
 
@@ -91,7 +91,7 @@ def test_assumed_frame_rate_takes_the_place_of_the_time_stamps(tmp_path, numbere
     samples = list(sample_frames(path, 5, assumed_frame_rate_hz=10))
     assert [(frame.number, frame.time_seconds) for _, frame in samples] == [(2 * n, n / 5) for n in range(10)]
     assert [frame.number for _, frame in sample_frames(path, 5)] == [0, 5, 10, 15]
-    # Files that announce seconds are no exception: these are over sooner.
+    # Files that declare seconds are no exception: these end earlier.
     path = numbered.write(tmp_path / "a.mkv", rate=5, n_frames=20)
     assert len(list(sample_frames(path, 5, assumed_frame_rate_hz=20))) == 5
 
@@ -135,7 +135,7 @@ class Watched:
 
 @pytest.fixture
 def watched(monkeypatch):
-    """Counts of decoded, converted and living frames of what is sampled."""
+    """Numbers of decoded, converted and living frames of a sampling."""
     counts = {"decoded": 0, "most_alive": 0, "converted": []}
     decoded = video._decoded
 
@@ -298,7 +298,7 @@ def test_truncated_video(tmp_path, numbered, cut, extension, codec, options, sha
     with pytest.raises(InputError, match=message) as raised:
         numbers.extend(numbered.number(frame.image) for _, frame in sample_frames(path, 25))
     assert str(raised.value).startswith(f"{path}: ")
-    # What can be read has been given by then; of the last frame a part may be missing.
+    # The readable frames have been yielded; a part of the last frame may be missing.
     assert numbers[:-1] == list(range(len(numbers)))[:-1]
     assert (5 <= len(numbers) < 75) == (share == 0.5)
 
@@ -314,7 +314,7 @@ def test_truncated_video_without_tags(tmp_path, numbered, cut):
 
 @pytest.mark.parametrize(("codec", "extension"), [*FORMATS, ("libx264", "avi"), ("mpeg4", "avi")])
 def test_what_lies_far_in_is_sought(tmp_path, numbered, codec, extension, watched, monkeypatch):
-    """The same frames as by decoding everything before them, of which little is decoded."""
+    """The same frames as by decoding all previous ones, of which few are decoded."""
     path = numbered.write(tmp_path / f"a.{extension}", rate=25, n_frames=1500, codec=codec)
     wanted = np.sort(np.random.default_rng(0).uniform(41, 44, 20))
     found = list(sample_frames(path, times_seconds=wanted))
@@ -343,7 +343,7 @@ def test_far_in_of_a_variable_frame_rate(tmp_path, numbered):
 
 def test_an_index_that_leads_past_the_wanted_time_is_not_believed(tmp_path, numbered, monkeypatch):
     path = numbered.write(tmp_path / "a.mp4", rate=25, n_frames=1000)
-    # As if the place that is sought lay behind the wanted time.
+    # As if the seek position were after the requested time.
     monkeypatch.setattr(video, "SEEK_MARGIN_SECONDS", -10.0)
     ((_, frame),) = sample_frames(path, times_seconds=np.array([20.0]))
     assert numbered.number(frame.image) == frame.number == 500
@@ -352,7 +352,7 @@ def test_an_index_that_leads_past_the_wanted_time_is_not_believed(tmp_path, numb
 @pytest.mark.parametrize(
     ("extension", "codec", "options", "message"),
     [
-        # Without its index, which stands at the end, it cannot be entered in the middle.
+        # Without its index, which is at the end, it is not seekable.
         ("avi", "mpeg4", {}, r"(truncated: its header declares 1000 frames but only|decoding failed after) \d+ "),
         ("mkv", "mpeg4", {}, r"truncated: its header declares 40.00 s but only \d\d\.\d\d s"),
         ("mp4", "libx264", {"movflags": "faststart"}, r"decoding failed after \d+ frames, 2\d\.\d+ s"),
@@ -409,7 +409,7 @@ def test_wrong_arguments(tmp_path, numbered, arguments, message):
 
 
 def test_a_file_without_a_length_is_measured(tmp_path, numbered):
-    """As browsers write WebM: no length and no index in the header."""
+    """As browsers write WebM: no duration and no index in the header."""
     path = numbered.write(tmp_path / "a.mkv", rate=10, n_frames=25, options={"live": "1"})
     with av.open(str(path)) as container:
         assert container.duration is None

@@ -43,7 +43,7 @@ def test_a_single_class_and_too_few_windows_are_said():
     kinds, labels = features_of(10, apart=1.0)
     picture = draw_features({"valence": (kinds, np.ones_like(labels))}, ("low", "high"), "features", "")
     assert picture.figure.axes[0].get_title("left") == "faces: one class alone"
-    with pytest.raises(InputError, match="2 windows are too few for a picture"):
+    with pytest.raises(InputError, match="2 windows are too few for t-SNE"):
         draw_features({"valence": features_of(2, apart=1.0)}, ("low", "high"), "features", "")
 
 

@@ -172,5 +172,5 @@ def test_runs_of_other_targets_are_no_leaderboard(tmp_path):
     entries = [
         Entry(name, "trial_disjoint", made_run(tmp_path / name, RIGHT["good"], target=name)) for name in ("task", "joy")
     ]
-    with pytest.raises(InputError, match="of one dataset and target; the runs are of sam40, joy; sam40, task"):
+    with pytest.raises(InputError, match="on one dataset and target; the runs have sam40, joy; sam40, task"):
         build_leaderboard(entries, "X", {}, {})

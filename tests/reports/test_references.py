@@ -109,7 +109,7 @@ def test_a_report_shows_the_values_of_its_dataset_target_and_kinds_of_protocol(t
     assert [cell.value for cell in row.cells] == ["–", "50.3 – 62.3", "53.0 – 57.8"]
     assert [cell.detail for cell in row.cells] == ["", "5 results", "3 results"]
     for text in (" ".join(printed(report).split()), report.path.read_text()):
-        assert f"{PUBLISHED}, accuracy of valence under protocols as trial_disjoint:" in text
+        assert f"{PUBLISHED}, accuracy of valence under protocols like trial_disjoint:" in text
         assert "TSception 62.3 (Ding et al. (2022)" in text
         assert "CDCN 57.7 ± 14.7 (LibEER" in text
         # Of arousal, and of another dataset.

@@ -95,7 +95,7 @@ def test_what_would_still_name_a_subject_is_not_kept(tmp_path):
     names = {"arousal": 6, "bert": 5, "carla": 2}
     run = make_run(tmp_path / "run", names)
     assert "arousal" in read_numbers(run).evaluated
-    with pytest.raises(InputError, match="the page would still name the subject arousal"):
+    with pytest.raises(InputError, match="the page would still contain the subject arousal"):
         share_report(run, tmp_path / "shared")
     assert not (tmp_path / "shared" / "report.html").exists()
 

@@ -28,7 +28,7 @@ def test_equals_a_plain_loop(baseline_seconds, segment_seconds, n_samples):
 
 
 def test_a_waveform_that_repeats_every_second_disappears_and_the_rest_stays():
-    """10 Hz and an offset repeat every second and go; an effect that starts at the onset is left as it was."""
+    """10 Hz and an offset repeat every second and are removed; an effect that starts at stimulus onset is unchanged."""
     time = np.arange(8 * 128) / 128
     effect = np.where(time >= 3, np.sin(2 * np.pi * 6.5 * time), 0)
     removed = remove_baseline(40 + 5 * np.sin(2 * np.pi * 10 * time + 0.3) + effect, 128, 3)
@@ -36,7 +36,7 @@ def test_a_waveform_that_repeats_every_second_disappears_and_the_rest_stays():
 
 
 def test_no_step_at_the_onset():
-    """Were the lead-in left alone, its offset against the trial would ring in the filter at the onset."""
+    """If the baseline were not corrected too, its offset against the trial would ring in the filter at onset."""
     removed = remove_baseline(np.full((1, 8 * 128), 50.0), 128, 3)
     assert np.abs(band_pass(removed, 128, 4, 7)).max() < 1e-10
 

@@ -50,7 +50,7 @@ def test_correlation_equals_numpy_in_every_window(offset, window_seconds, hop_se
 def test_correlation_of_what_is_known():
     time = np.arange(4 * 128) / RATE_HZ
     angle = 0.7
-    # Two sines of whole periods correlate by the cosine of what lies between their phases.
+    # Two sines of whole periods correlate by the cosine of their phase difference.
     waves = np.stack([np.sin(2 * np.pi * 10 * time), 3 * np.sin(2 * np.pi * 10 * time + angle) + 1e6])
     networks = pearson_correlation(waves, RATE_HZ, 1)
     np.testing.assert_allclose(networks[:, 0, 1], np.cos(angle), atol=1e-9)
@@ -172,7 +172,7 @@ def test_coherence_weighs_the_edges_of_the_band_by_their_share():
 
 
 def test_coherence_of_a_shared_source_in_closed_form():
-    """Two channels that hear one source of power 1 in noise of power p: `1 / (1 + p)^2` at every frequency."""
+    """Two channels with a common source of power 1 in noise of power p: `1 / (1 + p)^2` at every frequency."""
     generator = np.random.default_rng(3)
     signal = generator.standard_normal((1, 1200 * 128)) + np.sqrt(0.5) * generator.standard_normal((3, 1200 * 128))
     network = coherence(signal, RATE_HZ, 4, 50, 1200)[0]
@@ -216,13 +216,13 @@ def test_networks_are_symmetric_bounded_and_one_where_signals_are_the_same(measu
 
 @pytest.mark.parametrize("value", [0.0, 0.1, 1e6])
 @pytest.mark.parametrize("measure", ALL, ids=IDS)
-def test_constant_channels_are_alone_and_said(measure, value):
+def test_constant_channels_are_alone_and_reported(measure, value):
     signal = mixed(n_channels=4)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         whole = measure(signal)
     signal[1] = value  # for good
-    # In the second window alone, and to rounding.
+    # In the second window only, and up to rounding.
     signal[3, 2 * 128 : 4 * 128] = value * (1 + 1e-15 * np.random.default_rng(1).standard_normal(256))
     with pytest.warns(RuntimeWarning, match="5 of 16 channels of windows are constant: their connectivity is 0"):
         networks = measure(signal)

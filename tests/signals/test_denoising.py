@@ -1,4 +1,4 @@
-"""Wavelet soft thresholding against PyWavelets channel by channel, and what it keeps."""
+"""Wavelet soft thresholding compared with PyWavelets channel by channel, and its effect on signals."""
 
 import warnings
 
@@ -19,7 +19,7 @@ def noise(*shape, seed=0):
 
 
 def kept_power(before, after, low_hz, high_hz):
-    """The share of a band's power that is left, away from the ends."""
+    """Share of a band's power that remains, away from the ends."""
     sections = scipy.signal.butter(4, (low_hz, high_hz), "bandpass", fs=RATE, output="sos")
     old, new = (np.square(scipy.signal.sosfiltfilt(sections, one)[..., 256:-256]).sum() for one in (before, after))
     return new / old

@@ -29,7 +29,7 @@ def trial(n_channels=3, seconds=63, seed=0):
     return 10 * generator.standard_normal((n_channels, seconds * RATE_HZ)) + generator.standard_normal((n_channels, 1))
 
 
-# Independent loops: one channel, one band, one window at a time, as the published code goes about it.
+# Independent loops: one channel, one band, one window at a time, as in the published code.
 
 
 def entropy_of(samples, log, ddof):
@@ -114,7 +114,7 @@ def test_the_released_slip_changes_alpha_beta_and_gamma_only():
     released = differential_entropy_features(*arguments, "4d-crnn-released", baseline_seconds=3)
     np.testing.assert_array_equal(released[..., 0], correct[..., 0])
     assert np.abs(released[..., 1:] - correct[..., 1:]).min() > 1e-3
-    # Without the baseline feature there is nothing to slip on.
+    # Without the baseline feature the error has no effect.
     np.testing.assert_array_equal(
         differential_entropy_features(*arguments, "4d-crnn-released", baseline_seconds=3, baseline="none"),
         differential_entropy_features(*arguments, "4d-crnn", baseline_seconds=3, baseline="none"),
@@ -211,7 +211,7 @@ def test_a_constant_channel_is_finite_everywhere(convention, dtype):
 
 
 def test_the_lead_in_is_filtered_with_the_trial():
-    """An event in the lead-in rings into the trial by default; conventions that start at the onset never see it."""
+    """An event in the baseline rings into the trial by default; conventions that start at onset are unaffected."""
     signal = trial(1, 10)
     disturbed = signal.copy()
     disturbed[:, 2 * RATE_HZ + 120 : 3 * RATE_HZ] += 1000
@@ -358,7 +358,7 @@ def test_bad_arguments():
         ({"filter_scope": "window", "filter_lead_in": True}, "a window has no lead-in"),
     ],
 )
-def test_conventions_that_cannot_be(change, message):
+def test_invalid_conventions(change, message):
     fields = {"log_base": "e", "ddof": 0, "filter_order": 4, "zero_phase": True, "filter_scope": "trial"}
     with pytest.raises(ValueError, match=message):
         DifferentialEntropyConvention(**(fields | change))

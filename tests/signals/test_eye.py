@@ -1,4 +1,4 @@
-"""Features of eye movements against closed forms."""
+"""Features of eye movements compared with closed forms."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def sine(hz, amplitude=2.0, seconds=200.0, mean=40.0):
 
 @pytest.mark.parametrize(("hz", "band"), [(0.1, 0), (0.3, 1), (0.5, 2), (0.8, 3)])
 def test_entropy_of_a_sine_is_that_of_its_power(hz, band):
-    """A sine of amplitude 2 has the power 2, all of it in one band; the diameter itself counts for nothing."""
+    """A sine of amplitude 2 has the power 2, all of it in one band; the mean diameter has no influence."""
     entropies = pupil_entropies(sine(hz), RATE, 100.0)
     assert entropies.shape == (2, 4)
     np.testing.assert_allclose(entropies[:, band], np.log(2 * np.pi * np.e * 2.0) / 2, atol=2e-3)
@@ -40,7 +40,7 @@ def test_bands_add_up_to_the_variance():
     assert entropies.shape == (2, 3, 199, 2)
     power = np.exp(2 * entropies) / (2 * np.pi * np.e)
     np.testing.assert_allclose(power.sum(axis=-1).mean(), 4, rtol=0.01)
-    # Of 30 Hz the lowest hertz holds a thirtieth, less what leaves with the mean.
+    # The lowest of 30 Hz has a thirtieth, minus the part removed with the mean.
     assert 0.6 < power[..., 0].mean() / (4 / 30) < 1
 
 
@@ -55,7 +55,7 @@ def test_no_power_is_no_infinity_and_missing_samples_stay_missing():
 
 
 @pytest.mark.parametrize("band", [(0.4, 0.2), (0.2, 0.2), (1.0, 40.0)])
-def test_bands_that_cannot_be(band):
+def test_invalid_bands(band):
     with pytest.raises(ValueError, match=r"`bands`: slow is .* Hz; expected the lower edge first, and at most 30 Hz"):
         pupil_entropies(sine(0.1), RATE, 4.0, bands={"slow": band})
 

@@ -34,7 +34,7 @@ def test_zero_phase_agrees_with_mne(band):
     expected = mne.filter.filter_data(
         signal, RATE_HZ, *band, method="iir", iir_params={"order": 4, "ftype": "butter", "output": "sos"}, verbose=False
     )
-    # MNE continues the signal at its ends in another way, so the ends differ until the filter has forgotten them.
+    # MNE extends the signal at its ends differently, so the ends differ until the transient has decayed.
     inner = slice(8 * 128, -8 * 128)
     np.testing.assert_allclose(band_pass(signal, RATE_HZ, *band)[:, inner], expected[:, inner], atol=1e-8)
 

@@ -1,4 +1,4 @@
-"""Power of video frames against a loop over SciPy's filters and masks of time."""
+"""Power of video frames compared with a loop over SciPy's filters and time masks."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def test_times_that_floating_point_cannot_represent_are_those_of_whole_samples()
 def test_a_tone_has_its_power_in_its_band_and_stays_in_step_with_time():
     rate = 125.0
     times = np.arange(round(60 * rate)) / rate
-    # Alpha from second 30 to 31 on alone.
+    # Alpha from second 30 to 31 only.
     burst = 3 * np.sin(2 * np.pi * 10 * times) * ((times >= 30) & (times < 31))
     power = frame_power(burst[np.newaxis], rate, BANDS, 1 / 8, np.arange(480) / 8)[:, 0]
     # Frames of 15.625 samples: counted as 15 each, they would be 19 frames late by then.

@@ -1,4 +1,4 @@
-"""Resampling against what tones are in closed form."""
+"""Resampling compared with tones in closed form."""
 
 import itertools
 
@@ -17,7 +17,7 @@ def tone(frequency_hz, rate_hz, phase=0.3):
 
 
 def inner(signal, rate_hz):
-    """Without two seconds at either end, where the filter sees the continuation."""
+    """Without two seconds at either end, where the filter uses the extension."""
     return signal[..., 2 * rate_hz : -2 * rate_hz]
 
 
@@ -102,5 +102,5 @@ def test_pieces_are_those_of_the_whole(rates):
     bounds = [0, 1, n // 10, n // 10 + 1, n // 3, n // 2, n - 1, n]
     joined = np.concatenate([pieces.read(*pair) for pair in itertools.pairwise(bounds)], axis=1)
     np.testing.assert_allclose(joined, whole, rtol=0, atol=1e-8)
-    # No piece needed the whole.
+    # No piece needed the whole signal.
     assert max(asked) < 0.6 * signal.shape[1]

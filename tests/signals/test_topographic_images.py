@@ -1,4 +1,4 @@
-"""Topographic images against SciPy's interpolant of each image, MNE's positions and closed forms."""
+"""Topographic images compared with SciPy's interpolant of each image, MNE's positions and closed forms."""
 
 import time
 
@@ -25,7 +25,7 @@ def test_angles_from_the_vertex_become_lengths():
         [np.sin(angles) * np.cos(azimuths), np.sin(angles) * np.sin(azimuths), np.cos(angles)], axis=1
     )
     expected = angles[:, np.newaxis] * np.stack([np.cos(azimuths), np.sin(azimuths)], axis=1)
-    # Lengths do not count.
+    # Lengths have no influence.
     np.testing.assert_allclose(azimuthal_equidistant(directions * 0.09), expected, atol=1e-12)
     no_place = np.array([[0, 0, -1.0], [0, 0, 0], [np.nan, 0, 1]])
     assert np.isnan(azimuthal_equidistant(no_place)).all()

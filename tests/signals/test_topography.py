@@ -11,7 +11,7 @@ from keras_emotion.signals import GRID_SHAPES, electrode_directions, from_grid, 
 
 EEG_FILES = Path(__file__).parents[2] / ".." / "shared" / "data" / "eeg_files"
 
-# The published grids drawn as they look, "-" for an empty cell.
+# The published grids as pictures, "-" for an empty cell.
 DEAP_9X9 = """
 -   -   -   Fp1 -   Fp2 -   -   -
 -   -   -   AF3 -   AF4 -   -   -
@@ -248,7 +248,7 @@ def test_a_name_counts_before_a_direction():
 def test_cell_of_the_nearest_electrode_by_angle(layout, cells):
     names = ["AFp3", "OI2", "Iz"]
     directions = electrode_directions(names)
-    directions[1] *= 0.09  # the length does not count
+    directions[1] *= 0.09  # the length has no influence
     found = grid_positions(["E1", "E2", "E3"], layout, directions)
     # An independent search: of all electrodes of the layout, the one with the smallest angle.
     table = np.genfromtxt(

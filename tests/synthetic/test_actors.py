@@ -1,4 +1,4 @@
-"""The writers of synthetic RAVDESS and CREMA-D files."""
+"""Writers of synthetic RAVDESS and CREMA-D files."""
 
 import filecmp
 

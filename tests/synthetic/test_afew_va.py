@@ -1,4 +1,4 @@
-"""The writer of synthetic AFEW-VA clips: the format, and what faces say of scores."""
+"""Writer of synthetic AFEW-VA clips: the format, and the relation of faces and scores."""
 
 import filecmp
 import json
@@ -37,7 +37,7 @@ def scores(clip, name):
 
 
 def correlation(root):
-    """Of what is shown with the scores of valence and arousal, actors aside."""
+    """Correlation of the face with the scores of valence and arousal, with actors removed."""
     clips = annotations_of(root)
     by_actor = {}
     for clip in clips.values():
@@ -107,7 +107,7 @@ def test_frames_follow_scores_by_the_effect(tmp_path):
         rated = np.stack([scores(clip, name) for clip in clips.values()])
         assert rated.std() > 3
         assert (np.abs(np.diff(rated)) <= 2).all()
-        # Scores are the same, and faces move as much.
+        # Scores are the same, and faces move equally.
         assert (rated == np.stack([scores(clip, name) for clip in others.values()])).all()
     moved = [np.mean([shown(clip)[0].std() for clip in group.values()]) for group in (clips, others)]
     assert 0.6 < moved[0] / moved[1] < 1.6

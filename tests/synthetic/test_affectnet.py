@@ -1,4 +1,4 @@
-"""The writer of synthetic AffectNet images: both formats, what is broken on request, and what faces say of ratings."""
+"""Writer of synthetic AffectNet images: both formats, planted faults, and the relation of faces and ratings."""
 
 import filecmp
 import json

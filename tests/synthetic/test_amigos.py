@@ -1,4 +1,4 @@
-"""The writer of synthetic AMIGOS files."""
+"""Writer of synthetic AMIGOS files."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def test_groups_rate_alike_and_short_videos_have_the_known_means():
     long_video = _assessments("N1", 0)[:, 1]
     spread = np.std([long_video[[6, 0, 1, 15]], long_video[[13, 16, 17, 21]]], axis=1)
     assert spread.max() < 1 < np.nanstd(long_video)
-    # 8, 24, 28 and 32 gave no ratings of it.
+    # 8, 24, 28 and 32 have no ratings of it.
     assert (np.flatnonzero(np.isnan(long_video)) + 1).tolist() == [8, 24, 28, 32]
     for video, arousal, valence in (("4", 4.08, 6.99), ("80", 5.50, 7.64)):
         assert video in VIDEOS
@@ -37,7 +37,8 @@ def test_power_follows_the_annotation(tmp_path, effect_size):
     powers, values = [], []
     for person in (1, 2):
         for signal, annotation in zip(cells(root, person), cells(root, person, "labels_ext_annotation"), strict=True):
-            # The first segment is the first 20 s, the others follow from the onset on, the last is the last 20 s.
+            # The first segment is the first 20 s, the others are contiguous from stimulus onset on, the last is the
+            # last 20 s.
             seconds = len(signal) / 128
             middles = [10, *(15 + 20 * place for place in range(len(annotation) - 2)), seconds - 10]
             course = np.interp(np.arange(len(signal)) / 128, middles, annotation[:, 1])

@@ -1,4 +1,4 @@
-"""The writer of synthetic DEAP files: the formats byte for byte, and the statistics that are planted."""
+"""Writer of synthetic DEAP files: the formats byte for byte, and the planted statistics."""
 
 import filecmp
 import json
@@ -49,7 +49,7 @@ def test_pickle_of_other_arrays_is_refused(tmp_path, array):
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory):
-    """Original recordings of one subject for each way in which they differ."""
+    """Original recordings, one subject per variant."""
     return write_deap(tmp_path_factory.mktemp("deap"), subjects=(2, 23, 24, 32), n_trials=2, files=("original",))
 
 
@@ -58,7 +58,7 @@ def original(tmp_path_factory):
     [(2, TWENTE, ["Status"]), (23, GENEVA, ["Status"]), (24, GENEVA, [""]), (32, GENEVA, ["", ""])],
 )
 def test_original_recording(original, subject, order, status):
-    """Read by another library than the one of our reader."""
+    """Read by another library than the package's reader uses."""
     path = original / "data_original" / f"s{subject:02d}.bdf"
     recording = edfio.read_bdf(path)
     assert recording.labels == (*order.split(), *OTHERS.split(), *status)
@@ -252,7 +252,7 @@ def test_effect_is_the_log_power_for_a_standard_deviation(tmp_path, effect_size)
 
         # The average reference mixes in the electrodes that have less of it.
         assert 0.7 * effect_size - 0.1 < slope(slice(384, None)) < effect_size + 0.1
-        # Nothing before the stimulus, nothing in another band.
+        # No effect before the stimulus or in another band.
         assert slope(slice(0, 384)) == pytest.approx(0, abs=0.15)
         other = np.polyfit(deviation, log_power(signal[:, index[electrode], 384:], "theta"), 1)[0]
         assert other == pytest.approx(0, abs=0.1)
@@ -264,8 +264,8 @@ def test_fingerprint_is_the_standard_deviation_of_log_power(tmp_path):
         root = write_deap(tmp_path / str(fingerprint_size), 1, effect_size=0, fingerprint_size=fingerprint_size)
         signal = np.stack([trial.eeg.signal[:, 3000:3512] for trial in DEAP(root).trials()])
         deviations.append(log_power(signal, "beta").std(axis=0).mean())
-    # What the estimate of a power from four seconds adds is there without fingerprint too; the average reference
-    # mixes in the other channels, whose fingerprints are their own.
+    # The estimation error of a power from four seconds exists without fingerprint too; the average reference mixes in
+    # the other channels, with their own fingerprints.
     assert 0.75 < np.sqrt(deviations[1] ** 2 - deviations[0] ** 2) < 1.05
 
 
@@ -312,7 +312,7 @@ def test_connectivity_follows_the_rating_and_power_does_not(tmp_path):
         ratings.append(trial.ratings["valence"])
     high = np.array(ratings) > 5
     rise = np.mean(np.array(correlations)[high], axis=0) - np.mean(np.array(correlations)[~high], axis=0)
-    # One side goes with itself and against the other.
+    # One side correlates with itself and anticorrelates with the other.
     assert rise[0, 1] < -0.15
     assert rise[2, 3] < -0.15
     assert rise[0, 2] > 0.05

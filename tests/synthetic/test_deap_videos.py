@@ -1,4 +1,4 @@
-"""Face videos of synthetic DEAP: the format, what they show, and the signals that follow them."""
+"""Face videos of synthetic DEAP: the format, their content, and the signals that follow them."""
 
 import filecmp
 import json
@@ -88,7 +88,7 @@ def test_frame_rate_of_ntsc(tmp_path):
 
 
 def test_a_video_shows_the_trial_of_its_number(root):
-    """Number MM is the place in the order of presentation, and not the experiment id."""
+    """Number MM is the position in the order of presentation, not the experiment id."""
     table = ratings_of(root).set_index("Trial")
     face = AnimatedFace(48, 64, FaceIdentity.draw(np.random.default_rng([0, 3, 0, IDENTITY_SEED])))
     times = np.arange(60.0)
@@ -180,7 +180,7 @@ def test_expression_follows_ratings_by_the_effect():
     assert np.corrcoef(followed.mean(axis=1), deviations)[0, 1] > 0.8
     assert np.corrcoef(expressions(1.0, deviations, "arousal").mean(axis=1), deviations)[0, 1] < -0.8
     assert abs(np.corrcoef(independent.mean(axis=1), deviations)[0, 1]) < 0.2
-    # It moves as much: the same wandering, around another mean.
+    # It moves equally: the same fluctuation, around another mean.
     np.testing.assert_allclose(
         np.arctanh(followed) - np.arctanh(independent),
         np.broadcast_to(EXPRESSION_PER_DEVIATION * deviations[:, None], followed.shape),
@@ -237,7 +237,7 @@ def test_signals_follow_the_expression(tmp_path, face_effect_size):
     )
     slope = np.polyfit(shown.ravel() / EXPRESSION_PER_DEVIATION, during.ravel(), 1)[0]
     assert 0.7 * 2 - 0.1 < slope < 2 + 0.1
-    # Within a trial too, where ratings say nothing.
+    # Also within a trial, where ratings are constant.
     within = [np.corrcoef(*pair)[0, 1] for pair in zip(shown, during, strict=True)]
     assert np.median(within) > 0.7
     assert abs(np.corrcoef(before, deviations)[0, 1]) < 0.5

@@ -1,4 +1,4 @@
-"""The writer of synthetic DREAMER files."""
+"""Writer of synthetic DREAMER files."""
 
 import h5py
 import numpy as np
@@ -28,7 +28,7 @@ def test_ratings_are_whole_numbers_with_the_known_means(name):
     ratings = _ratings(name, 3)
     assert ratings.shape == (23, 18)
     assert set(ratings.ravel()) == {1, 2, 3, 4, 5}
-    # People differ.
+    # Subjects differ.
     assert ratings.std(axis=0).min() > 0.3
     if name == "valence":
         assert ratings.mean(axis=0).round(2)[[0, 7, 17]].tolist() == [3.17, 1.35, 2.65]

@@ -1,4 +1,4 @@
-"""With default sizes and counts, the writers give what they gave before these could be chosen.
+"""With default sizes and counts, the writers' output is the same as before these became options.
 
 Text is compared by SHA-256. The last bits of signals depend on the processor: they are compared by a projection, which
 any other draw of the noise changes by about 1, and by their mean standard deviation.

@@ -1,4 +1,4 @@
-"""The writer of synthetic EAV files."""
+"""Writer of synthetic EAV files."""
 
 import filecmp
 
@@ -25,7 +25,7 @@ def test_a_subject_does_not_depend_on_the_others(tmp_path):
     assert len(files) == 2 + 10 + 5
     for file in files:
         if file.suffix == ".mat":
-            # A MATLAB file says when it was written.
+            # A MATLAB file stores its time of creation.
             own, other = (scipy.io.loadmat(tmp_path / folder / file) for folder in ("one", "two"))
             name = "label" if "label" in own else "seg1"
             np.testing.assert_array_equal(own[name], other[name])

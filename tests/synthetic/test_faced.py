@@ -1,4 +1,4 @@
-"""The writer of synthetic FACED files."""
+"""Writer of synthetic FACED files."""
 
 import filecmp
 import pickle

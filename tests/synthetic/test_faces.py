@@ -1,4 +1,4 @@
-"""The synthetic face: it shows what it is told to, where it says so, and nothing tears."""
+"""Synthetic face: it shows the requested expression, landmarks are accurate, and the warp has no folds."""
 
 import cv2
 import numpy as np
@@ -71,7 +71,7 @@ def test_expression_moves_the_points_it_should():
 
 
 def test_pixels_move_as_the_points_do():
-    """Dots in the picture, at some of the points, are seen where `landmarks` has them."""
+    """Dots in the picture, at some of the points, are rendered where `landmarks` places them."""
     pose = HeadPose(roll_degrees=8, yaw_degrees=10, pitch_degrees=-6, shift=(0.03, -0.02), scale=1.1)
     dots = [48, 54, 19, 24, 8, 30, 3, 13]
     for identity in [FaceIdentity(), *identities(2)]:
@@ -106,7 +106,7 @@ def test_the_photograph_is_shown_as_it_is():
 
 
 def test_nothing_folds():
-    """The map from frame to picture keeps its orientation everywhere: no tear, nothing seen twice."""
+    """The map from frame to picture preserves orientation everywhere: no folds."""
     rng = np.random.default_rng(3)
     shapes = [np.zeros(6), np.ones(6), -np.ones(6), *rng.choice([-1, 1], (7, 6))]
     for shape in shapes:
@@ -151,7 +151,7 @@ def test_head_moves():
     larger = face.landmarks(0.3, 0.1, HeadPose(scale=1.2))
     assert np.ptp(larger[:, 0]) == pytest.approx(1.2 * np.ptp(rest[:, 0]))
     right = face.landmarks(0.3, 0.1, HeadPose(yaw_degrees=15))
-    # The nose goes further than the outline of the face.
+    # The nose moves further than the outline of the face.
     assert (right - rest)[30, 0] > 2 + (right - rest)[[0, 16], 0].mean()
 
 
@@ -227,7 +227,7 @@ def test_wander_is_a_function_of_time_with_the_stated_statistics():
         assert covariance == pytest.approx(np.exp(-(lag_seconds**2) / 200), abs=0.1)
     again = np.random.default_rng(7)
     np.testing.assert_allclose(wander(again, times[::3], 10.0), courses[7, ::3])
-    # The generator is left in the same state, however many times were asked for.
+    # The state of the generator does not depend on the number of requested times.
     other = np.random.default_rng(7)
     wander(other, times, 10.0)
     assert again.random() == other.random()

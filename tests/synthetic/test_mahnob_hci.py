@@ -1,4 +1,4 @@
-"""The writer of synthetic MAHNOB-HCI sessions: the layout, the files as other libraries read them, what is planted."""
+"""Writer of synthetic MAHNOB-HCI sessions: the layout, the files as other libraries read them, planted effects."""
 
 import filecmp
 import json
@@ -79,7 +79,7 @@ def test_session_xml(root):
     for track in (video, physiological):
         assert (folder / track.get("filename")).is_file()
     seconds = (int(fields.get("audEndSmp")) - int(fields.get("audBeginSmp"))) / int(fields.get("audRate"))
-    # 4 s of the clip, and the rating behind it: 47 s at the first of twenty trials, 25 s at the last.
+    # 4 s of the clip, and the rating after it: 47 s at the first of twenty trials, 25 s at the last.
     tail = 47 - 22 / 19
     assert float(fields.get("cutLenSec")) == pytest.approx(4 + tail, abs=1e-3)
     assert seconds == pytest.approx(4 + tail, abs=1e-3)
@@ -106,7 +106,7 @@ def test_recording(root):
     assert 1e5 < values["GSR1"].mean() < 1e6
     assert 28 < values["Temp"].mean() < 34
     assert np.corrcoef(values["EXG1"], values["EXG2"])[0, 1] < -0.9
-    # Electrodes have offsets, and what is the same on all of them is no brain.
+    # Electrodes have offsets, and their common component is not brain activity.
     eeg = np.stack([values[name] for name in GENEVA.split()])
     assert np.abs(eeg.mean(axis=1)).max() > 1000
     assert 5 < (eeg - eeg.mean(axis=0)).std(axis=1).mean() < 500
@@ -205,14 +205,14 @@ def test_ratings_and_order(tmp_path):
             high = int(fields.get("feltVlnc")) > 5, int(fields.get("feltArsl")) > 5
             keyword = {(True, True): 11, (True, False): 4, (False, True): 3, (False, False): 5}[high]
             assert int(fields.get("feltEmo")) == keyword
-    # A clip is rated alike by all, to the share of the variance that is its own.
+    # All subjects rate a clip similarly, up to the stimulus's share of the variance.
     ratings = np.array(list(by_clip.values()))
     assert 0.2 < np.mean(np.corrcoef(ratings.T)[np.triu_indices(3, 1)]) < 0.8
 
 
 @pytest.mark.parametrize("effect_size", [1.5, 0.0])
 def test_effect(tmp_path, effect_size):
-    """Gamma power over temporal electrodes follows valence, as far as it is asked to; the baseline tells nothing."""
+    """Gamma power over temporal electrodes follows valence in proportion to the effect; the baseline does not."""
     root = write_mahnob_hci(
         tmp_path,
         n_subjects=2,

@@ -1,4 +1,4 @@
-"""The writer of synthetic recordings of one's own."""
+"""Writer of synthetic own recordings."""
 
 import json
 
@@ -38,7 +38,7 @@ def test_files_and_table(tmp_path):
 
 
 def test_face_videos(tmp_path):
-    """One a session, of the person's face at the time of each trial."""
+    """One per session, with the subject's face at the time of each trial."""
     options = {"trial_seconds": 4, "baseline_seconds": 2, "face_videos": True, "video_frame_rate_hz": 5.0}
     write_recordings(tmp_path, 1, 3, **options)
     assert video_facts(tmp_path / "s01.avi").duration_seconds == pytest.approx(1 + 2 + 3 * 6 + 2 + 2, abs=0.3)
@@ -124,7 +124,7 @@ def test_ratings_of_a_later_session_are_those_of_the_first_and_a_little_noise():
 
 
 def test_the_gain_of_electrodes_differs_between_sessions(tmp_path):
-    """By the log-power of the same person in two sessions, without anything else that differs."""
+    """By the log-power of the same subject in two sessions, with all other differences removed."""
     options = {"n_sessions": 9, "effect_size": 0, "fingerprint_size": 0, "trial_seconds": 20, "sampling_rate_hz": 128}
     write_recordings(tmp_path, 1, 2, **options)
     logs = []
@@ -212,8 +212,8 @@ def test_gamma_follows_valence_at_the_temples(tmp_path, effect_size):
         valence.append((trial.subject, trial.ratings["valence"]))
         power.append(np.log(gamma))
     table = pd.DataFrame(valence, columns=["subject", "valence"]).assign(power=np.mean(power, axis=1))
-    # Subjects differ; within one, a rating of 1.8 more is that much more of log-power, less the little that the average
-    # reference mixes in.
+    # Subjects differ; within one, a rating higher by 1.8 raises the log-power by the effect size, minus the small part
+    # that the average reference mixes in.
     centred = table[["valence", "power"]] - table.groupby("subject")[["valence", "power"]].transform("mean")
     slope = np.polyfit(centred["valence"] / 1.8, centred["power"], 1)[0]
     assert slope == pytest.approx(0.9 * effect_size, abs=0.15)

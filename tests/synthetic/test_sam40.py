@@ -1,4 +1,4 @@
-"""The writer of synthetic SAM40 files."""
+"""Writer of synthetic SAM40 files."""
 
 import filecmp
 

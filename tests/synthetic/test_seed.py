@@ -1,4 +1,4 @@
-"""The writer of synthetic SEED files: their format, and features against other calculations."""
+"""Writer of synthetic SEED files: their format, and features compared with other computations."""
 
 import filecmp
 import itertools
@@ -22,7 +22,7 @@ def load(path):
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """One subject, two sessions, clips of 5 s: to read, not to write to."""
+    """One subject, two sessions, clips of 5 s: read-only."""
     return write_seed(tmp_path_factory.mktemp("seed"), n_subjects=1, n_sessions=2, clip_seconds=5)
 
 
@@ -41,7 +41,7 @@ def test_layout(root):
     assert list(signals) == [f"ab_eeg{trial}" for trial in range(1, 16)]
     for signal in signals.values():
         assert (signal.dtype, signal.shape) == (np.float64, (62, 5 * 200 + 1))
-        # In average reference, but for the gains of the electrodes in later sessions.
+        # Average-referenced, up to the electrode gains in later sessions.
         assert np.abs(signal.mean(axis=0)).max() < 1e-3
         assert 2 < signal.std() < 50
     assert json.loads((root / "synthetic.json").read_text())["clip_seconds"] == [5] * 15
@@ -130,7 +130,7 @@ def test_a_session_does_not_depend_on_what_else_is_written(root, tmp_path):
 
 
 def test_real_lengths(tmp_path, monkeypatch):
-    """Of each clip its own, also where Fourier transforms of that length are slow."""
+    """Individual durations of clips, also where Fourier transforms of that length are slow."""
     seconds = [2, 3, 2, 2, 2] * 3
     monkeypatch.setitem(seed.FACTS, "clip_seconds", seconds)
     write_seed(tmp_path, n_subjects=1, n_sessions=1, full_length=True, compressed=True)

@@ -1,4 +1,4 @@
-"""The writers of SEED-IV, SEED-V and SEED-VII: what they share, and what depends on what."""
+"""Writers of SEED-IV, SEED-V and SEED-VII: shared code, and dependences on parameters."""
 
 import filecmp
 import json

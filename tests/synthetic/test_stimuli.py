@@ -1,4 +1,4 @@
-"""Synthetic stimuli: what decoded pictures and sound show follows identity and emotion, each as far as it is asked."""
+"""Synthetic stimuli: decoded video and audio depend on identity and emotion in proportion to the parameters."""
 
 import filecmp
 import json
@@ -68,7 +68,7 @@ def test_identity_tells_clips_apart(blocks):
     clip = np.repeat(np.arange(8), 3)
     shares = {sizes: share_between(values.reshape(24, -1), clip) for sizes, values in blocks.items()}
     assert shares[1, 0].mean() > 0.85
-    # Without an identity, blocks of one clip are hardly more alike than those of others: they wander.
+    # Without identity, blocks of one clip are hardly more similar than those of others: they fluctuate.
     assert shares[0, 0].mean() < 0.6
 
 

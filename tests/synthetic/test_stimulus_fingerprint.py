@@ -1,4 +1,4 @@
-"""The pattern that a stimulus has in a person: the same each time, and of nobody else and nothing else."""
+"""Stimulus pattern of a subject: the same at each presentation, and independent of everything else."""
 
 import json
 
@@ -39,7 +39,7 @@ def expected_log_power(noise, log_power):
 
 
 def correlations(patterns, others):
-    """Of each pattern with each other one, channels and bands together, the mean of each band taken off."""
+    """Correlation of each pattern with each other one, over channels and bands, with the mean of each band removed."""
     patterns, others = (
         (values - values.mean(axis=2, keepdims=True)).reshape(len(values), -1) for values in (patterns, others)
     )
@@ -210,7 +210,7 @@ def test_with_a_pattern_of_the_trial_repetitions_are_less_alike(powers, tmp_path
     )
     logs -= logs.mean(axis=0)
     found = np.diag(correlations(logs[:6], logs[6:]))
-    # As much of the variance is the stimulus's as the trial's, which wanders.
+    # Its share of the variance equals that of the trial's pattern, which fluctuates.
     assert 0.25 < found.mean() < 0.75
 
 
@@ -236,7 +236,7 @@ def test_deap(tmp_path, follows):
             scipy.io.loadmat(root / "data_preprocessed_matlab" / f"s{subject:02d}.mat") for root in (plain, planted)
         )
         np.testing.assert_array_equal(one["labels"], other["labels"])
-        # Before the onset, and in all channels but the EEG, nothing is another.
+        # Before stimulus onset, and in all channels but the EEG, the files are identical.
         np.testing.assert_allclose(one["data"][..., :384], other["data"][..., :384], rtol=1e-6, atol=1e-4)
         np.testing.assert_array_equal(one["data"][:, 32:], other["data"][:, 32:])
         own = noise.subject_log_power(np.random.default_rng([0, subject, 0]))
@@ -279,7 +279,7 @@ def test_mahnob_hci(tmp_path):
 
 
 def test_mahnob_hci_is_the_pattern_of_the_clip(tmp_path):
-    """The number of a clip is its place in the list of stimuli, not that in the order of presentation."""
+    """The number of a clip is its position in the list of stimuli, not in the order of presentation."""
     from keras_emotion.synthetic.mahnob_hci import CHANNELS, STIMULI
 
     names = tuple(CHANNELS["name"][CHANNELS["kind"] == "eeg"])

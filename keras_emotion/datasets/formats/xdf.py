@@ -48,7 +48,7 @@ _BOUNDARY = bytes.fromhex("43a546dccbf5410fb30ed5467383cbe4")
 _HEADER_TAG, _SAMPLES_TAG = 2, 3
 _MOST_HEADER_BYTES = 2**20
 _ITEM_BYTES = {"double64": 8, "int64": 8, "float32": 4, "int32": 4, "int16": 2, "int8": 1, "string": 1}
-"""Of the chunks of the format (https://github.com/sccn/xdf/wiki/Specifications): tags, and bytes of a number."""
+"""Bytes per value by format of a channel (https://github.com/sccn/xdf/wiki/Specifications)."""
 
 _TO_METRES = {"": 1.0, "meters": 1.0, "m": 1.0, "centimeters": 1e-2, "cm": 1e-2, "millimeters": 1e-3, "mm": 1e-3}
 
@@ -101,12 +101,12 @@ def read_xdf(path: Path) -> Signals:
 
 
 def _check_chunks(path: Path) -> None:
-    """Refuse a file with a chunk that declares more samples than can be in it: pyxdf allocates them first.
+    """Refuse a file with a chunk that declares more samples than it can contain, because pyxdf allocates them first.
 
-    Where a chunk is damaged, the next one is looked for as pyxdf does.
+    After a damaged chunk, the next one is searched as pyxdf does.
 
     Raises:
-        ValueError: there is such a chunk.
+        ValueError: the file has such a chunk.
     """
     size, sample_bytes = path.stat().st_size, dict[int, int]()
     is_packed = path.suffix.lower() == ".xdfz"
@@ -126,7 +126,7 @@ def _check_chunks(path: Path) -> None:
             elif tag == _SAMPLES_TAG:
                 n_samples = _read_length(file) or 0
                 if n_samples * sample_bytes.get(number, 1) > size:
-                    raise ValueError(f"a chunk declares {n_samples} samples, and the file has {size} bytes")
+                    raise ValueError(f"a chunk declares {n_samples} samples, but the file has {size} bytes")
             if start + length > size or not length:
                 if not _seek_boundary(file, start):
                     return
@@ -135,7 +135,7 @@ def _check_chunks(path: Path) -> None:
 
 
 def _read_length(file: IO[bytes]) -> int | None:
-    """The number of variable length at this place; `None` at the end of the file, 0 where it is none."""
+    """Read a variable-length number; `None` at the end of the file, 0 if it is invalid."""
     n_bytes = file.read(1)
     if not n_bytes:
         return None
@@ -143,7 +143,7 @@ def _read_length(file: IO[bytes]) -> int | None:
 
 
 def _bytes_of_a_sample(header: bytes) -> int:
-    """The fewest bytes that a sample of a stream takes, by its header."""
+    """Return the minimum number of bytes per sample of a stream, by its header."""
     count = re.search(rb"<channel_count>\s*(\d{1,18})\s*<", header)
     kind = re.search(rb"<channel_format>\s*(\w+)\s*<", header)
     item = _ITEM_BYTES.get(kind[1].decode() if kind else "", 1)
@@ -151,7 +151,7 @@ def _bytes_of_a_sample(header: bytes) -> int:
 
 
 def _seek_boundary(file: IO[bytes], place: int) -> bool:
-    """Go behind the next mark of a boundary; whether there is one."""
+    """Seek the position after the next boundary chunk, and return whether there is one."""
     file.seek(place)
     kept = b""
     while piece := file.read(2**20):

@@ -88,6 +88,21 @@ def test_samples_of_xdf_that_are_not_there(tmp_path):
     refused(path, f"a chunk declares {2**31} samples")
 
 
+@pytest.mark.parametrize("count", [2**31, 2**64 - 1])
+def test_channels_of_xdf_that_are_not_there(tmp_path, count):
+    path = tmp_path / "a.xdf"
+    write_xdf(tmp_path)
+    content = path.read_bytes()
+    start = content.index(b"<?xml", content.index(b"<?xml") + 1)
+    place = start - 10
+    (length,) = struct.unpack_from("<I", content, place)
+    header = content[start : place + 4 + length]
+    other = header.replace(b"<channel_count>4<", f"<channel_count>{count}<".encode())
+    longer = struct.pack("<I", length + len(other) - len(header)) + content[place + 4 : start]
+    path.write_bytes(content[:place] + longer + other + content[place + 4 + length :])
+    refused(path, "a chunk declares 64 samples")
+
+
 def test_axes_that_are_the_same(tmp_path):
     path = write_array(tmp_path / "a.npy", signals())
     sidecar = json.loads(path.with_suffix(".json").read_text())

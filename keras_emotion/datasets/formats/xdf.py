@@ -144,7 +144,7 @@ def _read_length(file: IO[bytes]) -> int | None:
 
 def _bytes_of_a_sample(header: bytes) -> int:
     """Return the minimum number of bytes per sample of a stream, by its header."""
-    count = re.search(rb"<channel_count>\s*(\d{1,18})\s*<", header)
+    count = re.search(rb"<channel_count>\s*(\d+)\s*<", header)
     kind = re.search(rb"<channel_format>\s*(\w+)\s*<", header)
     item = _ITEM_BYTES.get(kind[1].decode() if kind else "", 1)
     return 1 + (int(count[1]) if count else 1) * item

@@ -119,6 +119,8 @@ def _check_chunks(path: Path) -> None:
         file.seek(len(_MAGIC))
         while (length := _read_length(file)) is not None:
             start = file.tell()
+            if length > size:
+                raise ValueError(f"a chunk declares {length} bytes, and the file has {size}")
             head = file.read(6)
             tag, number = struct.unpack("<HI", head) if len(head) == 6 else (0, 0)
             if tag == _HEADER_TAG:

@@ -97,8 +97,8 @@ def draw(rows: list[dict[str, Any]], file: str) -> None:
         for name, marker in zip(COMMANDS, "osD^", strict=True):
             own = [row for row in rows if row["grown"] == grown and row["command"] == name]
             panel.plot([row["size"] for row in own], [row[quantity] for row in own], marker=marker, label=name)
-        panel.set(xscale="log", xticks=SIZES, xticklabels=map(str, SIZES), ylim=(0, None))
-        panel.minorticks_off()
+        # Not logarithmic: what is proportional to the data shall be a straight line.
+        panel.set(xticks=SIZES, xlim=(0, None), ylim=(0, None))
         panel.grid(alpha=0.3)
         panel.set_ylabel("processor time (s)" if quantity == "cpu_seconds" else "peak memory (MB)")
         panel.set_xlabel("subjects" if grown == "subjects" else f"length of trials (x {TRIAL_SECONDS} s)")

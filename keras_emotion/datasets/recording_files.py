@@ -233,8 +233,9 @@ def open_raw(path: Path, root: Path, notes: list[str] | None = None) -> mne.io.B
     with warnings_of_readers(path, notes, harmless), refusing_unreadable(path, message):
         check_before_reading(path, root)
         raw = _read_raw(path, root)
-        # Raises if a channel has an invalid kind.
-        raw.get_channel_types()
+        if raw.ch_names:
+            # Raises if a channel has an invalid kind.
+            raw.get_channel_types()
         found = attach_events(raw, path, root) if in_bids else []
     check_parts(path, root, [Path(file) for file in raw.filenames if file is not None])
     if not raw.ch_names or not raw.n_times:

@@ -213,7 +213,7 @@ def test_registry():
 
 def test_formats(root):
     assert AFEWVA(root, file_format="frames").subjects == AFEWVA(root).subjects
-    with pytest.raises(ValueError, match="`file_format` is 'cropped'; expected a folder of"):
+    with pytest.raises(ValueError, match="`file_format` is 'cropped'; expected one of"):
         AFEWVA(root, file_format="cropped")
 
 

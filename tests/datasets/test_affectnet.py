@@ -475,7 +475,7 @@ def test_nothing_depends_on_the_order_of_the_file_system(root, arrays_root, monk
 
 def test_formats(root, arrays_root, tmp_path):
     assert READERS["affectnet"] is AffectNet
-    with pytest.raises(ValueError, match="`file_format` is 'csv'; expected a folder of"):
+    with pytest.raises(ValueError, match="`file_format` is 'csv'; expected one of"):
         AffectNet(root, file_format="csv")
     with pytest.raises(InputError, match="AffectNet not found in format arrays; expected"):
         AffectNet(root, file_format="arrays")

@@ -169,7 +169,7 @@ def test_nothing_there_and_twice_there(root, tmp_path):
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         shutil.copy(root / "DREAMER.mat", tmp_path / folder / "dreamer.mat")
-    with pytest.raises(InputError, match=r"holds 2 files DREAMER.mat: .*a/dreamer.mat, .*b/dreamer.mat"):
+    with pytest.raises(InputError, match=r"2 files DREAMER.mat: .*a/dreamer.mat, .*b/dreamer.mat"):
         DREAMER(tmp_path)
     with pytest.raises(ValueError, match="`file_format` is 'bdf'"):
         DREAMER(root, file_format="bdf")

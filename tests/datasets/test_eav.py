@@ -265,7 +265,7 @@ def test_faults_are_listed_by_trial(copy):
             lambda copy: shutil.copy(
                 media(copy, "Video", "003*"), copy / "subject1/Video/003_Trial_9_Listening_Anger.mp4"
             ),
-            "trial 3 has 003_Trial_03_Listening_Anger.mp4 too",
+            "duplicate file of trial 3: 003_Trial_03_Listening_Anger.mp4",
         ),
         (
             lambda copy: media(copy, "Video", "003*").rename(copy / "subject1/Video/021_Trial_01_Listening_Anger.mp4"),
@@ -298,7 +298,7 @@ def test_what_does_not_block_is_described(copy):
         "missing .mp4 of trial 7",
         "not read; expected a name like 002_Trial_02_Speaking_Neutral.mp4",
     ]
-    assert found[3] == "lasts 0.5 s; expected 2 s"
+    assert found[3] == "duration of 0.5 s; expected 2 s"
     assert found[4].startswith("unreadable video")
     reader = EAV(copy)
     reader.check()

@@ -157,7 +157,7 @@ def test_preprocessed_signals_in_volts(pickles, signals):
     [
         (
             np.zeros((28, 32, 100)),
-            r"holds float64 \(28, 32, 100\); expected an array of numbers of shape \(28, 32, 7500\)",
+            r"found float64 \(28, 32, 100\); expected an array of numbers of shape \(28, 32, 7500\)",
         ),
         ({"data": 1}, "found a dict; expected an array"),
         (np.zeros((28, 32, 7500), np.int16), r"found int16 \(28, 32, 7500\)"),
@@ -270,7 +270,7 @@ def write_recording(path, labels, unit, size=10.0, seconds=120, rate=100):
     ("labels", "unit", "size", "message"),
     [
         (["Fp1", "Mystery"], "uV", 10, "unknown channel Mystery; expected those of FACED"),
-        (["Fp1", "Fp2"], "uV", 10, "no channel Fz, F3, F4, "),
+        (["Fp1", "Fp2"], "uV", 10, "missing channel Fz, F3, F4, "),
         (None, "uV", 1e4, r"EEG has a standard deviation of \S+e\+03 uV"),
         (None, "", 1e-9, "EEG has a standard deviation of 0.00"),
     ],

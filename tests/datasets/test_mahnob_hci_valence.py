@@ -89,10 +89,10 @@ ROW = np.zeros((1, 24))
     ("changes", "message"),
     [
         ({"labels": None}, "found trials_included; expected a cell `labels`"),
-        ({"labels": np.zeros((4, 24))}, "holds labels, trials_included; expected a cell `labels`"),
+        ({"labels": np.zeros((4, 24))}, "found labels, trials_included; expected a cell `labels`"),
         (
             {"trials_included": np.ones((3, 2))},
-            r"`trials_included` is \w+ \(3, 2\); expected one row per of 4 `labels`",
+            r"`trials_included` is \w+ \(3, 2\); expected a row for each of 4 `labels`",
         ),
         ({"trials_included": np.array([[1, 2], [1, 4], [2, 2], [2, 130]])}, "a number from 1 to 129"),
         (

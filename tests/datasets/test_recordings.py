@@ -549,12 +549,12 @@ NEEDED = "subject,trial,file,start_seconds,stop_seconds"
         (
             "subject,trial,file,valence",
             ["1,1,gone.npy,5"],
-            "missing column start_seconds, stop_seconds; it has subject, ",
+            "missing column start_seconds, stop_seconds; found subject, ",
         ),
         (
             "subject;trial;file",
             ["1;1;rec.npy"],
-            "missing column subject, trial, file, start_seconds, stop_seconds; it has ",
+            "missing column subject, trial, file, start_seconds, stop_seconds; found ",
         ),
         (
             f"{NEEDED},dataset",

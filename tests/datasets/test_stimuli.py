@@ -225,7 +225,7 @@ def test_folders_that_cannot_be_used(tmp_path, dataset):
     with pytest.raises(InputError, match="no clips; expected one file per stimulus"):
         StimulusFolder.read(tmp_path / "empty")
     (tmp_path / "empty" / "stimuli.csv").write_text("stimulus;file\n1;1.mp4\n")
-    with pytest.raises(InputError, match=r"stimuli.csv: missing column stimulus, file; it has stimulus;file"):
+    with pytest.raises(InputError, match=r"stimuli.csv: missing column stimulus, file; found stimulus;file"):
         StimulusFolder.read(tmp_path / "empty")
 
 

@@ -272,7 +272,7 @@ def test_a_channel_without_any_signal_is_missing(held, microvolts, predictors):
         (
             lambda x: np.where(np.arange(x.shape[1]) % 128 == 7, np.nan, x),
             "none",
-            "none of 40 windows can be used: samp",
+            "none of 40 windows can be used: non-finite samp",
         ),
         (lambda x: 1e-6 * x, "none", "EEG has a standard deviation of .*volts read as microvolts"),
     ],

@@ -210,7 +210,7 @@ def test_faults_of_statistics():
         (
             {"window_seconds": 0.25},
             [trial_of(seconds=0.5, baseline_seconds=0.0)],
-            "64 samples; 5 levels of db4 need",
+            "64 samples; expected 224 or more for 5 levels",
         ),
     ],
 )

@@ -136,6 +136,23 @@ def parse_table(content: bytes, path: Path, kinds: Mapping[str, Kind], required:
     return table
 
 
+def read_text_table(path: Path, **options: Any) -> pd.DataFrame:
+    """`pandas.read_csv`, which takes the first column for names of rows where lines have more cells than the first.
+
+    Args:
+        path: the file.
+        options: of `pandas.read_csv`.
+
+    Raises:
+        ValueError: lines have more cells than the first.
+        Exception: whatever pandas raises; see `reading_csv`.
+    """
+    table = pd.read_csv(path, **options)
+    if not isinstance(table.index, pd.RangeIndex):
+        raise ValueError("lines have more cells than the first")
+    return table
+
+
 def read_cells(path: Path) -> pd.DataFrame:
     """Read a csv file of the user as text; values beyond the last column, as decimal commas cause, are refused.
 

@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_emotion.cli import main
+from keras_emotion.datasets.faced_files import read_recording_info
 from keras_emotion.evaluation import read_predictions, rescore
 from keras_emotion.experiment import RunFolder
+from keras_emotion.reports.paper import read_text_csv
 from keras_emotion.schema import InputError
 from keras_emotion.tables import csv_bytes, parse_table, read_cells, read_table
 
@@ -229,3 +231,12 @@ def test_a_nul_in_a_table_is_a_refusal(tmp_path):
     path.write_bytes(b'a,b\n"1",\x002\n3\n')
     with pytest.raises(InputError, match=r"predictions\.csv: damaged \("):
         read_table(path, {"a": "integer"})
+
+
+def test_lines_with_more_cells_than_the_first_are_refused(tmp_path):
+    """Pandas would take their first cells for names of rows, and each other cell for that of the column before."""
+    path = tmp_path / "Recording_info.csv"
+    path.write_text("sub,Gender,Age,Sample_rate,Unit\nsub000,M,20,1000,uV,\n")
+    for read in (read_recording_info, lambda path: read_text_csv(path, "a table")):
+        with pytest.raises(InputError, match=r"Recording_info\.csv: .*lines have more cells than the first"):
+            read(path)

@@ -31,7 +31,7 @@ from keras_emotion.datasets.reader import (
 )
 from keras_emotion.faces import video_facts
 from keras_emotion.schema import InputError, Recording, Trial
-from keras_emotion.tables import reading_csv
+from keras_emotion.tables import read_text_table, reading_csv
 
 FileFormat = Literal["python", "matlab", "original"]
 FILE_FORMATS: tuple[FileFormat, ...] = get_args(FileFormat)
@@ -194,7 +194,7 @@ class DEAP(Reader):
         if not path.is_file():
             return {}
         with reading_csv(path):
-            table = pd.read_csv(path, encoding="utf-8-sig", encoding_errors="replace", dtype=str)
+            table = read_text_table(path, encoding="utf-8-sig", encoding_errors="replace", dtype=str)
         columns = ["Experiment_id", "Highlight_start"]
         if not set(columns) <= set(table):
             return {}
@@ -211,7 +211,7 @@ class DEAP(Reader):
         if not path.is_file():
             return {}
         with reading_csv(path):
-            table = pd.read_csv(path, encoding="utf-8-sig", encoding_errors="replace", dtype=str)
+            table = read_text_table(path, encoding="utf-8-sig", encoding_errors="replace", dtype=str)
         people = [name for name in table if "participant" in name.casefold()][:1]
         answers = [name for name in table if {"gender", "sex"} & set(re.findall("[a-z]+", name.casefold()))][:1]
         found: dict[int, Gender] = {}
@@ -328,7 +328,7 @@ class DEAP(Reader):
         if not path.is_file():
             return None
         with reading_csv(path):
-            table = pd.read_csv(path, encoding="utf-8-sig")
+            table = read_text_table(path, encoding="utf-8-sig")
         missing = [column for column in _RATING_COLUMNS if column not in table.columns]
         if missing:
             raise InputError(
@@ -355,7 +355,7 @@ class DEAP(Reader):
         columns = ["Experiment_id", "Artist", "Title"]
         try:
             with reading_csv(self.video_list_file):
-                table = pd.read_csv(
+                table = read_text_table(
                     self.video_list_file, encoding="utf-8-sig", encoding_errors="replace", usecols=columns, dtype=str
                 )
         except InputError:

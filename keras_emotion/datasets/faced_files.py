@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
-import pandas as pd
 
 from keras_emotion.datasets import restricted_pickle
 from keras_emotion.datasets.matlab import read_variables
@@ -19,6 +18,7 @@ from keras_emotion.datasets.reader import read_marker
 from keras_emotion.datasets.spreadsheet import read_first_sheet
 from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import InputError
+from keras_emotion.tables import read_text_table
 
 _FACTS = Path(__file__).parent / "facts"
 FACTS: dict[str, Any] = json.loads((_FACTS / "faced.json").read_text(encoding="utf-8"))
@@ -245,7 +245,7 @@ def read_recording_info(path: Path) -> dict[int, dict[str, str]]:
     """
     columns = FACTS["recording_info_columns"]
     with refusing_unreadable(path, f"{{path}}: expected a csv with the columns {', '.join(columns)} ({{reason}})"):
-        table = pd.read_csv(path, encoding="utf-8-sig", dtype=str, keep_default_na=False)
+        table = read_text_table(path, encoding="utf-8-sig", dtype=str, keep_default_na=False)
     if missing := [name for name in columns if name not in table]:
         raise InputError(f"{path}: missing column {', '.join(missing)}; copy it again")
     matches = table["sub"].str.strip().str.fullmatch(_FOLDER)

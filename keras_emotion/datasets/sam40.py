@@ -26,7 +26,7 @@ from keras_emotion.datasets.reader import (
     unusable_channels,
 )
 from keras_emotion.schema import InputError, Recording, Trial
-from keras_emotion.tables import reading_csv
+from keras_emotion.tables import read_text_table, reading_csv
 
 _FACTS = Path(__file__).parent / "facts"
 FACTS: dict[str, Any] = json.loads((_FACTS / "sam40.json").read_text(encoding="utf-8"))
@@ -262,7 +262,7 @@ class SAM40(Reader):
         columns = ["subject", "task", "trial", "rating"]
         message = f"{{path}}: expected a csv with the columns {', '.join(columns)} ({{reason}})"
         with reading_csv(path, message):
-            table = pd.read_csv(path, encoding="utf-8-sig", usecols=columns)
+            table = read_text_table(path, encoding="utf-8-sig", usecols=columns)
         tasks = table["task"].astype(str).str.lower().map(FACTS["label_task_names"])
         low, high = FACTS["rating_range"]
         numbers = table[["subject", "trial", "rating"]].apply(pd.to_numeric, errors="coerce")

@@ -10,7 +10,7 @@ import pandas as pd
 
 from keras_emotion.evaluation import METRICS
 from keras_emotion.schema import InputError
-from keras_emotion.tables import reading_csv
+from keras_emotion.tables import read_text_table, reading_csv
 
 PAPER_COLUMNS = ("table", "dataset", "variant", "target", "metric", "value", "standard_deviation", "note")
 """`value` and `standard_deviation` in percent; `note` marks printed values that are garbled or contradictory."""
@@ -82,7 +82,7 @@ def read_text_csv(path: Path, expected: str) -> pd.DataFrame:
     if not path.exists():
         raise InputError(f"{path}: no such file; expected {expected}")
     with reading_csv(path, "{path}: not readable as csv: {reason}"):
-        return pd.read_csv(path, dtype=str, keep_default_na=False)
+        return read_text_table(path, dtype=str, keep_default_na=False)
 
 
 def refuse_rows(path: Path, wrong: pd.Series, what: str) -> None:

@@ -28,6 +28,8 @@ sys.path.insert(0, str(ROOT))
 
 PAGES = {
     "README.md": "index.md",
+    "CHANGELOG.md": "changelog.md",
+    "SECURITY.md": "reporting.md",
     "CONTRIBUTING.md": "contributing.md",
     "CODE_OF_CONDUCT.md": "code_of_conduct.md",
     "benchmarks/README.md": "benchmarks.md",

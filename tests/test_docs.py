@@ -50,7 +50,6 @@ PAGES = [
     page
     for folder in (".", "benchmarks", "docs", "reproductions/results")
     for page in sorted((ROOT / folder).glob("*.md"))
-    if page.name not in ("CHANGELOG.md", "SECURITY.md")
 ]
 WITHOUT_CODE = re.compile(r"^```.*?^```$|`[^`\n]*`", re.DOTALL | re.MULTILINE)
 

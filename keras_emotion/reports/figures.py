@@ -22,6 +22,7 @@ from keras_emotion.file_names import word_file_name
 from keras_emotion.reports.methods import METRIC_NAMES, MethodTable
 from keras_emotion.reports.numbers import ENOUGH_SUBJECTS, RunNumbers, band_order
 from keras_emotion.reports.references import draw_references, reference_caption, reference_handles
+from keras_emotion.reports.summary_text import attention_in_words, recalls_in_words
 from keras_emotion.reports.tables import printed_numbers, shown_p_value
 from keras_emotion.schema import InputError
 
@@ -236,7 +237,7 @@ def _figures(
             "Share of the windows of each label with each prediction, and their number; all subjects, folds and "
             "repetitions together.",
             draw_confusions(numbers, target),
-            _recalls_in_words(numbers, target),
+            recalls_in_words(numbers, target),
         )
     if len(numbers.band_attention):
         yield (
@@ -245,32 +246,8 @@ def _figures(
             "Weights over the test windows, mean over folds and then over subjects; bars: standard deviation "
             "over subjects. 0.5: no preference.",
             draw_band_attention(numbers),
-            _attention_in_words(numbers),
+            attention_in_words(numbers),
         )
-
-
-def _recalls_in_words(numbers: RunNumbers, target: str) -> str:
-    """The diagonals of the confusion matrices of a target."""
-    parts = []
-    for protocol in numbers.protocols_of(target):
-        counts = numbers.confusion[protocol, target]
-        shares = [
-            f"{name} {count / total:.0%}"
-            for name, count, total in zip(numbers.class_names[target], np.diag(counts), counts.sum(axis=1), strict=True)
-            if total
-        ]
-        parts.append(f"{protocol}: {', '.join(shares)}")
-    return f"Windows of each label that were predicted as such: {'; '.join(parts)}."
-
-
-def _attention_in_words(numbers: RunNumbers) -> str:
-    means = numbers.band_attention.groupby(["target", "protocol", "band"])["value"].mean()
-    parts = []
-    for (target, protocol), own in means.groupby(level=["target", "protocol"], sort=False):
-        bands = own.droplevel(["target", "protocol"])
-        shown = ", ".join(f"{name} {bands[name]:.2f}" for name in band_order(list(bands.index)))
-        parts.append(f"{target}, {protocol}: {shown}")
-    return f"{'; '.join(parts)}."
 
 
 def _methods(table: MethodTable, metric: str) -> Figure:

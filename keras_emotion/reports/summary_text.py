@@ -1,11 +1,13 @@
-"""Lead paragraph of the report of a run: model, data and protocols."""
+"""Lead paragraph of the report of a run, and alternative texts of its figures."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from keras_emotion.experiment.records import RunFolder
-from keras_emotion.reports.numbers import RunNumbers
+from keras_emotion.reports.numbers import RunNumbers, band_order
 from keras_emotion.reports.tables import count_of_subjects, join
 
 _DISJOINT = {"overlapping_windows": "windows that overlap in time", "subjects_and_stimuli": "subjects and no stimuli"}
@@ -63,3 +65,28 @@ def _protocol(numbers: RunNumbers, name: str) -> str:
         f"{name} ({n_folds} fold{'' if n_folds == 1 else 's'} for {_SCOPES[protocol['scope']]}; training and test sets "
         f"share no {disjoint}{flags})"
     )
+
+
+def recalls_in_words(numbers: RunNumbers, target: str) -> str:
+    """Describe the diagonals of the confusion matrices of a target, for the alternative text of the figure."""
+    parts = []
+    for protocol in numbers.protocols_of(target):
+        counts = numbers.confusion[protocol, target]
+        shares = [
+            f"{name} {count / total:.0%}"
+            for name, count, total in zip(numbers.class_names[target], np.diag(counts), counts.sum(axis=1), strict=True)
+            if total
+        ]
+        parts.append(f"{protocol}: {', '.join(shares)}")
+    return f"Windows of each label that were predicted as such: {'; '.join(parts)}."
+
+
+def attention_in_words(numbers: RunNumbers) -> str:
+    """Describe the mean attention to each band, for the alternative text of the figure."""
+    means = numbers.band_attention.groupby(["target", "protocol", "band"])["value"].mean()
+    parts = []
+    for (target, protocol), own in means.groupby(level=["target", "protocol"], sort=False):
+        bands = own.droplevel(["target", "protocol"])
+        shown = ", ".join(f"{name} {bands[name]:.2f}" for name in band_order(list(bands.index)))
+        parts.append(f"{target}, {protocol}: {shown}")
+    return f"{'; '.join(parts)}."

@@ -161,7 +161,7 @@ def test_damaged_entries_are_listed_and_go_too(store, capsys):
     [
         (["nowhere"], "nowhere: no such folder; expected a feature store"),
         (["{tmp}"], "not a feature store: it contains no stored features"),
-        (["{tmp}", "--prune"], "--prune: give --older-than DAYS or --unused"),
+        (["{tmp}", "--prune"], "--prune: expected --older-than DAYS or --unused"),
         (["{tmp}", "--unused"], "need --prune; add it"),
         (["{tmp}", "--prune", "--older-than", "-1"], "--older-than -1.0: expected a number of days, 0 or more"),
         (["{tmp}", "--prune", "--unused", "--runs", "nowhere"], "--runs nowhere: no such folder"),

@@ -91,6 +91,11 @@ def on_config(config: Any) -> Any:
         "<measured>": [page for page in PAGES.values() if page.startswith("results/")],
     }
     config.nav = _filled(config.nav, parts)
+    # A page that the navigation does not list yet can be reached all the same.
+    listed = str(config.nav)
+    config.nav[-1]["Project"] += [
+        path.name for path in sorted((ROOT / "docs").glob("*.md")) if f"'{path.name}'" not in listed
+    ]
     return config
 
 

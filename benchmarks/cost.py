@@ -1,9 +1,9 @@
 """Time and peak memory of the commands, and how both grow with the number of subjects and with the length of trials.
 
-Each command is a process of its own, on synthetic recordings, with logistic regression on band powers in one worker.
-Memory is the highest resident memory of the command or of any process that it started; seconds are of the processor,
-of all of them. Growth is `(c16 - c4) / (c4 - c1) / 4` of the cost at 1, 4 and 16 times the data: 1 where cost is a
-constant and a part proportional to the data, 4 where that part is quadratic.
+Each command is a separate process on synthetic recordings, with logistic regression on band powers in one worker.
+Memory is the largest resident memory of the command or of any of its subprocesses; seconds are their total CPU time.
+Growth is `(c16 - c4) / (c4 - c1) / 4` of the cost at 1, 4 and 16 times the data: 1 if the cost is a constant plus a
+part proportional to the data, 4 if that part is quadratic.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ from measurement import THREAD_VARIABLES, Outcome, in_fresh_process
 SIZES = (1, 4, 16)
 N_TRIALS, TRIAL_SECONDS = 8, 20
 N_LONG_SUBJECTS = 2
-"""Subjects where trials grow longer."""
+"""Number of subjects when the length of trials varies."""
 LARGEST_GROWTH = 1.5
-"""From which on a cost that matters grows faster than its data."""
+"""Growth above which a relevant cost counts as faster than the data."""
 LEAST_SHARE = 0.25
-"""Of the cost at 16 times the data, what growth has to be of for it to matter: small differences are noise."""
+"""Minimum share of the growing part in the cost at 16 times the data; smaller differences are noise."""
 FINISHED = {"subjects": 22, "targets": ("valence", "arousal"), "repetitions": 5, "folds": 10}
-"""A run of 2,200 jobs, as the table of 3FACRNN has."""
+"""A run of 2,200 jobs, as in the table of 3FACRNN."""
 
 ONE_CANDIDATE = ("--system.inverse-regularisation-grid", 1)
 COMMANDS = ("describe", "run", "run again", "audit")
 
 
 def command(*words: object) -> list[str]:
-    """A command of keras_emotion in a new interpreter."""
+    """Return the command line of a keras_emotion command in a new interpreter."""
     return [sys.executable, "-m", "keras_emotion.cli", *map(str, words)]
 
 
 def measured(words: Sequence[str]) -> dict[str, float]:
-    """Seconds and peak memory of a command with all processes that it starts.
+    """Measure seconds and peak memory of a command with all its subprocesses.
 
     Raises:
         subprocess.CalledProcessError: it failed.
@@ -69,21 +69,21 @@ def measured(words: Sequence[str]) -> dict[str, float]:
 
 
 def write(folder: str, n_subjects: int, trial_seconds: int) -> None:
-    """Writes synthetic recordings."""
+    """Write synthetic recordings."""
     from keras_emotion.synthetic import write_recordings
 
     write_recordings(folder, n_subjects=n_subjects, n_trials=N_TRIALS, trial_seconds=trial_seconds)
 
 
 def write_short(folder: str) -> None:
-    """Writes DEAP with few trials: of 2,200 jobs the number counts, and not the size."""
+    """Write synthetic DEAP files with few trials: only the number of jobs matters here."""
     from keras_emotion.synthetic import write_deap
 
     write_deap(folder, n_subjects=FINISHED["subjects"], n_trials=4)
 
 
 def draw(rows: list[dict[str, Any]], file: str) -> None:
-    """Draws the cost of each command against the size of the data."""
+    """Plot the cost of each command against the size of the data."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -111,12 +111,12 @@ def draw(rows: list[dict[str, Any]], file: str) -> None:
 
 
 def benchmark(repeats: int = 1, full: bool = False, figures: Path | None = None) -> Outcome:
-    """Measures every command at every size.
+    """Measure each command at each size.
 
     Args:
-        repeats: runs of each command, of which the median counts.
-        full: a run of 2,200 jobs, too, that is started again when it is finished.
-        figures: folder that `cost.png` and `cost.csv` are written to.
+        repeats: runs of each command; the median is reported.
+        full: also measure a run of 2,200 jobs, which is started again after it has finished.
+        figures: output folder for `cost.png` and `cost.csv`.
     """
     load, rows = [os.getloadavg()[0]], []
     if figures is not None:
@@ -172,13 +172,13 @@ def benchmark(repeats: int = 1, full: bool = False, figures: Path | None = None)
 
 
 def growth(costs: Sequence[float]) -> float:
-    """How fast a cost grows from 1 over 4 to 16 times the data: 1 is linear, 4 quadratic."""
+    """Return the growth of a cost at 1, 4 and 16 times the data: 1 is linear, 4 quadratic."""
     first, second, third = costs
     return (third - second) / max(second - first, 1e-9) / 4
 
 
 def matters(costs: Sequence[float]) -> bool:
-    """Whether enough of a cost grows for its growth to be told from noise."""
+    """Return whether the growing part of a cost exceeds the noise."""
     return costs[2] - costs[1] > LEAST_SHARE * costs[2]
 
 
@@ -190,7 +190,7 @@ def _write_table(rows: Sequence[dict[str, Any]], file: Path) -> None:
 
 
 def _at_size(folder: Path, grown: str, size: int, repeats: int) -> Iterator[dict[str, Any]]:
-    """Cost of all commands on data of a size."""
+    """Measure all commands on data of one size."""
     data, by_subjects = folder / "data", grown == "subjects"
     in_fresh_process(
         write,
@@ -198,14 +198,14 @@ def _at_size(folder: Path, grown: str, size: int, repeats: int) -> Iterator[dict
         n_subjects=size if by_subjects else N_LONG_SUBJECTS,
         trial_seconds=TRIAL_SECONDS * (1 if by_subjects else size),
     )
-    # Each repeat has a run and a store of its own; a command works on what the one before it made.
+    # Each repeat has its own run and feature store; a command uses the output of the one before it.
     for name in COMMANDS:
         runs = [measured(_words(name, data, folder / str(repeat))) for repeat in range(repeats)]
         yield {"grown": grown, "size": size, "command": name, **_medians(runs)}
 
 
 def _words(name: str, data: Path, folder: Path) -> list[str]:
-    """The words of one of `COMMANDS`."""
+    """Return the command line of one of `COMMANDS`."""
     run = folder / "run"
     if name == "describe":
         return command("describe", data)
@@ -219,7 +219,7 @@ def _words(name: str, data: Path, folder: Path) -> list[str]:
 
 
 def _finished_run(folder: Path) -> Iterator[dict[str, Any]]:
-    """Cost of a run of 2,200 jobs, and of what is done with it when it is finished."""
+    """Measure a run of 2,200 jobs, and the commands that use it after it has finished."""
     data, run = folder / "data", folder / "run"
     in_fresh_process(write_short, folder=str(data))
     train = command(

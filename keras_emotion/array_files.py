@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import mmap
 import struct
 import zipfile
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -159,7 +160,7 @@ def open_hdf5(path: Path) -> h5py.File:
     """Open an HDF5 file for reading after `check_hdf5`.
 
     Raises:
-        OSError: see `check_hdf5`; or the file cannot be read, or is not HDF5.
+        OSError: see `check_hdf5`; the file has links, or arrays whose content is in other files; or it cannot be read.
     """
     import h5py
 
@@ -167,7 +168,24 @@ def open_hdf5(path: Path) -> h5py.File:
         if file.seek(0, 2):
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
                 check_hdf5(content)
-    return h5py.File(path, "r")
+    opened = h5py.File(path, "r")
+    try:
+        opened.visititems_links(functools.partial(_refuse_elsewhere, opened))
+    except Exception:
+        opened.close()
+        raise
+    return opened
+
+
+def _refuse_elsewhere(file: h5py.File, name: str, link: Any) -> None:
+    """Refuse what leads out of an HDF5 file: it may name any file of the machine."""
+    import h5py
+
+    if not isinstance(link, h5py.HardLink):
+        raise OSError(f"{name} is a link; expected an array or a group")
+    item = file[name]
+    if isinstance(item, h5py.Dataset) and (item.is_virtual or item.external):
+        raise OSError(f"the content of {name} is in other files; expected it in this one")
 
 
 def check_hdf5(content: bytes | mmap.mmap) -> None:

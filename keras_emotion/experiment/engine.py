@@ -453,6 +453,7 @@ def _dask(runtime: Runtime, n_workers: int, trains: bool) -> Iterator[tuple[type
             return future
 
     with contextlib.ExitStack() as stack:
+        stack.enter_context(_client_log_silenced())
         address = runtime.cluster_address
         if not address:
             dask = _imported("dask", extra="dask")
@@ -497,6 +498,18 @@ def _dask(runtime: Runtime, n_workers: int, trains: bool) -> Iterator[tuple[type
                 concurrent.futures.CancelledError,
                 distributed.comm.CommClosedError,
             )
+
+
+@contextlib.contextmanager
+def _client_log_silenced() -> Iterator[None]:
+    """Context in which Dask's client prints no traceback when it loses its scheduler: an `InputError` reports that."""
+    logger = logging.getLogger("distributed.client")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _check_versions(client) -> None:

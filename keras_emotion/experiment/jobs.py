@@ -216,7 +216,7 @@ class Plan:
         model_folder: folder for models of the last repetition, or `None`.
         stage_folder: folder for earlier stages of unfinished jobs, or `None`.
         log_folder: folder of the TensorBoard logs of each job, or `None`.
-        permutation: number of the permutation of ratings in `window_set`; 0 is none.
+        permutation: number of the permutation of ratings in `window_set`; 0 for none.
         permuted_between: units whose ratings are exchanged (see `keras_emotion.evaluation.permuted_ratings`).
         enumerated: if all distinct labelings are enumerated: for each set of windows (its subject and session) the
             stride and the number of its labelings, `permutation` being a number of mixed radix; empty if labelings are

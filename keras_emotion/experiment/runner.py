@@ -32,7 +32,7 @@ from keras_emotion.experiment.training import remove_stages, run_job, seconds_pe
 from keras_emotion.experiment.vectorized import group_jobs, run_jobs
 from keras_emotion.file_names import refuse_unusable_words, word_file_name
 from keras_emotion.keras_settings import restored_keras_settings
-from keras_emotion.logs import log_to_file, run_log, start_log
+from keras_emotion.logs import LOGGER, log_to_file, run_log, start_log
 from keras_emotion.pipelines import (
     ChannelSet,
     FeaturePart,
@@ -288,6 +288,7 @@ def _compute_parts(
     """Compute features that are missing in the store; return the key of each part of each subject."""
     keys = {(subject, name): _key(data, part, subject) for subject in data.files for name, part in parts.items()}
     missing = {place: key for place, key in keys.items() if not store.holds(key, verify)}
+    LOGGER.debug(f"features: {len(keys) - len(missing)} in the store, {len(missing)} to compute")
     shared = {name for name, part in parts.items() if part.shared_by_stimulus}
     threads = runtime.threads_per_worker
     tasks = [
@@ -390,6 +391,7 @@ def _compute(store: FeatureStore, key: dict[str, Any], extract: Callable[[], tup
     try:
         with disk_full_as_input_error(store.root):
             store.folder(key, compute)
+        LOGGER.debug(f"features of {key.get('subject') or key.get('clip')}: computed")
     except InputError:
         if not faults:
             raise

@@ -36,11 +36,11 @@ class GraphSleepNet(WindowClassifierMixin, keras.Model):
     rows, columns]` with the cells of the electrodes (`keras_emotion.signals.grid_positions(channel_names).T`).
 
     **Deviations.** The equations are those of the first author's summary of [1, 3], the sizes those of the released
-    code [2], which departs from the equations: one graph, of the middle step; no ReLU in it and no loss of it;
+    code [2], which deviates from the equations: one graph, of the middle step; no ReLU in it and no loss of it;
     elementwise products of polynomials; temporal attention only as an input of the spatial one; a shortcut of 1 x 1 and
-    1 x 1 and a layer normalisation. Here are the equations. How `Q'` enters is not printed with them: as a mean over
-    the steps. `A_t` has rows that sum to 1, so `L_t = I - A_t` has eigenvalues from 0 to 2: that bound stands for
-    `\lambda_{max}`, which would take a decomposition for every step of every window (the released code makes one, of
+    a layer normalisation. Here the equations are implemented. They do not state how `Q'` enters: here as a mean over
+    the steps. `A_t` has rows that sum to 1, so `L_t = I - A_t` has eigenvalues from 0 to 2: that bound replaces
+    `\lambda_{max}`, which would need a decomposition for every step of every window (the released code computes one, of
     a triangle of the unsymmetric matrix); `\tilde L_t` is then `-A_t`. `distance_weight` is explained in
     `AdaptiveGraph`: its default here is not the printed 1, at which the graph becomes uniform.
 

@@ -549,10 +549,9 @@ def _set_title(figure: Figure, title: str, mark: str) -> None:
 
 def _look(numbers: RunNumbers, protocol: str) -> tuple[str, str]:
     """Colour and marker of a protocol: the same in all runs, unless another protocol of the run has them already."""
-    known = list(dict.fromkeys([*PROTOCOLS, *numbers.protocols]))
     places: dict[str, int] = {}
     for name in numbers.protocols:
-        wished = known.index(name) % len(COLOURS)
+        wished = list(dict.fromkeys([*PROTOCOLS, *numbers.protocols])).index(name) % len(COLOURS)
         free = ((wished + step) % len(COLOURS) for step in range(len(COLOURS)))
         places[name] = next((place for place in free if place not in places.values()), wished)
     return COLOURS[places[protocol]], MARKERS[places[protocol]]

@@ -71,7 +71,8 @@ def build_item_page(
         .get_template("paper_item.html")
         .render(
             title=title,
-            caption=caption,
+            caption=caption.rstrip("."),
+            done=_what_was_done(table, runs),
             mark=mark,
             table=shown,
             pictures=[page_picture(one) for one in pictures],
@@ -86,6 +87,18 @@ def build_item_page(
     )
     output_folder(output).write_bytes(f"{name}.html", page.encode())
     return output / f"{name}.html"
+
+
+def _what_was_done(table: MethodTable | None, runs: Mapping[str, RunFolder]) -> str:
+    """Lead sentence: the compared methods, or the run of a figure."""
+    if table is None:
+        return f"Drawn from the run {join(folder.path.resolve().name for folder in runs.values())}." if runs else ""
+    methods, protocols = (list(dict.fromkeys(table.rows[name])) for name in ("method", "protocol"))
+    text = f"{len(methods)} method{'' if len(methods) == 1 else 's'} on {table.title} under {join(protocols)}"
+    if len(methods) == 1:
+        return f"{text}."
+    references = join(dict.fromkeys(table.reference_of(name) for name in protocols))
+    return f"{text}. Under each protocol they are compared on the same subjects, the others with {references}."
 
 
 def method_main_table(table: MethodTable, title: str) -> MainTable:

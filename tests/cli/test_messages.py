@@ -11,7 +11,7 @@ import pytest
 from keras_emotion import cli
 from keras_emotion.limits import ENVIRONMENT_VARIABLE
 from keras_emotion.links import FOLLOW_VARIABLE
-from keras_emotion.messages import VERBOSE_VARIABLE
+from keras_emotion.messages import QUIET_VARIABLE, VERBOSE_VARIABLE
 
 SIDECAR = {"sampling_rate_hz": 64, "channel_names": ["Fz", "Cz"], "unit": "uV", "axes": ["channels", "samples"]}
 COLUMNS = "subject,trial,file,start_seconds,stop_seconds"
@@ -179,3 +179,13 @@ def test_annotations_in_latin_1_are_read(tmp_path, capsys):
     assert code_of("init-trials", tmp_path) == 0
     capsys.readouterr()
     assert "p1.edf,1.0,6.0,Augen öffnen" in (tmp_path / "trials.csv").read_text(encoding="utf-8")
+
+
+def test_more_and_less_are_not_asked_for_at_once(capsys, tmp_path):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["describe", str(tmp_path), "--verbose", "--quiet"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "error: --verbose --quiet: one prints more and the other less; give one of them\n"
+    # Neither outlives its command.
+    assert QUIET_VARIABLE not in os.environ
+    assert VERBOSE_VARIABLE not in os.environ

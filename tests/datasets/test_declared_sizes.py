@@ -4,15 +4,19 @@ import gzip
 import json
 import re
 import struct
+import zlib
 
 import h5py
 import numpy as np
 import pytest
+import scipy.io
 
 from keras_emotion.array_files import open_hdf5
 from keras_emotion.datasets.electrodes import CHANNEL_FILE, ChannelTable
 from keras_emotion.datasets.file_lists import units_in_bids
+from keras_emotion.datasets.matlab import read_variables, variable_shapes
 from keras_emotion.datasets.recording_files import open_recording
+from keras_emotion.datasets.seed_v import SEEDV
 from keras_emotion.limits import ENVIRONMENT_VARIABLE
 from keras_emotion.schema import InputError
 from tests.datasets.written_files import write_array, write_gdf
@@ -97,6 +101,78 @@ def test_a_table_of_bids_that_is_no_text(tmp_path):
     table.write_bytes(b"name\tunits\nFz\t\xb5V\n")
     with pytest.raises(InputError, match=r"sub-01_channels\.tsv: cannot be read \('utf-8' codec"):
         units_in_bids(tmp_path / "sub-01_eeg.edf", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        lambda file: file.update(x=h5py.ExternalLink("other.h5", "/x")),
+        lambda file: file.update(x=h5py.SoftLink("/y")),
+        lambda file: file.create_dataset("x", (4,), "f4", external=[("other.bin", 0, 16)]),
+    ],
+    ids=["external link", "soft link", "external storage"],
+)
+def test_hdf5_that_leads_elsewhere(tmp_path, plant):
+    with h5py.File(tmp_path / "a.mat", "w", userblock_size=512) as file:
+        file["y"] = np.zeros((2, 3))
+        plant(file)
+    with pytest.raises(InputError, match=r"a\.mat: damaged or truncated MATLAB file \(.*x"):
+        read_variables(tmp_path / "a.mat", ("x",))
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (struct.pack("<5i", 0, 2, 3, 0, 2**30) + b"x\0" + bytes(48), "a variable that ends at byte"),
+        (struct.pack("<5i", 0, 2, 4, 0, 2) + b"x\0" + bytes(48), "ends at byte"),
+        (struct.pack("<5i", 90, 2, 3, 0, 2) + b"x\0" + bytes(48), "a variable of type 90"),
+        (struct.pack("<5i", 0, 2**20, 2**20, 0, 2) + b"x\0", "declares 8192 GiB"),
+    ],
+    ids=["name", "numbers", "type", "size"],
+)
+def test_version_4_of_matlab_that_declares_what_is_not_there(tmp_path, body, told):
+    path = tmp_path / "a.mat"
+    path.write_bytes(struct.pack("<5i", 0, 2, 3, 0, 2) + b"x\0" + bytes(48))
+    assert read_variables(path, ("x",))["x"].shape == (2, 3)
+    assert variable_shapes(path) == {"x": (2, 3)}
+    path.write_bytes(body)
+    for read in (lambda: read_variables(path, ("x",)), lambda: variable_shapes(path)):
+        with pytest.raises(InputError, match=told):
+            read()
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+def test_numbers_of_matlab_of_no_type(tmp_path, compressed):
+    """SciPy looks the type up beyond the end of its table, and may end the process."""
+    path = tmp_path / "a.mat"
+    scipy.io.savemat(path, {"x": np.arange(6.0).reshape(2, 3)}, do_compression=compressed)
+    content = path.read_bytes()
+    body = zlib.decompress(content[136:]) if compressed else content[128:]
+    tag = struct.pack("<II", 9, 48)
+    for other, told in ((struct.pack("<II", 9 + 2**15, 48), "type 32777"), (struct.pack("<II", 9, 40), "in 40 bytes")):
+        changed = body.replace(tag, other)
+        assert changed != body
+        packed = zlib.compress(changed)
+        path.write_bytes(content[:128] + (struct.pack("<II", 15, len(packed)) + packed if compressed else changed))
+        with pytest.raises(InputError, match=f"numbers of {told}|numbers of type 9 {told}"):
+            read_variables(path, ("x",))
+
+
+@pytest.mark.parametrize(
+    ("stated", "told"),
+    [
+        ({"n_sessions": "1"}, "`n_sessions` is '1'"),
+        ({"n_sessions": True}, "`n_sessions` is True"),
+        ({"n_sessions": 9}, "`n_sessions` is 9"),
+        ({"n_sessions": 1, "clip_spans": [[[1, 2]]]}, "`clip_spans` is"),
+        ({"n_sessions": 1, "clip_spans": [[[1, "a"]] * 15]}, "`clip_spans` is"),
+        ({"n_sessions": 1, "clip_spans": 4}, "`clip_spans` is 4"),
+    ],
+)
+def test_what_a_synthetic_copy_cannot_state(tmp_path, stated, told):
+    (tmp_path / "synthetic.json").write_text(json.dumps({"dataset": "seed_v", **stated}))
+    with pytest.raises(InputError, match=rf"synthetic\.json: {told}.*; write the synthetic data again"):
+        SEEDV(tmp_path)
 
 
 def test_a_heap_of_hdf5_that_its_library_would_go_round_in(tmp_path):

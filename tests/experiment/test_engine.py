@@ -1,7 +1,9 @@
+import concurrent.futures
 import contextlib
 import importlib
 import importlib.metadata
 import json
+import logging
 import os
 import re
 import secrets
@@ -352,6 +354,18 @@ def test_a_missing_package_is_named_with_its_extra(fields, package, extra, monke
 def test_a_cluster_needs_an_engine_and_a_number_of_workers(fields, message):
     with pytest.raises(InputError, match=message):
         engine.check(Runtime(**fields))
+
+
+def test_a_client_of_dask_that_loses_its_scheduler_prints_no_traceback(dask_address):
+    importlib.import_module("distributed")
+    logger = logging.getLogger("distributed.client")
+    level = logger.level
+    with engine._dask(Runtime(workers=2, engine="dask", cluster_address=dask_address), 2, False) as lost:
+        assert not logger.isEnabledFor(logging.ERROR)
+    assert logger.level == level
+    # What futures and connections raise then.
+    assert issubclass(concurrent.futures.CancelledError, lost)
+    assert issubclass(importlib.import_module("distributed").comm.CommClosedError, lost)
 
 
 def test_a_dask_cluster_that_does_not_answer_or_does_not_fit_is_refused(dask_address, monkeypatch):

@@ -14,7 +14,7 @@ import traceback
 from pathlib import Path
 
 from tests.fuzz.formats import Format, all_formats
-from tests.fuzz.harness import Figures, Finding, Target, fuzz, mutated, summary, table
+from tests.fuzz.harness import Figures, Finding, Target, fork, fuzz, mutated, summary, table
 
 CLAIMS = "claims"
 """Folder in which a process that takes a format makes a file, which only one can make."""
@@ -23,7 +23,7 @@ CLAIMS = "claims"
 def write_corpus(form: Format, folder: Path) -> None:
     """Write intact files in a fork of this process: TensorFlow, once started, survives no further fork."""
     folder.mkdir(parents=True, exist_ok=True)
-    process = os.fork()
+    process = fork()
     if not process:
         code = 1
         try:
@@ -42,7 +42,7 @@ def run_formats(forms: list[Format], n_inputs: int, first: int, seed: int, n_wor
     (home / CLAIMS).mkdir(parents=True)
     processes = []
     for _ in range(n_workers):
-        process = os.fork()
+        process = fork()
         if process:
             processes.append(process)
             continue

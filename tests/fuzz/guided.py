@@ -1,8 +1,8 @@
-"""`python -m tests.fuzz.guided FORMAT --runs N`: damaged files of a format, chosen by the code that they reach.
+"""`python -m tests.fuzz.guided FORMAT --runs N`: damaged files, chosen by the code that they reach.
 
-Atheris mutates one file of a format and keeps what reaches new code of `keras_emotion`. It runs in one process, in
-which an exception that is no `InputError`, a crash, or an input that takes too long ends the run, and leaves its
-content as a file.
+Atheris mutates one file of a format and keeps what reaches new code of `keras_emotion`. It runs in one process: an
+exception that is no `InputError`, a crash, or an input that takes too long ends the run, and leaves its content as a
+file.
 """
 
 from __future__ import annotations

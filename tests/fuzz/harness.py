@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import faulthandler
 import hashlib
 import json
 import os
@@ -198,6 +199,8 @@ class _Executions:
 def _worker(form: Format, corpus: Path, scratch: Path, seed: int, indices: range, out: int) -> None:
     """Read the inputs of some indices; a line of JSON for each."""
     os.environ[ENVIRONMENT_VARIABLE] = LIMITS
+    # A crash is reported by its signal.
+    faulthandler.disable()
     scratch.mkdir(parents=True, exist_ok=True)
     os.chdir(scratch)
     # What readers print about an input would be megabytes, and their native parts print past Python.
@@ -299,10 +302,17 @@ def fuzz(form: Format, corpus: Path, scratch: Path, seed: int, indices: range) -
     return figures
 
 
+def fork() -> int:
+    """`os.fork`, without the warnings of packages whose threads a fork does not have."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return os.fork()
+
+
 def _watched(form: Format, corpus: Path, scratch: Path, seed: int, indices: range, figures: Figures) -> int:
     """One worker, watched; gives the index after the last one that it came to."""
     reading, writing = os.pipe()
-    process = os.fork()
+    process = fork()
     if not process:
         os.close(reading)
         code = 1

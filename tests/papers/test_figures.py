@@ -20,4 +20,4 @@ def test_the_prior_of_a_window_is_drawn(prior, tmp_path, memory_reader, monkeypa
     monkeypatch.setattr(experiment, "channel_priors", lambda *_: {"trial_disjoint": {"valence": (maps, table)}})
     said = draw_priors(wanted, reader, tmp_path)
     assert (tmp_path / "prior_valence.png").is_file() == (prior != "none")
-    assert ("there is none" in said) == (prior == "none")
+    assert ("the model has none" in said) == (prior == "none")

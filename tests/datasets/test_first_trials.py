@@ -134,8 +134,8 @@ def test_pairs_of_begin_and_end():
     recording = marked(*((10.0 * place, None, text) for place, text in enumerate(texts, start=1)))
     assert found(recording, Choice(begin="start*", end="stop")) == (
         [
-            (20.0, 40.0, "start a", "to its end event"),
-            (60.0, 70.0, "start c", "to its end event"),
+            (20.0, 40.0, "start a", "to an end event"),
+            (60.0, 70.0, "start c", "to an end event"),
         ],
         [
             ("stop", "end without a start"),

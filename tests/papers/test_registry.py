@@ -182,12 +182,12 @@ def test_data_of_a_demo_are_keyed_by_what_writes_them():
 
 def test_names_are_unique():
     row = Paper(name="another", citation="A paper", reproductions=(facrnn.DEAP,))
-    with pytest.raises(ValueError, match="a reproduction named 'deap_3facrnn' is already registered"):
+    with pytest.raises(ValueError, match="a reproduction named 'deap_3facrnn' is registered already"):
         register_paper(row)
     row = Paper(name="another", citation="A paper", models={"facrnn": lambda fields: {}})
-    with pytest.raises(ValueError, match="a model named 'facrnn' is already registered"):
+    with pytest.raises(ValueError, match="a model named 'facrnn' is registered already"):
         register_paper(row)
-    with pytest.raises(ValueError, match="a paper named 'deepvanet' is already registered"):
+    with pytest.raises(ValueError, match="a paper named 'deepvanet' is registered already"):
         register_paper(Paper(name="deepvanet", citation="Somebody else's"))
     with pytest.raises(ValueError, match="a system named FACRNN is already registered"):
         register_system(type("FACRNN", (FACRNN,), {"__module__": "elsewhere"}))

@@ -100,8 +100,8 @@ def test_each_command_ends_well(folder, printed):
     assert "3 jobs to do" in printed["dry run"][0]
     assert "accuracy" not in printed["finished"][0].split("TOY")[0]
     findings = json.loads((folder / "run" / "audit" / "findings.json").read_text())
-    # Two shuffles of eight ratings say nothing; what was looked at fold by fold does.
-    assert {finding["kind"] for finding in findings["findings"]} <= {"score on shuffled labels"}
+    # Two shuffles of eight ratings are too few, and the training windows of a canary may have one class.
+    assert {finding["kind"] for finding in findings["findings"]} <= {"score on shuffled labels", "not checkable"}
 
 
 def test_both_stages_are_in_the_records(folder, printed):

@@ -189,7 +189,7 @@ def test_names_are_unique():
         register_paper(row)
     with pytest.raises(ValueError, match="a paper named 'deepvanet' is registered already"):
         register_paper(Paper(name="deepvanet", citation="Somebody else's"))
-    with pytest.raises(ValueError, match="a system named FACRNN is registered already"):
+    with pytest.raises(ValueError, match="a system named FACRNN is already registered"):
         register_system(type("FACRNN", (FACRNN,), {"__module__": "elsewhere"}))
     assert "another" not in papers.papers()
 

@@ -354,9 +354,7 @@ def _pairs(marks: Sequence[Mark], begin: str, end: str) -> tuple[list[MarkedTria
     for mark in marks:
         if first is not None and fits(end, mark.kind) and mark.start_seconds > first.start_seconds:
             left_out[mark] = "end of a trial"
-            trials.append(
-                MarkedTrial(first.start_seconds, mark.start_seconds, first.kind, "to an end event", (first,))
-            )
+            trials.append(MarkedTrial(first.start_seconds, mark.start_seconds, first.kind, "to an end event", (first,)))
             first = None
         elif fits(begin, mark.kind):
             if first is not None:

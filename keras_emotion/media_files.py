@@ -29,8 +29,10 @@ def open_media(path: Path) -> av.container.InputContainer:
     container = av.open(str(path.absolute()), metadata_errors="replace")
     for stream in (*container.streams.video, *container.streams.audio):
         if stream.codec_context is None:
+            # Read now: attributes of a stream point into memory that `close` frees.
+            kind = stream.type
             container.close()
-            raise InputError(f"{path}: a {stream.type} stream of an unknown codec; expected one that FFmpeg decodes")
+            raise InputError(f"{path}: a {kind} stream of an unknown codec; expected one that FFmpeg decodes")
     return container
 
 

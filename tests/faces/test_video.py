@@ -1,5 +1,6 @@
 """Frames by their time stamps: files with constant and variable frame rate, and damaged ones."""
 
+import types
 import weakref
 from fractions import Fraction
 from typing import ClassVar
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_emotion.faces import sample_frames, video, video_facts
+from keras_emotion.media_files import open_media
 from keras_emotion.schema import InputError
 from keras_emotion.synthetic.deap_videos import write_video
 
@@ -424,3 +426,38 @@ def test_a_header_beyond_the_limits_is_refused_before_anything_is_decoded(name, 
     for read in (video_facts, lambda path: next(sample_frames(path, 5))):
         with pytest.raises(InputError, match=f"expected at most {value}; if the file is right, give --limit {name}="):
             read(path)
+
+
+class _Stream:
+    """A stream of a container, whose attributes are gone when the container is closed."""
+
+    codec_context = None
+
+    def __init__(self, container):
+        self._container = container
+
+    @property
+    def type(self):
+        assert not self._container.is_closed, "PyAV would read freed memory"
+        return "video"
+
+
+class _Container:
+    """What `av.open` returns for a video of an unknown codec."""
+
+    def __init__(self):
+        self.is_closed = False
+        self.streams = types.SimpleNamespace(video=[_Stream(self)], audio=[])
+
+    def close(self):
+        self.is_closed = True
+
+
+def test_a_stream_of_a_closed_container_is_not_read(tmp_path, monkeypatch):
+    """PyAV crashed, now and then, on videos of an unknown codec: the message was made after closing."""
+    (tmp_path / "a.avi").write_bytes(b"RIFF")
+    opened = _Container()
+    monkeypatch.setattr(av, "open", lambda *words, **options: opened)
+    with pytest.raises(InputError, match="a video stream of an unknown codec"):
+        open_media(tmp_path / "a.avi")
+    assert opened.is_closed

@@ -275,7 +275,10 @@ def test_describe_names_every_problem_and_exits_with_1(root, tmp_path, capsys):
     [
         (["describe", "nowhere", "--dataset", "deap"], "nowhere: no such folder"),
         (["describe", "{root}", "--dataset", "sam40"], "no recordings of SAM40"),
-        (["describe", "{root}", "--dataset", "deap", "--file-format", "original"], "holds no data_original/sNN.bdf"),
+        (
+            ["describe", "{root}", "--dataset", "deap", "--file-format", "original"],
+            "none of data_original/sNN.bdf found",
+        ),
         (
             ["describe", "{root}", "--dataset", "deap", "--file-format", "raw"],
             "--file-format raw: expected one of",

@@ -255,7 +255,7 @@ def test_the_saved_teacher_recognises_subjects_it_was_not_shown(tmp_path, teache
     ("make", "message"),
     [
         (lambda folder: folder / "nowhere", "no such file; --teacher takes a saved network"),
-        (lambda folder: folder, r"holds no <target>\.keras"),
+        (lambda folder: folder, r"contains no <target>\.keras"),
     ],
 )
 def test_a_teacher_that_is_not_there_is_said(tmp_path, make, message):
@@ -373,7 +373,7 @@ def test_weights_of_the_grid_are_candidates_that_validation_chooses_from(tmp_pat
 
 
 def test_a_grid_without_a_teacher_is_refused():
-    with pytest.raises(ValueError, match="w_grid: weighs the features of a teacher"):
+    with pytest.raises(ValueError, match="w_grid: weighs the teacher"):
         FACRNN(w_grid=(0.5,))
 
 

@@ -201,6 +201,8 @@ def _worker(form: Format, corpus: Path, scratch: Path, seed: int, indices: range
     os.environ[ENVIRONMENT_VARIABLE] = LIMITS
     # A crash is reported by its signal.
     faulthandler.disable()
+    # The timer's signal ends the process; some libraries have it ignored.
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
     scratch.mkdir(parents=True, exist_ok=True)
     os.chdir(scratch)
     # What readers print about an input would be megabytes, and their native parts print past Python.

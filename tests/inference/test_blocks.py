@@ -246,7 +246,10 @@ ALTERED = {
     "a step that is true": (put(*FACES, "steps", True), "parts.faces.fields.steps: expected a valid integer"),
     "huge pictures": (put(*FACES, "image_size", 10**6), "parts.faces.fields.image_size: expected less"),
     "frames without end": (put(*FACES, "frame_rate_hz", 1e12), "parts.faces.fields.frame_rate_hz: expected less"),
-    "a file of the user": (put(*FACES, "detector_model", "/etc/passwd"), "parts.faces.fields.detector_model: names"),
+    "a file of the user": (
+        put(*FACES, "detector_model", "/etc/passwd"),
+        "parts.faces.fields.detector_model: is a path",
+    ),
     "faces of other windows": (put(*FACES, "window_seconds", 2.0), "parts.faces.fields.window_seconds: windows of 2 s"),
     "no channel names": (without("channel_names"), "channel_names: missing"),
     "channels as a text": (put("channel_names", "F3"), "channel_names: expected a valid array"),
@@ -359,9 +362,12 @@ ALTERED_GRID = {
     "a band of one edge": (put(*GRID, "bands", "gamma", [30.0]), "parts.eeg.fields.bands.gamma.1: missing"),
     "no bands": (put(*GRID, "bands", {}), "bands: at least one band is needed"),
     "bands without end": (put(*GRID, "bands", {str(n): [1.0, 2.0] for n in range(99)}), "parts.eeg.fields.bands: "),
-    "a band that rings for hours": (put(*GRID, "bands", "gamma", [1e-5, 2e-5]), "parts.eeg.fields.bands: filters that"),
+    "a band that rings for hours": (
+        put(*GRID, "bands", "gamma", [1e-5, 2e-5]),
+        "parts.eeg.fields.bands: filters with a transient",
+    ),
     "another grid": (put(*GRID, "grid", "8x9"), "inputs.eeg: windows of shape (4, 8, 9, 4)"),
-    "an unknown convention": (put(*GRID, "convention", "mine"), "convention: 'mine' is none of"),
+    "an unknown convention": (put(*GRID, "convention", "mine"), "convention: 'mine' is unknown"),
     "an electrode of no head": (put("channel_names", 0, "Nowhere"), "channel_names: "),
     "steps of no whole sample": (put(*GRID, "steps", 7), "parts.eeg.fields.`window_seconds / steps`"),
 }

@@ -169,7 +169,7 @@ def test_a_missing_raw_channel_is_zero(file):
 @pytest.mark.parametrize(
     ("known", "message"),
     [
-        ({"channel_names": [*CHANNELS[:3], "Fp1", "Fp2", "AF3", "AF4"]}, "3 of the model's 7 channels are there"),
+        ({"channel_names": [*CHANNELS[:3], "Fp1", "Fp2", "AF3", "AF4"]}, "has 3 of the model's 7 channels"),
         ({"units": ["a.u."] * 8}, "was trained on signals in a.u."),
     ],
 )
@@ -297,7 +297,7 @@ def test_channels_that_the_file_does_not_name(saved, microvolts, tmp_path, capsy
     path = written(np.vstack([microvolts, microvolts[:1]]) * 1e-3, names, tmp_path / "some_raw.fif")
     with pytest.raises(SystemExit):
         cli.main(["predict", str(saved), str(path)])
-    assert "0 of the model's 8 channels are there" in capsys.readouterr().err
+    assert "has 0 of the model's 8 channels" in capsys.readouterr().err
     rows = [f"E{place},eeg,{name},1000" for place, name in enumerate(CHANNELS, start=1)]
     (tmp_path / "channels.csv").write_text("\n".join(["name,kind,electrode,factor", *rows, "E9,none,F3,"]))
     table = ChannelTable(tmp_path / "channels.csv")

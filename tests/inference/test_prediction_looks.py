@@ -227,7 +227,11 @@ def test_weights_of_the_faces_are_asked_for(folder, recording, microvolts, tmp_p
 @pytest.mark.parametrize(
     ("fields", "shapes", "message"),
     [
-        ({}, {"faces": (FRAMES, 16, 16, 3)}, r"--face-weights: x.npz: FaceFeatures has no weights; leave it out"),
+        (
+            {},
+            {"faces": (FRAMES, 16, 16, 3)},
+            r"--face-weights: x.npz: FaceFeatures has no weights; leave out this option",
+        ),
         ({"modalities": ("eeg",)}, {}, r"--face-weights x.npz: .* reads no faces; leave it out"),
     ],
 )

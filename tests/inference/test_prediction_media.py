@@ -231,7 +231,7 @@ ERRORS = {
     "no sound for sound alone": (
         "eeg and sound",
         {"media": "silent.mp4"},
-        r"no audio track; expected a clip with audio",
+        r"no sound track; expected a clip with sound",
     ),
     "no recording": ("all", {"recording": None}, r"reads EEG; give an EEG recording"),
     "a recording too many": (
@@ -242,7 +242,7 @@ ERRORS = {
     "nothing left of the clip": (
         "stimulus",
         {"recording": None, "media_start_seconds": 15.0},
-        r"whole.mp4: 3.00 s from 15 s on; expected a window of 4 s; give a longer clip or an earlier --media-start",
+        r"whole.mp4: 3.00 s from 15 s on; expected at least a window of 4 s; give a longer clip or an earlier",
     ),
 }
 
@@ -382,7 +382,7 @@ def test_exports_start_at_the_features_and_describe_them(file_format, models, fo
     assert found["inputs"]["visual"]["shape"] == [None, 8, 6]
     assert found["inputs"]["visual"]["array"] == "picture"
     part = found["inputs"]["visual"]["part"]
-    assert part["summary"].startswith("Pictures of the clips, encoded")
+    assert part["summary"].startswith("Encoded frames of the clips")
     assert EncodedFrames.from_fields(part["fields"]) == PARTS["visual"]
     assert (found["class_names"], found["channel_names"]) == (["low", "high"], list(CHANNELS))
     assert found["outputs"] == {"output": {"shape": [None, 2], "dtype": "float32"}}

@@ -121,7 +121,7 @@ def test_a_look_at_the_whole(held, microvolts):
     assert found.dead == ("F4",)
     of_first = [(one.start, one.stop, one.what) for one in found.damage if one.name == "F3"]
     assert of_first == [(round(9.8 * RATE), round(10.3 * RATE), "constant signal in")]
-    assert [(one.start, one.stop) for one in found.damage if "numbers" in one.what] == [(5000, signal.shape[1])]
+    assert [(one.start, one.stop) for one in found.damage if "non-finite" in one.what] == [(5000, signal.shape[1])]
     # Noise of 15 uV and a drift that does nothing within a second.
     assert 14 < found.size_uv < 16
 

@@ -449,7 +449,7 @@ BROKEN = {
     ),
     "another network": (lambda s: {"layer1.weight": np.ones((3, 3))}, r"no weights of .*found layer1\.weight"),
     "nothing": (lambda s: {}, r"no weights of .*found nothing"),
-    "name that is no text": (lambda s: {**s, 3: np.ones(3)}, r"name 3 is no text"),
+    "name that is no text": (lambda s: {**s, 3: np.ones(3)}, r"name 3 is not text"),
     "head of both modalities": (
         lambda s: changed(s, classifier__0__weight=np.ones((20, 80))),
         r"`classifier\.0\.weight` has shape \(20, 80\); expected \(20, 3\)",

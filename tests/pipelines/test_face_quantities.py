@@ -178,7 +178,7 @@ def test_what_stops_everything(folder, video, tmp_path):
     folder.mkdir()
     with pytest.raises(InputError, match="no trials"):
         part.extract([])
-    with pytest.raises(InputError, match=r"give MediaPipe's face_landmarker\.task.* or use OpenFace's files"):
+    with pytest.raises(InputError, match=r"expected MediaPipe's face_landmarker\.task.* or use OpenFace's files"):
         FaceQuantities().extract([trial(video)])
     for fields in ({"source": "openface"}, {"openface_folder": tmp_path}):
         with pytest.raises(ValueError, match="openface_folder: the folder of OpenFace's files is needed for source"):

@@ -164,7 +164,10 @@ def test_no_damage_to_any_file_gives_other_numbers(entry, data):
         (lambda files: {"key.json": None}, "key.json is missing"),
         (lambda files: {"key.json": b"{}"}, "key.json: the fields"),
         (lambda files: {"key.json": b"[" * 10**5}, "key.json: nested too deeply"),
-        (lambda files: {"key.json": files["key.json"].replace(b"0123", b"0124")}, "key.json: its content has changed"),
+        (
+            lambda files: {"key.json": files["key.json"].replace(b"0123", b"0124")},
+            "key.json: checksum mismatch: its content has changed",
+        ),
     ],
 )
 def test_a_damaged_entry_is_set_aside_with_a_line_and_computed_anew(entry, tmp_path, capsys, changed, reason):

@@ -739,7 +739,7 @@ def test_a_damaged_record_is_mentioned_and_left_where_it_is(tmp_path):
     file = sorted((folder.path / "jobs").iterdir())[0]
     file.write_bytes(file.read_bytes().replace(b"0.7", b"0.8", 1))
     before = sorted(folder.path.rglob("*"))
-    note = f"jobs/{file.name}: damaged (its content has changed since it was written"
+    note = f"jobs/{file.name}: damaged (checksum mismatch: its content has changed since it was written"
     report = build_report(folder, output=tmp_path / "out")
     assert [line for line in report.table.notes if line.startswith(note) and "--resume" in line]
     assert note in report.path.read_text()

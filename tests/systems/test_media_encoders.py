@@ -198,7 +198,9 @@ def test_class_tokens_of_a_preset_of_keras_hub(tmp_path, hugging_face):
         preset.build(IMAGE_SIZE).predict_on_batch(pictures()), class_tokens(pictures(), tensors()), atol=1e-4
     )
     (folder / "model.weights.h5").write_bytes((folder / "model.weights.h5").read_bytes()[:5000])
-    with pytest.raises(InputError, match=r"model.weights.h5: cannot be read as the weights of config.json beside it"):
+    with pytest.raises(
+        InputError, match=r"model.weights.h5: cannot be read as the weights of the config.json in its folder"
+    ):
         preset.build(IMAGE_SIZE)
 
 
@@ -230,7 +232,7 @@ def changed(of, **changes):
             lambda f: (f / "config.json").write_text("{"),
             r"config.json: cannot be read as JSON \(Expecting property name .*copy",
         ),
-        (lambda f: (f / "config.json").write_text("[]"), r"config.json: holds list; expected settings by name"),
+        (lambda f: (f / "config.json").write_text("[]"), r"config.json: contains list; expected settings by name"),
         (
             lambda f: write_hugging_face(f, changed(CONFIG, qkv_bias=False)),
             r"config.json: qkv_bias is False; expected T",
@@ -264,7 +266,7 @@ def changed(of, **changes):
         ),
         (
             lambda f: write_hugging_face(f, given={**tensors(), "layernorm.bias": np.zeros(7, np.float32)}),
-            r"model.safetensors: `layernorm.bias` has shape \(7,\); expected \(6,\) by config.json beside it",
+            r"model.safetensors: `layernorm.bias` has shape \(7,\); expected \(6,\) by the config.json in its folder",
         ),
         (
             lambda f: write_hugging_face(f, given={**tensors(), "layernorm.bias": np.full(6, np.nan, np.float32)}),

@@ -602,7 +602,7 @@ def test_unexpected_subjects_are_named(synthetic_root):
 def test_messages_say_what_is_wrong(synthetic_root):
     with pytest.raises(AssertionError) as caught:
         check_reader(lambda: RaisesOtherErrors(synthetic_root("recordings")))
-    assert "s01.edf cut to 0% of its bytes: raised RuntimeError: " in str(caught.value)
+    assert "s01.edf truncated to 0% of its bytes: raised RuntimeError: " in str(caught.value)
     with pytest.raises(AssertionError) as caught:
         check_reader(lambda: DoubledTrial(synthetic_root("recordings")))
     assert "('dataset', 'subject', 'session', 'trial') = ('recordings', 's01', 1, 1), " in str(caught.value)

@@ -7,6 +7,7 @@ import functools
 import io
 import mmap
 import struct
+import sys
 import zipfile
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -70,7 +71,7 @@ def _arrays(path: Path, file: IO[bytes], names: Collection[str] | None) -> dict[
         check_memory(path, sum(_declared_bytes(archive, name) for name in wanted))
         for name in wanted:
             try:
-                arrays[name] = archive[name]
+                arrays[name] = _with_valid_text(archive[name])
             except ValueError as error:
                 raise ValueError(f"`{name}`: {error}") from error
     return arrays
@@ -139,7 +140,20 @@ def parse_npy(content: bytes) -> np.ndarray:
     # NumPy allocates what the header declares.
     if _n_bytes(shape, dtype) > len(content):
         raise ValueError(f"its header declares shape {shape}, but it has {len(content)} bytes")
-    return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+    return _with_valid_text(np.lib.format.read_array(io.BytesIO(content), allow_pickle=False))
+
+
+def _with_valid_text(array: np.ndarray) -> np.ndarray:
+    """Return an array, after checking that texts consist of characters: Python fails on each item that does not.
+
+    Raises:
+        ValueError: a text has a number that is not a character of Unicode.
+    """
+    if array.dtype.kind == "U" and array.size and array.dtype.itemsize:
+        codes = np.ascontiguousarray(array).reshape(-1).view(np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
+        if codes.max() > sys.maxunicode:
+            raise ValueError("text with invalid characters")
+    return array
 
 
 def map_npy(path: Path) -> np.ndarray:

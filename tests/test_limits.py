@@ -60,6 +60,21 @@ def test_a_header_alone_allocates_nothing(content, message):
         parse_npy(content)
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_text_that_is_no_text(tmp_path, order):
+    """NumPy stores text as numbers of Unicode characters; Python fails on each item with another number."""
+    file = io.BytesIO()
+    np.save(file, np.array(["ab", "cd"], f"{order}U2"))
+    assert parse_npy(file.getvalue()).tolist() == ["ab", "cd"]
+    beyond = file.getvalue()[:-4] + struct.pack(f"{order}I", 0x110000)
+    with pytest.raises(ValueError, match="text with invalid characters"):
+        parse_npy(beyond)
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("names.npy", beyond)
+    with pytest.raises(InputError, match="`names`: text with invalid characters"):
+        read_npz(tmp_path / "a.npz")
+
+
 def test_a_small_compressed_matlab_file_of_gigabytes(tmp_path):
     path = tmp_path / "a.mat"
     scipy.io.savemat(path, {"x": np.zeros((2, 3)), "y": np.ones((1, 1))})

@@ -360,7 +360,7 @@ class DEAP(Reader):
                 )
         except InputError:
             return {}
-        ids = pd.to_numeric(table["Experiment_id"], errors="coerce")
+        ids = pd.to_numeric(table["Experiment_id"], errors="coerce").replace([np.inf, -np.inf], np.nan)
         table = table[ids.notna()].fillna("")
         return {
             int(number): f"{artist}: {title}"

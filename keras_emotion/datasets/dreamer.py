@@ -157,7 +157,8 @@ class DREAMER(Reader):
         (subject,) = self.select([subject])
         problems, trials, unusable = self._problems(subject), [], {}
         person = self._person(subject)
-        for video in sorted(person.clips) if person else ():
+        # Without valid names of channels, signals cannot be described.
+        for video in sorted(person.clips) if person and not self._contents.faults else ():
             trial = self._trial(subject, video)
             unusable[video] = self._unusable(trial)
             trials.append(describe_trial(trial))

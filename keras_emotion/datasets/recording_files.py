@@ -422,6 +422,13 @@ def _signals(
         return rate_hz, n_samples, at(raw, list(rows)), []
     extras = raw._raw_extras[0]
     per_record = np.asarray(extras["n_samps"])[extras["sel"]]
+    # MNE takes a negative number as it is.
+    wrong = min(rows, key=lambda row: per_record[row])
+    if per_record[wrong] < 1:
+        raise InputError(
+            f"{path}: channel {raw.ch_names[wrong]} has {per_record[wrong]} samples per record; expected a positive "
+            "number; copy it again"
+        )
     highest = int(max(per_record[row] for row in rows))
     rate_hz = rate_hz * highest / int(extras["max_samp"])
     n_samples = int(extras["n_records"]) * highest

@@ -47,7 +47,7 @@ def load_stage(file: Path, request: FitRequest) -> FitResult | None:
         saved = parse_npz(content, file)
         weights = [saved[f"weights_{number}"] for number in range(len(saved) - 2)]
         result = FitResult(int(saved["best_epoch"].item()), float(saved["score"].item()))
-    except (InputError, LookupError, ValueError) as error:
+    except (InputError, LookupError, TypeError, ValueError) as error:
         LOGGER.info(f"{file}: damaged ({reason_of(error, file)}); trained again")
         return None
     request.start()

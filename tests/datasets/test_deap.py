@@ -313,6 +313,13 @@ def test_without_video_list(copy):
     assert DEAP(copy).describe()["subjects"][0]["trials"][0]["title"] is None
 
 
+def test_an_infinite_id_in_the_video_list_has_no_title(copy):
+    file = copy / "metadata_csv" / "video_list.csv"
+    file.write_text(file.read_text().replace("\n1,1,", "\n1,inf,"))
+    first, second = DEAP(copy).describe()["subjects"][0]["trials"][:2]
+    assert (first["title"], second["title"]) == (None, "Artist 2: Title 2")
+
+
 # --- describe
 
 

@@ -19,7 +19,7 @@ from keras_emotion.datasets.recording_files import open_recording
 from keras_emotion.datasets.seed_v import SEEDV
 from keras_emotion.limits import ENVIRONMENT_VARIABLE
 from keras_emotion.schema import InputError
-from tests.datasets.written_files import write_array, write_gdf
+from tests.datasets.written_files import write_array, write_edf, write_gdf
 from tests.fuzz.formats_of_recordings import signals, write_fif, write_xdf
 
 
@@ -202,3 +202,18 @@ def test_a_heap_of_hdf5_that_its_library_would_go_round_in(tmp_path):
     path.write_bytes(content[: heap + 16] + bytes(16) + content[heap + 32 :])
     with pytest.raises(OSError, match=f"an object of 0 bytes in the heap at byte {heap}"):
         open_hdf5(path)
+
+
+@pytest.mark.parametrize("name", ["a.edf", "a.bdf"])
+def test_rates_below_zero(tmp_path, name):
+    """MNE takes negative numbers of an EDF header as they are."""
+    path = tmp_path / name
+    write_edf(path, signals())
+    opened(path)
+    content = path.read_bytes()
+    n_channels = int(content[252:256])
+    place = 256 + 216 * n_channels + 8 * (n_channels - 1)
+    path.write_bytes(content[:place] + b"-21     " + content[place + 8 :])
+    refused(path, "channel .* has -21 samples per record; expected a positive number")
+    path.write_bytes(content[:244] + b"-1      " + content[252:])
+    refused(path, "sampling rate of -.* Hz; expected a positive number")

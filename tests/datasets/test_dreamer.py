@@ -239,6 +239,11 @@ def test_broken_content(written, change, message):
         list(dataset.trials([1]))
 
 
+def test_signals_without_channel_names_are_not_described(written):
+    dataset = written(lambda struct, people: struct.update(EEG_Electrodes=struct["EEG_Electrodes"][:2]))
+    assert dataset.inspect(1).description["trials"] == []
+
+
 def test_channels_in_another_order_are_read_by_name(written, root):
     def reverse(struct, people):
         struct["EEG_Electrodes"] = struct["EEG_Electrodes"][::-1]

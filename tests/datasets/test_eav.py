@@ -200,6 +200,13 @@ def test_the_order_of_the_conversations_is_compared(copy):
     ]
 
 
+def test_unknown_conversations_of_a_synthetic_copy(copy):
+    marker = json.loads((copy / "synthetic.json").read_text())
+    (copy / "synthetic.json").write_text(json.dumps(marker | {"conversations": ["calmness", 2**63]}))
+    with pytest.raises(InputError, match=r"synthetic\.json: conversations has 9223372036854775808; expected some of"):
+        EAV(copy)
+
+
 def test_trials_that_are_no_exchanges(copy):
     shutil.rmtree(copy / "subject1" / "Audio")
     shutil.rmtree(copy / "subject1" / "Video")

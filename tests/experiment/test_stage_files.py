@@ -6,6 +6,7 @@ import types
 import numpy as np
 import pytest
 
+from keras_emotion.experiment import stage_files
 from keras_emotion.experiment.fit import FitResult
 from keras_emotion.experiment.stage_files import load_stage, save_stage
 
@@ -44,6 +45,14 @@ def test_a_stage_comes_back(file):
     assert result == FitResult(3, 0.5)
     for one, other in zip(weights, WEIGHTS, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("epoch", [np.array(3j), np.array([3, 4]), np.array("three")])
+def test_an_epoch_that_is_no_number(file, monkeypatch, epoch):
+    monkeypatch.setattr(
+        stage_files, "parse_npz", lambda *_: {"weights_0": WEIGHTS[0], "best_epoch": epoch, "score": 0.5}
+    )
+    assert loaded(file)[0] is None
 
 
 def test_a_changed_stage_is_trained_again(file, capsys):

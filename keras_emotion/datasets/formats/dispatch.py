@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -86,7 +87,13 @@ def read_raw(path: Path) -> mne.io.BaseRaw:
 
     # Some readers print messages, whatever their verbosity.
     with mne.use_log_level("WARNING"), contextlib.redirect_stdout(io.StringIO()), _log_as_warnings():
-        return _read_raw(path)
+        raw = _read_raw(path)
+    # MNE takes a negative duration of a record as it is.
+    if not 0 < raw.info["sfreq"] < math.inf:
+        raise InputError(
+            f"{path}: declares a sampling rate of {raw.info['sfreq']:g} Hz; expected a positive number; copy it again"
+        )
+    return raw
 
 
 class _Collector(logging.Handler):

@@ -95,6 +95,9 @@ def read_xdf(path: Path) -> Signals:
     logger.setLevel(logging.ERROR)
     try:
         streams, _ = pyxdf.load_xdf(str(path))
+    except MemoryError:
+        # After damaged samples pyxdf can take other bytes for a length than `_check_chunks` does.
+        raise ValueError("a chunk declares more bytes than memory has room for") from None
     finally:
         logger.setLevel(level)
     return signals_of(path, streams)

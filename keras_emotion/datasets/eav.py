@@ -575,6 +575,8 @@ def _parameters(path: Path) -> dict[str, Any]:
     kinds = {"subjects": list, "conversations": list, "n_trials": int, "trial_seconds": int}
     if not all(type(parameters.get(name)) is kind for name, kind in kinds.items()):
         raise InputError(f"{path}: missing parameters; expected {', '.join(kinds)}; write the synthetic data again")
+    if any(type(subject) is not int for subject in parameters["subjects"]):
+        raise InputError(f"{path}: subjects has other than whole numbers; write the synthetic data again")
     if unknown := [name for name in parameters["conversations"] if name not in EMOTIONS]:
         raise InputError(
             f"{path}: conversations has {', '.join(map(repr, unknown))}; expected some of {', '.join(EMOTIONS)}; "

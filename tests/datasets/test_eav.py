@@ -200,10 +200,18 @@ def test_the_order_of_the_conversations_is_compared(copy):
     ]
 
 
-def test_unknown_conversations_of_a_synthetic_copy(copy):
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"conversations": ["calmness", 2**63]}, "conversations has 9223372036854775808; expected some of"),
+        ({"subjects": [1, [2]]}, "subjects has other than whole numbers"),
+    ],
+    ids=["conversation", "subject"],
+)
+def test_damaged_parameters_of_a_synthetic_copy(copy, change, message):
     marker = json.loads((copy / "synthetic.json").read_text())
-    (copy / "synthetic.json").write_text(json.dumps(marker | {"conversations": ["calmness", 2**63]}))
-    with pytest.raises(InputError, match=r"synthetic\.json: conversations has 9223372036854775808; expected some of"):
+    (copy / "synthetic.json").write_text(json.dumps(marker | change))
+    with pytest.raises(InputError, match=rf"synthetic\.json: {message}"):
         EAV(copy)
 
 

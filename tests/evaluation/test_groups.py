@@ -86,6 +86,20 @@ def test_subjects_and_stimuli_keep_groups_together_too():
             assert sum(sides) <= 1
 
 
+def test_subjects_and_stimuli_of_training_and_test_are_disjoint_without_validation():
+    table = window_table()
+    splitter, labels, tested = SubjectAndStimulusKFold(3), labels_of(table), []
+    folds = list(splitter.split(table, labels))
+    for train, test in folds:
+        assert not subjects_of(table, train) & subjects_of(table, test)
+        assert not set(table["stimulus"].iloc[train]) & set(table["stimulus"].iloc[test])
+        for group in ({1, 3}, {4, 8}):
+            assert not group & subjects_of(table, train) or not group & subjects_of(table, test)
+        tested += test.tolist()
+    assert sorted(tested) == list(range(len(table)))
+    assert splitter.get_n_splits(table, labels) == len(folds) == 9
+
+
 def test_too_few_groups_are_not_evaluable():
     table = window_table(dict.fromkeys(range(1, 9), "all"))
     with pytest.raises(NotEvaluable, match="2 subject units"):

@@ -419,8 +419,7 @@ def _ray(runtime: Runtime, n_workers: int, trains: bool) -> Iterator[tuple[type[
         if there.get("CPU", 0) < n_workers * threads:
             raise InputError(
                 f"the Ray cluster has {there.get('CPU', 0):.0f} CPUs, but {n_workers} workers of {threads} threads "
-                "need "
-                f"{n_workers * threads}; give fewer --workers"
+                f"need {n_workers * threads}; give fewer --workers"
             )
         n_gpus = there.get("GPU", 0) if trains else 0
         remote = {"num_cpus": threads, "num_gpus": 1 if n_gpus >= n_workers else n_gpus / n_workers}

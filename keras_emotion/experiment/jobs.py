@@ -264,8 +264,7 @@ class Plan:
         if len(columns) > 1 and target in named:
             raise InputError(
                 f"target {target!r}: is the name of a rating of dataset {self.experiment.dataset}, but stands for two "
-                "ratings; "
-                "expected names without a plus sign; rename the rating"
+                "ratings; expected names without a plus sign; rename the rating"
             )
         for column in columns:
             if column not in named:

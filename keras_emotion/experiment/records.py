@@ -213,9 +213,8 @@ class RunFolder:
             self._file("jobs").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _cannot_write(self.path, error) from error
-        # First of all, and with the data: a folder with a config.json is a run that can be resumed, and if two
-        # processes
-        # start at once with different settings, one is refused.
+        # First of all, and with the data: a folder with a config.json is a run that can be resumed, and of two
+        # processes that start at once with different settings one is refused.
         content = {"identity": identity, "science": scientific_config, "data": data}
         return self._write("config.json", lambda path: write_once(path, json_bytes(content)))
 

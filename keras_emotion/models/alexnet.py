@@ -139,12 +139,12 @@ class AlexNet(keras.Model):
             if tuple(given) != value:
                 raise InputError(f"{released.where}: the weights are of {argument}={value!r}; received {given!r}")
         model = cls(**{**arguments, **released.sizes})
-        if map_side(model.image_size) != released.side:
+        side = map_side(model.image_size)
+        if side != released.side:
             raise InputError(
                 f"{released.where}: the first dense layer is for maps of {released.side} x {released.side}; pictures "
-                "of "
-                f"{model.image_size} pixels give {map_side(model.image_size)} x {map_side(model.image_size)}; expected "
-                "pictures of the size of the weights (227 or 224 pixels as released)"
+                f"of {model.image_size} pixels give {side} x {side}; expected pictures of the size of the weights (227 "
+                "or 224 pixels as released)"
             )
         for layer, weights in released.layers.items():
             model.get_layer(layer).set_weights(weights)

@@ -136,8 +136,7 @@ def _of_all_channels(
         raise InputError(
             f"subject {groups[0][1]['subject'].iloc[0]}: windows of {different[0]!r} have the shapes "
             f"{sorted(shapes[different[0]])} in different files, probably due to different sampling rates; expected "
-            "one "
-            "shape; read the files at one rate (--sampling-rate-hz)"
+            "one shape; read the files at one rate (--sampling-rate-hz)"
         )
     table = pd.concat([table for _, table, _ in groups], ignore_index=True)
     joined = {name: np.concatenate([one[name] for one in aligned]) for name in aligned[0]}

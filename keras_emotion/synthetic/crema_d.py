@@ -10,7 +10,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from keras_emotion.synthetic.acted_clips import FLASH, Actor, write_wav
-from keras_emotion.synthetic.facts import read_facts, write_marker
+from keras_emotion.synthetic.facts import check_files, read_facts, write_marker
 from keras_emotion.synthetic.stimuli import write_clip
 
 FACTS = read_facts("crema_d")
@@ -74,8 +74,7 @@ def write_crema_d(
     for name, (value, low, high) in ranges.items():
         if not low <= value <= high:
             raise ValueError(f"`{name}` is {value}; expected {low} to {high}")
-    if not files or not set(files) <= set(get_args(Files)):
-        raise ValueError(f"`files` is {tuple(files)}; expected some of {get_args(Files)}")
+    check_files(files, get_args(Files))
     out = Path(out)
     folders = {kind: out / FACTS["folders"][kind][0] for kind in files}
     for folder in (*folders.values(), out / "processedResults"):

@@ -6,6 +6,7 @@ Only the files are shared: reader and writer have separate code, so that an erro
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,3 +39,13 @@ def write_marker(root: Path, **parameters: Any) -> None:
     """Mark a folder as synthetic, with the parameters of its writer."""
     content = {"written_by": f"keras_emotion {__version__}", **parameters}
     (root / MARKER_FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def check_files(files: Sequence[str], available: tuple[str, ...]) -> None:
+    """Refuse kinds of files that a writer does not have, and an empty choice.
+
+    Raises:
+        ValueError: a kind is unknown, or there is none.
+    """
+    if not files or not set(files) <= set(available):
+        raise ValueError(f"`files` is {tuple(files)}; expected some of {available}")

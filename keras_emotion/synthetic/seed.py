@@ -13,7 +13,7 @@ import scipy.fft
 import scipy.signal
 
 from keras_emotion.synthetic.eeg import BAND_EDGES_HZ, EEGNoise
-from keras_emotion.synthetic.facts import read_channels, read_facts, write_marker
+from keras_emotion.synthetic.facts import check_files, read_channels, read_facts, write_marker
 from keras_emotion.synthetic.smoothing import moving_average, smoothed_level
 from keras_emotion.synthetic.stimuli import write_stimuli
 from keras_emotion.synthetic.workbook import write_workbook
@@ -118,8 +118,7 @@ def write_seed(
             raise ValueError(f"`{name}` is {value}; expected 0 or more")
     if clip_seconds < 2:
         raise ValueError(f"`clip_seconds` is {clip_seconds}; expected 2 or more")
-    if not files or not set(files) <= set(get_args(Files)):
-        raise ValueError(f"`files` is {tuple(files)}; expected some of {get_args(Files)}")
+    check_files(files, get_args(Files))
     if names not in get_args(Names):
         raise ValueError(f"`names` is {names!r}; expected one of {get_args(Names)}")
     out = Path(out)

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from keras_emotion.synthetic.facts import read_facts, write_marker
+from keras_emotion.synthetic.facts import check_files, read_facts, write_marker
 from keras_emotion.synthetic.seed_series import (
     INITIALS,
     Clips,
@@ -71,8 +71,7 @@ def write_seed_iv(
         ValueError: a number is out of range, or a name is unknown.
     """
     check_numbers(FACTS, n_subjects, n_sessions, clip_seconds)
-    if not files or not set(files) <= set(get_args(Files)):
-        raise ValueError(f"`files` is {tuple(files)}; expected some of {get_args(Files)}")
+    check_files(files, get_args(Files))
     clips = Clips(
         seed, FACTS["class_names"], FACTS["sampling_rate_hz"], effect_size, fingerprint_size, stimulus_fingerprint_size
     )

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from keras_emotion.synthetic.facts import read_channels, read_facts, write_marker
+from keras_emotion.synthetic.facts import check_files, read_channels, read_facts, write_marker
 from keras_emotion.synthetic.neuroscan_cnt import open_cnt_writer
 from keras_emotion.synthetic.seed_series import (
     GAP_RMS_UV,
@@ -76,8 +76,7 @@ def write_seed_v(
         ValueError: a number is out of range, or a name is unknown.
     """
     check_numbers(FACTS, n_subjects, n_sessions, clip_seconds)
-    if not files or not set(files) <= set(get_args(Files)):
-        raise ValueError(f"`files` is {tuple(files)}; expected some of {get_args(Files)}")
+    check_files(files, get_args(Files))
     rate = FACTS["sampling_rate_hz"]
     clips = Clips(seed, FACTS["class_names"], rate, effect_size, fingerprint_size, stimulus_fingerprint_size)
     out = Path(out)

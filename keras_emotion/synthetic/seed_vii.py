@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import numpy as np
 import scipy.ndimage
 
-from keras_emotion.synthetic.facts import read_channels, read_facts, write_marker
+from keras_emotion.synthetic.facts import check_files, read_channels, read_facts, write_marker
 from keras_emotion.synthetic.neuroscan_cnt import open_cnt_writer
 from keras_emotion.synthetic.seed_series import (
     GAP_RMS_UV,
@@ -88,8 +88,7 @@ def write_seed_vii(
     """
     subjects = tuple(range(1, n_subjects + 1)) if subjects is None else tuple(subjects)
     check_numbers(FACTS, max((n_subjects, *subjects)), n_sessions, clip_seconds)
-    if not files or not set(files) <= set(get_args(Files)):
-        raise ValueError(f"`files` is {tuple(files)}; expected some of {get_args(Files)}")
+    check_files(files, get_args(Files))
     sizes = effect_size, fingerprint_size, stimulus_fingerprint_size
     out = Path(out)
     for kind in files:

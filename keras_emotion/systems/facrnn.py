@@ -182,8 +182,7 @@ class FACRNN(NetworkSystem):
         if self.faces.frame_rate_hz is None:
             lines.append(
                 "a step of a window uses the frame in its middle; in the paper videos have 60 frames per second, and "
-                "how "
-                "T of them are derived is not stated (--system.faces.frame-rate-hz 60 averages them)"
+                "how T of them are derived is not stated (--system.faces.frame-rate-hz 60 averages them)"
             )
         return tuple(lines)
 

@@ -358,8 +358,7 @@ class MERCLSystem(NetworkSystem):
                 names = sorted(name for name in here if there.get(name) != here[name])
                 raise InputError(
                     f"{file}: was trained on {modality} features of other {', '.join(names)}; expected those of this "
-                    "run; "
-                    "give both runs the same preset and options"
+                    "run; give both runs the same preset and options"
                 )
         try:
             model.take_encoders(saved)

@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import math
 import os
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -88,6 +89,25 @@ def check_memory(path: Path | str, n_bytes: int, what: str = "arrays") -> None:
         InputError: the file declares more.
     """
     _check(path, n_bytes / 2**30, "memory_gib", "GiB", f"declares {{}} of {what}")
+
+
+def check_archive(path: Path, archive: zipfile.ZipFile, what: str = "content") -> None:
+    """Refuse a zip archive whose members declare more than `Limits.memory_gib`, or more than the archive contains.
+
+    Args:
+        path: the archive.
+        archive: the same, opened: only its directory is read.
+        what: content of the members, in plural, for the message.
+
+    Raises:
+        InputError: the decompressed members are larger than the limit.
+        ValueError: the compressed members are larger than the archive; `zipfile` would allocate what they declare.
+    """
+    members = archive.infolist()
+    check_memory(path, sum(member.file_size for member in members), what)
+    compressed, size = sum(member.compress_size for member in members), path.stat().st_size
+    if compressed > size:
+        raise ValueError(f"its members declare {compressed:,} compressed bytes, but the file has {size:,}")
 
 
 def check_table(path: Path | str, n_bytes: int) -> None:

@@ -145,6 +145,17 @@ def test_a_workbook_that_unpacks_to_gigabytes(tmp_path):
         read_first_sheet(path)
 
 
+def test_an_archive_whose_compressed_members_are_larger_than_it_is(tmp_path):
+    path = tmp_path / "a.xlsx"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("xl/worksheets/sheet1.xml", bytes(100))
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<I", content, content.index(b"PK\x01\x02") + 20, 2**31)
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"declare 2,147,483,648 compressed bytes, but the file has \d+\)"):
+        read_first_sheet(path)
+
+
 def test_a_video_of_years():
     with pytest.raises(
         InputError, match=r"a.mp4: declares a duration of 1.111e\+04 hours; .*--limit video_hours=12000$"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from keras_emotion.schema import InputError
 
 if TYPE_CHECKING:
     from keras_emotion.datasets import Reader
+    from keras_emotion.datasets.reader import SubjectId
     from keras_emotion.experiment import Experiment
     from keras_emotion.reports.leaderboard import Entry
     from keras_emotion.systems import System
@@ -54,12 +56,15 @@ class Leaderboard:
         output: folder of the runs.
         page: the page; by default `leaderboard.md` in the folder of the runs.
         tables: folder of the csv files of the page; by default that of the runs.
+        archives: folder of one file for each run, with its records. Runs that are not in the output folder continue
+            from there, also on another machine; at the end, all runs are archived there.
         full: print the scores of all models; by default the best three of each protocol.
 
     Examples:
         keras-emotion leaderboard --data-root /data/SAM40
         keras-emotion leaderboard --data-root /data/SAM40 --minutes 0
         keras-emotion leaderboard --data-root . --models svm eegnet
+        keras-emotion leaderboard --data-root . --archives results/archives
     """
 
     data_root: Path
@@ -72,24 +77,30 @@ class Leaderboard:
     )
     models: Annotated[tuple[str, ...], Option(names="model", metavar="NAME ...")] = ()
     preset: str = "reduced"
-    subjects: tuple[int | str, ...] = ()
+    subjects: tuple[str, ...] = ()
     minutes: float = 60.0
     workers: int = 0
     output: Path = Path("runs/leaderboard")
     page: Path | None = None
     tables: Path | None = None
+    archives: Path | None = None
     full: bool = False
 
     @on_interruption("finished trainings and stored features are kept; continue with: {command}")
     def run(self) -> int:
         """Train for some minutes, write the page, and return the exit code."""
         from keras_emotion.cli.readers import open_dataset, rate_options
+        from keras_emotion.cli.subjects import chosen_subjects
 
         started = time.time()
         self._check()
         reader = open_dataset(self.dataset, self.data_root, **rate_options(self.dataset, None))
-        trial = next(iter(reader.trials((self.subjects or reader.subjects)[:1])))
-        chosen, left_out = self._models(trial.duration_seconds)
+        subjects, subject_notes = chosen_subjects(reader, self.subjects) if self.subjects else ((), ())
+        for note in subject_notes:
+            make_console().print(f"note: {note}", highlight=False, soft_wrap=True)
+        trial = next(iter(reader.trials((subjects or reader.subjects)[:1])))
+        chosen, left_out = self._models(trial.duration_seconds, subjects)
+        self._restore(chosen)
         costs = self._costs(chosen, reader, trial, measure=self.minutes > 0)
         stop_at = started + 60 * self.minutes
         impossible: dict[tuple[str, str], str] = {}
@@ -99,6 +110,7 @@ class Leaderboard:
                     reason = self._train(chosen[model].changed({"protocols": (protocol,)}), reader, stop_at)
                     if reason:
                         impossible[model, protocol] = reason
+        self._archive(chosen)
         self._write(reader, chosen, costs, left_out, impossible)
         return 0
 
@@ -115,7 +127,9 @@ class Leaderboard:
             for name in names:
                 check_name(f"--{kind}s", kind, name)
 
-    def _models(self, trial_seconds: float) -> tuple[dict[str, Experiment], dict[str, str]]:
+    def _models(
+        self, trial_seconds: float, subjects: tuple[SubjectId, ...] = ()
+    ) -> tuple[dict[str, Experiment], dict[str, str]]:
         """Experiments of the included models, and the reasons why others are excluded."""
         from keras_emotion.datasets import READERS
         from keras_emotion.papers import models
@@ -138,7 +152,7 @@ class Leaderboard:
             wanted = wanted.changed(
                 {
                     "system": _fitted(wanted.system, trial_seconds),
-                    "subjects": self.subjects,
+                    "subjects": subjects,
                     "maximum_repetitions": 1,
                     "maximum_folds": 5,
                     "runtime.workers": self.workers,
@@ -197,6 +211,48 @@ class Leaderboard:
         make_console().print(f"{wanted.name}, {wanted.protocols[0]}: {folder}", highlight=False, soft_wrap=True)
         experiment.run(wanted, reader, folder, resume=True, stop_at=stop_at)
         return ""
+
+    def _restore(self, chosen: Mapping[str, Experiment]) -> None:
+        """Unpack archived runs that are not in the output folder."""
+        from keras_emotion.experiment import RunFolder
+        from keras_emotion.experiment.archive import unpack_run
+        from keras_emotion.reports.report import output_folder
+
+        if self.archives is None:
+            return
+        if not (self.output / _COSTS).exists() and (self.archives / _COSTS).exists():
+            output_folder(self.output).write_bytes(_COSTS, (self.archives / _COSTS).read_bytes())
+        for wanted, protocol, file in self._archived(chosen):
+            folder = self._folder(wanted.name, protocol)
+            if not file.exists() or RunFolder(folder).is_started:
+                continue
+            made = unpack_run(file, folder)
+            if made.config["identity"] != wanted.changed({"protocols": (protocol,)}).identity():
+                shutil.rmtree(folder)
+                make_console().print(f"{file}: of other settings; the run starts anew", highlight=False, soft_wrap=True)
+
+    def _archive(self, chosen: Mapping[str, Experiment]) -> None:
+        from keras_emotion.experiment import RunFolder
+        from keras_emotion.experiment.archive import pack_run
+        from keras_emotion.reports.report import output_folder
+
+        if self.archives is None:
+            return
+        if (self.output / _COSTS).exists():
+            output_folder(self.archives).write_bytes(_COSTS, (self.output / _COSTS).read_bytes())
+        for wanted, protocol, file in self._archived(chosen):
+            folder = RunFolder(self._folder(wanted.name, protocol))
+            if folder.is_started:
+                output_folder(self.archives).write_bytes(file.name, pack_run(folder))
+
+    def _archived(self, chosen: Mapping[str, Experiment]) -> Iterator[tuple[Experiment, str, Path]]:
+        """Experiment, protocol and archive of each run."""
+        from keras_emotion.experiment.archive import SUFFIX
+
+        if self.archives is not None:
+            for wanted in chosen.values():
+                for protocol in self.protocols:
+                    yield wanted, protocol, self.archives / f"{wanted.name}-{protocol}{SUFFIX}"
 
     def _folder(self, name: str, protocol: str) -> Path:
         return self.output / name / protocol

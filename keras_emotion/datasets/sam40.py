@@ -266,12 +266,14 @@ class SAM40(Reader):
         tasks = table["task"].astype(str).str.lower().map(FACTS["label_task_names"])
         low, high = FACTS["rating_range"]
         numbers = table[["subject", "trial", "rating"]].apply(pd.to_numeric, errors="coerce")
-        good = tasks.notna() & numbers.notna().all(axis=1) & numbers["rating"].between(low, high)
+        ids = numbers[["subject", "trial"]]
+        is_id = ((ids % 1 == 0) & (ids >= 1) & (ids < 2**31)).all(axis=1)
+        good = tasks.notna() & is_id & numbers["rating"].between(low, high)
         if not good.all():
             line = int(np.flatnonzero(~good)[0])
             raise InputError(
-                f"{path}: line {line + 2}: {', '.join(map(str, table.iloc[line]))}; expected subject, task, trial "
-                f"and a rating from {low} to {high}"
+                f"{path}: line {line + 2}: {', '.join(map(str, table.iloc[line]))}; expected whole numbers for "
+                f"subject and trial, a task, and a rating from {low} to {high}"
             )
         keys = zip(numbers["subject"].astype(int), tasks, numbers["trial"].astype(int), strict=True)
         return dict(zip(keys, map(float, numbers["rating"]), strict=True))

@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from keras_emotion.limits import check_memory
+from keras_emotion.limits import check_archive
 from keras_emotion.refusals import refusing_unreadable
 
 
@@ -30,7 +30,7 @@ def read_first_sheet(path: Path) -> list[list[object]]:
     with refusing_unreadable(path, "{path}: damaged .xlsx workbook ({reason}); copy it again"):
         # A workbook is an archive of XML files.
         with zipfile.ZipFile(path) as archive:
-            check_memory(path, sum(member.file_size for member in archive.infolist()), "XML")
+            check_archive(path, archive, "XML")
         workbook = openpyxl.load_workbook(path, read_only=True, data_only=True)
         rows: list[list[Any]] = [list(row) for row in workbook.worksheets[0].iter_rows(values_only=True)]
         workbook.close()

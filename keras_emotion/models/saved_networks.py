@@ -21,7 +21,7 @@ import keras
 
 from keras_emotion.array_files import check_hdf5
 from keras_emotion.keras_settings import own_keras_settings
-from keras_emotion.limits import check_memory, check_table
+from keras_emotion.limits import check_archive, check_memory, check_table
 from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import InputError
 
@@ -65,7 +65,7 @@ def _checked_config(path: Path) -> dict[str, Any]:
             raise ValueError(f"an archive of {len(names)} members with {len(set(names))} different names")
         if missing := {_CONFIG, _WEIGHTS} - set(names):
             raise ValueError(f"an archive without {', '.join(sorted(missing))}")
-        check_memory(path, sum(member.file_size for member in archive.infolist()), "content")
+        check_archive(path, archive)
         check_table(path, archive.getinfo(_CONFIG).file_size)
         for name in names:
             # Reading to the end verifies the checksum; Keras seeks in the archive, so it does not verify it.

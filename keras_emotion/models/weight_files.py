@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_emotion.array_files import read_npz
-from keras_emotion.limits import check_memory
+from keras_emotion.limits import check_archive, check_memory
 from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import InputError
 
@@ -142,13 +142,12 @@ def check_torch_file(path):
     size = path.stat().st_size
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
-            members = {member.filename: member for member in archive.infolist()}
-            declared = sum(member.file_size for member in members.values())
-            check_memory(path, declared)
+            check_archive(path, archive, "arrays")
+            declared = sum(member.file_size for member in archive.infolist())
             # PyTorch stores members uncompressed.
             if declared > size:
                 raise ValueError(f"its members declare {declared} bytes, but the file has {size}")
-            for name in members:
+            for name in archive.namelist():
                 if name.endswith("data.pkl"):
                     _check_numbers(archive.read(name), size)
         return

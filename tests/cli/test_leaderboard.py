@@ -67,6 +67,22 @@ def test_sittings_end_with_the_page_of_one_that_was_not_interrupted(root, tmp_pa
     assert cli.main(words(root, output, "--minutes", "30")) == 0
     assert {file: file.stat().st_mtime_ns for file in output.rglob("jobs/*")} == before
     assert pd.read_csv(output / "sam40_leaderboard_scores.csv").equals(scores)
+    # On another machine, which has the archives alone.
+    archives, other = tmp_path / "archives", tmp_path / "other"
+    assert cli.main(words(root, output, "--minutes", "0", "--archives", str(archives))) == 0
+    archived = {file.name: file.read_bytes() for file in archives.iterdir()}
+    assert len(archived) == 5
+    capsys.readouterr()
+    assert cli.main(words(root, other, "--minutes", "0", "--archives", str(archives))) == 0
+    assert "4 of 4 runs finished" in capsys.readouterr().out
+    assert pd.read_csv(other / "sam40_leaderboard_scores.csv").equals(scores)
+    assert {file.name: file.read_bytes() for file in archives.iterdir()} == archived
+    # A run of other settings is not continued.
+    changed = words(root, tmp_path / "changed", "--minutes", "0", "--archives", str(archives), "--subjects", "1", "2")
+    assert cli.main(changed) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("of other settings; the run starts anew") == 4
+    assert "0 of 4 runs finished" in printed
 
 
 def test_a_run_that_is_stopped_is_resumed_to_the_same_tables(root, tmp_path):

@@ -247,18 +247,25 @@ def test_all_bad_recordings_are_listed_together(copy):
         (lambda path: path.write_bytes(b""), "expected a csv with the columns"),
         (
             lambda path: edit_labels(path.parent, lambda t: t.assign(rating=t["rating"].where(t["rating"] < 3, 12))),
-            r"line \d+: 1, \w+, \d, 12; expected subject, task, trial and a rating from 0 to 10",
+            r"line \d+: 1, \w+, \d, 12; expected whole numbers .*, and a rating from 0 to 10",
         ),
         (
             lambda path: edit_labels(path.parent, lambda t: t.assign(task=t["task"].replace("Stroop", "Stop"))),
-            r"line 5: 1, Stop, 1, \d+; expected subject",
+            r"line 5: 1, Stop, 1, \d+; expected whole numbers",
+        ),
+        *(
+            (
+                lambda path, word=word: edit_labels(path.parent, lambda t: t.astype({"trial": str}).replace("2", word)),
+                r"line 3: 1, \w+, [^,]+, \d+; expected whole numbers for subject and trial",
+            )
+            for word in ("inf", "2.5", "1e300", "0")
         ),
         (
             lambda path: edit_labels(path.parent, lambda t: t[t["trial"] != 3]),
             "missing row for subject 1, task Relax, trial 3",
         ),
     ],
-    ids=["missing", "columns", "empty", "range", "task", "row"],
+    ids=["missing", "columns", "empty", "range", "task", "infinite", "fraction", "large", "zero", "row"],
 )
 def test_broken_labels(copy, break_it, message):
     path = copy / "stress_labels.csv"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import lzma
 import random
+import shutil
 import types
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from keras_emotion.experiment import RunFolder
+from keras_emotion.experiment.archive import SUFFIX, pack_run, unpack_run
 from keras_emotion.experiment.description import load_experiment
 from keras_emotion.experiment.fit import FitResult
 from keras_emotion.experiment.stage_files import _checksum, load_stage, save_stage
@@ -49,6 +52,7 @@ DATA = {
     "class_names": {},
 }
 SUMMARY = {"class_names": {"valence": ["low", "high"]}, "not_evaluable": [], "dropped_windows": {}, "failed": []}
+ARCHIVE_FILE = f"archive{SUFFIX}"
 KEY = {"dataset": "DEAP", "subject": 1, "features": {"kind": "band_power"}}
 
 
@@ -92,6 +96,22 @@ def take_up(folder: Path) -> list[Any]:
     run.start(SCIENCE, "identity", DATA, resume=True)
     jobs = run.set_aside_damaged()
     return [sorted(jobs.finished), run.jobs()]
+
+
+def write_archive(folder: Path) -> None:
+    write_run(folder)
+    (folder / ARCHIVE_FILE).write_bytes(pack_run(RunFolder(folder / "run")))
+    shutil.rmtree(folder / "run")
+
+
+def read_archive(folder: Path) -> list[Any]:
+    unpack_run(folder / ARCHIVE_FILE, folder / "run")
+    return [*read_records(folder), *read_tables(folder)]
+
+
+def compressed_again(content: bytes, rng: random.Random) -> bytes:
+    """Damage what an archive holds; its checksum is that of the damaged content."""
+    return lzma.compress(damage(lzma.decompress(content), rng))
 
 
 def write_store(folder: Path) -> None:
@@ -193,6 +213,7 @@ FORMATS = (
     Format("run tables", write_run, read_tables, ("run/*.csv",), has_checksum=True),
     Format("run reports", write_run, read_report, (*RECORDS, "run/*.csv"), past_header=sealed_json),
     Format("run taken up", write_run, take_up, RECORDS, past_header=sealed_json, changes_folder=True),
+    Format("run archive", write_archive, read_archive, ("*.xz",), True, compressed_again, changes_folder=True),
     Format("experiment.json", write_description, read_description, ("*.json",), True, sealed_json),
     Format("feature store", write_store, read_store, ("*/*",), has_checksum=True, changes_folder=True),
     Format("stage weights", write_stage, read_stage, ("*.npz",), has_checksum=True, past_header=reseal_stage),

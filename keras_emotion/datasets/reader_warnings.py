@@ -29,7 +29,7 @@ _HARMLESS = (
 )
 """Patterns of reader warnings that do not concern the data read by this package."""
 
-OF_MARKS = (
+OF_ANNOTATIONS = (
     r"Omitted \d+ annotation\(s\) that were outside data range",
     r"Limited \d+ annotation\(s\) that were expanding outside the data range",
 )

@@ -264,7 +264,7 @@ block_filter = functools.lru_cache(maxsize=32)(BlockFilter)
 """Cached constructor of `BlockFilter`."""
 
 
-def unfolded(parts: np.ndarray) -> np.ndarray:
+def outputs_to_samples(parts: np.ndarray) -> np.ndarray:
     """Convert an output of `BlockFilter.outputs` into `(rows, blocks, samples)`."""
     if len(parts) == 1:
         return parts[0]

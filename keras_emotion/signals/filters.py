@@ -6,7 +6,7 @@ import numpy as np
 import scipy.signal
 
 from keras_emotion.signals.bands import check_bands
-from keras_emotion.signals.block_filter import block_filter, unfolded
+from keras_emotion.signals.block_filter import block_filter, outputs_to_samples
 
 BLOCK_SAMPLES = 2**18
 """Samples filtered at once: enough to make the cost of a call negligible, and few enough (2 MB) for the cache."""
@@ -100,7 +100,7 @@ def band_pass(
         if in_blocks.is_accurate and n_samples >= 4 * BLOCK_LENGTH:
             with np.errstate(invalid="ignore"):  # infinite samples
                 ((parts, rest),) = in_blocks.outputs(block)
-                whole = unfolded(parts).reshape(len(block), -1)
+                whole = outputs_to_samples(parts).reshape(len(block), -1)
             n_whole = whole.shape[1]
             filtered[start : start + step, :n_whole] = whole
             filtered[start : start + step, n_whole:] = rest

@@ -91,7 +91,7 @@ def _print_description(description: dict[str, Any], brief: bool) -> None:
         console.print(f"problem: {fault}", style="red", markup=False, highlight=False, soft_wrap=True)
     if is_shortened(notes) or is_shortened(faults):
         console.print("--verbose prints all files and lists, --json too", markup=False, highlight=False)
-    console.print(f"{len(problems)} problem(s)" if problems else "the copy is whole", highlight=False)
+    console.print(f"{len(problems)} problem(s)" if problems else "the copy is complete", highlight=False)
 
 
 def _subject_table(description: dict[str, Any]) -> rich.table.Table:

@@ -177,7 +177,7 @@ class EAV(Reader):
     usual_protocols: ClassVar[tuple[str, ...]] = ("predefined_split",)
     class_names: ClassVar[Mapping[str, tuple[str, ...]]] = {"emotion": EMOTIONS, "task": TASKS}
     meaning_of_stimulus = (
-        "a block of consecutive trials of one emotion of a subject: a stimulus-independent split trains on other "
+        "a block of consecutive trials of one emotion of a subject: a stimulus-disjoint split trains on other "
         "blocks, at other times"
     )
 

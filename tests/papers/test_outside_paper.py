@@ -96,7 +96,7 @@ def printed(registered):
 
 def test_each_command_ends_well(folder, printed):
     assert {name: code for name, (_, code) in printed.items()} == dict.fromkeys(printed, "0")
-    assert "the copy is whole" in printed["describe"][0]
+    assert "the copy is complete" in printed["describe"][0]
     assert "3 jobs to do" in printed["dry run"][0]
     assert "accuracy" not in printed["finished"][0].split("TOY")[0]
     findings = json.loads((folder / "run" / "audit" / "findings.json").read_text())

@@ -196,7 +196,7 @@ def test_encoders_start_with_those_of_another_run(saved_encoders, fields):
     kernels = [model.get_layer("eeg_tcn").get_weights()[0] for model in (own, saved) if "eeg" in model.modalities]
     assert len(kernels) == 1
     assert trained_files(system) == [file]
-    assert any(line.startswith("encoders start from those of another run") for line in system.unlike_the_paper())
+    assert any(line.startswith("encoders start from the weights of another run") for line in system.unlike_the_paper())
 
 
 def test_encoders_are_part_of_the_identity_by_their_content(saved_encoders, tmp_path):

@@ -182,7 +182,7 @@ def canary_findings(units: Sequence[Mapping[str, Any]], system: str) -> Iterator
         if unit["folds"] and all(fold["training_labels_unused"] for fold in unit["folds"]):
             message = (
                 f"{system}: trained on shuffled labels it predicts exactly the same as trained on the real ones: "
-                "its predictions come from elsewhere (a model fitted before, a table of answers); list that file in "
+                "its predictions have another source (a model fitted before, a table of answers); list that file in "
                 "`source_files`, with its training data"
             )
             yield Finding("training labels unused", "leak", message, *place)

@@ -1,9 +1,9 @@
 """Prove that training depends on training rows only: retrained with replaced test rows, predictions stay the same.
 
-One fold is trained as it is, and again with the features and ratings of its test trials replaced in the feature store's
-arrays, before anything is joined, fitted or trained. One test trial keeps its features: its predictions, and those for
-training trials, must stay the same: exactly if the training is reproducible, so that nothing is estimated; up to
-rounding if two equal trainings differ by rounding.
+One fold is trained unchanged, and again with the features and ratings of its test trials replaced in the feature
+store's arrays, before anything is joined, fitted or trained. One test trial keeps its features: its predictions, and
+those for training trials, must stay the same: exactly if the training is reproducible, so that nothing is estimated; up
+to rounding if two equal trainings differ by rounding.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ PROG = "keras-emotion run"
 
 @dataclasses.dataclass(frozen=True)
 class RunOptions:
-    """Options of a run besides the fields of its experiment.
+    """Options of a run that are not fields of its experiment.
 
     Args:
         data_root: folder of the dataset; by default synthetic data, if the reproduction has any.
@@ -107,7 +107,7 @@ class Choice:
     Args:
         reproduction: the reproduction or model to run.
         prog: name of the command, for its help.
-        own: arguments besides those of all runs.
+        own: arguments in addition to those of all runs.
         reader_options: arguments of the reader that override those of the reproduction.
     """
 

@@ -46,8 +46,8 @@ class Choice:
     Args:
         annotations: patterns of the annotations or trigger words at which a trial starts; if empty, all except those
             about the signal (`recording_events.ABOUT_SIGNAL`).
-        seconds: duration of the trials, whatever the events give; `None`: a trial is as long as its event; if the event
-            has no duration, it ends at the next selected event.
+        seconds: duration of the trials, regardless of that of the events; `None`: a trial is as long as its event; if
+            the event has no duration, it ends at the next selected event.
         begin: pattern of the events at which a trial starts, instead of `annotations`.
         end: pattern of the events at which it ends.
         stimulus_column: column of the BIDS event tables that names the stimulus; events without an entry there start

@@ -261,7 +261,7 @@ class TriggerWords:
 
 
 def find_words(values: Sequence[int]) -> TriggerWords:
-    """Find the words of a trigger channel: every change to another non-zero word, whatever preceded it.
+    """Find the words of a trigger channel: every change to another non-zero word, regardless of the word before.
 
     Only the lower 16 bits are used. A word of at most `SETTLING_SAMPLES` samples, each bit of which equals that in the
     word before or in the word after, is a transition between the two; the word after starts with it. A pulse of one

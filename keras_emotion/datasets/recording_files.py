@@ -327,7 +327,7 @@ class FileChannels:
     Args:
         names: names as spelled in the file.
         kinds: kinds in the file, see `channels_of`.
-        is_undecided: whether the file gives no kind, so that the name decides.
+        is_undecided: whether the file does not state the kind, so that it is derived from the name.
         directions: `(channels, 3)` unit vectors from the head centre, by the coordinates in the file; NaN if missing.
     """
 
@@ -422,7 +422,7 @@ def _signals(
         return rate_hz, n_samples, at(raw, list(rows)), []
     extras = raw._raw_extras[0]
     per_record = np.asarray(extras["n_samps"])[extras["sel"]]
-    # MNE takes a negative number as it is.
+    # MNE accepts a negative number.
     wrong = min(rows, key=lambda row: per_record[row])
     if per_record[wrong] < 1:
         raise InputError(

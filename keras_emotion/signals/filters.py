@@ -62,7 +62,7 @@ def band_pass(
     Returns:
         Same shape; float32 for float32, else float64.
 
-    Numerics: computed in float64 whatever the dtype. Signals of 4 `BLOCK_LENGTH` and more are filtered in blocks, as
+    Numerics: computed in float64 for every dtype. Signals of 4 `BLOCK_LENGTH` and more are filtered in blocks, as
     matrix products (`block_filter`); shorter ones, and filters that would be inaccurate that way, by SciPy's
     second-order sections; the two agree to some 1e-12 of the largest output (order 5: 3e-12 for 0.5-4 Hz at 1000 Hz,
     1e-9 for 0.1-1 Hz at 5000 Hz). A constant signal gives zero (up to rounding) with `zero_phase`. A NaN or an infinity

@@ -214,7 +214,7 @@ def write_openface_files(
 
 
 def write_video(path: Path, frames: Iterable[np.ndarray], frame_rate_hz: float, size: tuple[int, int]) -> None:
-    """Write an H.264 AVI file, with the same bytes for the same frames whatever the number of cores.
+    """Write an H.264 AVI file, with the same bytes for the same frames on any number of cores.
 
     Args:
         path: output file.

@@ -245,7 +245,7 @@ def write_clip(
     size: tuple[int, int],
     clip_format: ClipFormat = ClipFormat(),
 ) -> None:
-    """Write a file with video and audio, with the same bytes for the same clip whatever the number of cores.
+    """Write a file with video and audio, with the same bytes for the same clip on any number of cores.
 
     Args:
         path: output file.

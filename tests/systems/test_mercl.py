@@ -492,5 +492,5 @@ def test_the_stream_makes_another_experiment_and_the_default_none(spatial_encode
         "audio": ("voice",),
         "eeg": ("recording",),
     }
-    assert any("picture and sound are the subject's" in line for line in person.unlike_the_paper())
+    assert any("picture and sound are those of the subject" in line for line in person.unlike_the_paper())
     assert not any("person's" in line for line in system.unlike_the_paper())

@@ -18,7 +18,7 @@ _KERAS_PACKAGES = tuple(f"{__name__}.{package}" for package in ("layers", "losse
 
 def _register_with_keras(imported):
     if imported.__name__ == "keras" and not sys.modules.keys().isdisjoint(_KERAS_PACKAGES):
-        # A package of ours is importing Keras right now and is incomplete: the others could not import from it yet.
+        # A package of keras_emotion is importing Keras and is incomplete: other packages cannot import from it yet.
         # They are registered when it is complete.
         return
     for package in _KERAS_PACKAGES:

@@ -25,7 +25,7 @@ _HASH_BYTES = 16
 _PLAIN_WORD = re.compile(r"(?!(con|prn|aux|nul|com\d|lpt\d)$)[a-z0-9_]{1,64}")
 
 
-def readable_words(words: Sequence[Any]) -> str:
+def slug(words: Sequence[Any]) -> str:
     """Join names by hyphens, truncated, with characters other than letters, digits, `_` and `-` replaced."""
     shown = [re.sub(r"[^A-Za-z0-9_-]", "_", str(word)[:_LONGEST_WORD]) for word in words]
     return "-".join(shown)[:_LONGEST_BEGINNING].lstrip("-") or "_"
@@ -50,7 +50,7 @@ def file_name(words: Sequence[Any], exact: Any = None) -> str:
     text = json.dumps(words if exact is None else exact, sort_keys=True, ensure_ascii=False)
     # A lone surrogate (see `refuse_unusable_words`) has no UTF-8 code; it must not collide with another name.
     digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_HASH_BYTES).hexdigest()
-    return f"{readable_words(words)}-{digest}"
+    return f"{slug(words)}-{digest}"
 
 
 def word_file_name(word: str) -> str:

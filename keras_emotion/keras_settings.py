@@ -45,7 +45,7 @@ _is_backend_of_ours = False
 """Whether this module set `KERAS_BACKEND` in the environment."""
 
 _displaced: dict[str, Any] | None = None
-"""The settings to restore, while ours are in effect."""
+"""The settings to restore, while those of this package are in effect."""
 
 
 def running_backend() -> str | None:

@@ -39,7 +39,7 @@ FILE_ONLY: dict[str, Any] = {"is_for_file": True}
 """`extra` of messages that the terminal shows in another form, such as progress."""
 
 _LOCK_ATTEMPTS, _LOCK_SECONDS = 50, 0.02
-"""A lock that nobody gives up after a second does not keep a run from its work."""
+"""Maximum time to wait for a lock, so that a lock that is never released does not block a run."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +77,7 @@ class _Terminal(logging.Handler):
 
 
 class RunLog(logging.Handler):
-    """Handler that appends to the log file of a run; keeps messages until it is told where the file is."""
+    """Handler that appends to the log file of a run; stores messages until the path of the file is set."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
@@ -150,7 +150,7 @@ def run_log() -> Iterator[RunLog]:
 
 @contextlib.contextmanager
 def collected() -> Iterator[list[LogLine]]:
-    """Context that gives what is logged in it, Python warnings included; what is printed is printed all the same."""
+    """Collect messages that are logged in the context, Python warnings included; terminal output is unchanged."""
     handler = RunLog()
     LOGGER.addHandler(handler)
     try:
@@ -195,7 +195,7 @@ def start_log(folder: Path, made_with: Mapping[str, Any], what: str) -> None:
 def _warnings_logged() -> Iterator[None]:
     """Context in which Python warnings are logged for the file, and shown as before."""
     if getattr(warnings.showwarning, "logs", False):
-        # By an outer context; whoever collects hears of it by the logger.
+        # Owned by an outer context; collectors receive the messages through the logger.
         yield
         return
     show = warnings.showwarning
@@ -227,12 +227,12 @@ def _where() -> str:
 def _formatted(one: LogLine) -> str:
     moment = datetime.fromtimestamp(one.seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     head = f"{moment} {one.where} {logging.getLevelName(one.level).lower()}: "
-    # Each line by itself, so that `grep` finds when and where.
+    # Each line has its own time and process, so that `grep` shows them.
     return "".join(f"{head}{visible(line)}\n" for line in one.text.split("\n"))
 
 
 def _append(path: Path, content: bytes) -> None:
-    """Append bytes at once: the text of several processes is not mixed."""
+    """Append bytes in one write, so that the texts of several processes are not interleaved."""
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     try:
         # On a disk that machines share, appending is safe under a lock only. It ends with the descriptor.

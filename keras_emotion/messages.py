@@ -62,7 +62,7 @@ def condensed(lines: Iterable[str]) -> list[str]:
     shown, merged = [], set()
     for line, key, text in zip(lines, keys, texts, strict=True):
         if len(groups[key]) <= _SHOWN_NAMES:
-            shown.append(cut_lists(line))
+            shown.append(truncate_lists(line))
         elif key not in merged:
             merged.add(key)
             shown.append(_merged(list(groups[key]), text))
@@ -73,7 +73,9 @@ def _merged(names: list[str], text: str) -> str:
     folder = os.path.commonpath([os.path.dirname(name) for name in names]) if _are_alike(names) else ""
     short = [os.path.relpath(name, folder) if folder else name for name in names[:_SHOWN_NAMES]]
     where = f"{folder}: " if folder else ""
-    return f"{where}{len(names)} files ({', '.join(short)} and {len(names) - _SHOWN_NAMES} more): {cut_lists(text)}"
+    return (
+        f"{where}{len(names)} files ({', '.join(short)} and {len(names) - _SHOWN_NAMES} more): {truncate_lists(text)}"
+    )
 
 
 def _are_alike(names: list[str]) -> bool:
@@ -89,11 +91,11 @@ def _files_of(line: str) -> tuple[list[str], str]:
     return (names, text) if is_files else ([], line)
 
 
-def cut_lists(line: str) -> str:
+def truncate_lists(line: str) -> str:
     """Truncate lists of more than 20 items in a line to 12.
 
     Example:
-        >>> cut_lists("no channel A; it has " + ", ".join(f"E{number}" for number in range(1, 54)))
+        >>> truncate_lists("no channel A; it has " + ", ".join(f"E{number}" for number in range(1, 54)))
         'no channel A; it has E1, E2, E3, E4, E5, E6, E7, E8, E9, E10, E11, E12 and 41 more'
     """
     if is_verbose():

@@ -45,6 +45,7 @@ MODULES: Mapping[str, str] = {
 
 NAMES: Mapping[str, str] = {
     # Split over several modules, or renamed.
+    "keras_emotion.audio:cut_patches": "keras_emotion.audio:split_into_patches",
     "keras_emotion.evaluation.leaks:check_predictions": "keras_emotion.evaluation.external_predictions",
     "keras_emotion.evaluation.leaks:read_predictions": "keras_emotion.evaluation.external_predictions",
     "keras_emotion.evaluation.leaks:rescore": "keras_emotion.evaluation.external_predictions",

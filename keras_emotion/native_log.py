@@ -48,7 +48,7 @@ def quiet_start_up() -> None:
     for name, block in (("tensorflow", without_start_up_log), ("keras", without_collections)):
         is_awaited = any(isinstance(finder, _ImportWithin) and finder.name == name for finder in sys.meta_path)
         if name not in sys.modules and not is_awaited:
-            # After the import hooks (one of ours is on Keras): they wrap the loader that is changed here.
+            # After the import hooks (this package has one for Keras): they wrap the loader that is changed here.
             place = sys.meta_path.index(PathFinder) if PathFinder in sys.meta_path else len(sys.meta_path)
             sys.meta_path.insert(place, _ImportWithin(name, block))
 

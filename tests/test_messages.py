@@ -2,7 +2,7 @@
 
 import pytest
 
-from keras_emotion.messages import VERBOSE_VARIABLE, condensed, cut_lists, is_shortened
+from keras_emotion.messages import VERBOSE_VARIABLE, condensed, is_shortened, truncate_lists
 
 FAULT = "cannot be read as .edf (no header)"
 
@@ -40,19 +40,19 @@ def test_a_line_about_several_files_counts_them():
 )
 def test_lists_are_cut(n_items, end):
     listed = ", ".join(f"E{number}" for number in range(1, n_items + 1))
-    assert cut_lists(f"a.edf: it has {listed}; rename them").endswith(f", {end}; rename them")
+    assert truncate_lists(f"a.edf: it has {listed}; rename them").endswith(f", {end}; rename them")
 
 
 def test_names_to_choose_from_are_whole():
     line = "--model x: expected one of " + ", ".join(map(str, range(40)))
-    assert cut_lists(line) == line
+    assert truncate_lists(line) == line
 
 
 def test_verbose_has_all(monkeypatch):
     monkeypatch.setenv(VERBOSE_VARIABLE, "1")
     lines = [f"s{number}.edf: {FAULT}" for number in range(99)]
     assert condensed(lines) == lines
-    assert cut_lists(", ".join(map(str, range(99)))).endswith("98")
+    assert truncate_lists(", ".join(map(str, range(99)))).endswith("98")
 
 
 def test_lines_that_are_not_merged_stay_in_their_order():

@@ -151,7 +151,7 @@ class ToyLooker(keras.Model):
 
 
 class ToyPretraining(NetworkSystem):
-    """Stage 1: the encoder learns what goes with EEG. It is no system of a run by itself."""
+    """Stage 1: the encoder learns what goes with EEG. It is not a complete system on its own."""
 
     def parts(self) -> dict[str, FeaturePart]:
         """See `System`; the arrays are those of the fold."""

@@ -121,10 +121,10 @@ def vggish_patches(waveform: np.ndarray, sampling_rate_hz: float) -> np.ndarray:
         >>> vggish_patches(np.zeros(64000, "float32"), 16000).shape
         (4, 96, 64)
     """
-    return cut_patches(vggish_log_mel(waveform, sampling_rate_hz))
+    return split_into_patches(vggish_log_mel(waveform, sampling_rate_hz))
 
 
-def cut_patches(frames: np.ndarray, n_frames: int = VGGISH_FRAMES) -> np.ndarray:
+def split_into_patches(frames: np.ndarray, n_frames: int = VGGISH_FRAMES) -> np.ndarray:
     """Split a spectrogram into contiguous, non-overlapping patches.
 
     Args:

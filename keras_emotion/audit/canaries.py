@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from keras_emotion.audit.feature_checks import without_warnings
-from keras_emotion.audit.fold_checks import Rows, checked_plan, first_folds, forget_joined, trial_names
+from keras_emotion.audit.fold_checks import Rows, checked_plan, clear_joined_windows, first_folds, trial_names
 from keras_emotion.evaluation import PROTOCOLS
 from keras_emotion.evaluation.leaks import Finding
 from keras_emotion.evaluation.permutation import permuted_between
@@ -101,7 +101,7 @@ def _of_fold(plan: Plan, job: Job, rows: Rows) -> dict[str, Any]:
     }
     right, probabilities, labels = {}, {}, {}
     for canary, changed in plans.items():
-        forget_joined(plan)
+        clear_joined_windows(plan)
         own = changed.window_set(job.subject, job.target, job.session)
         if not own.table[[*TRIAL_KEY, "start_seconds"]].equals(unit.table[[*TRIAL_KEY, "start_seconds"]]):
             raise _NotTrainableError("the set of windows changes when ratings are replaced")
@@ -116,7 +116,7 @@ def _of_fold(plan: Plan, job: Job, rows: Rows) -> dict[str, Any]:
         is_right = pd.Series(probabilities[canary].argmax(axis=1) == fold.labels[fold.test])
         trial = own.table.iloc[rows[2]].reset_index(drop=True).groupby(list(TRIAL_KEY)).ngroup()
         right[canary] = int((is_right.groupby(trial.to_numpy()).mean() > 0.5).sum())
-    forget_joined(plan)
+    clear_joined_windows(plan)
     predicted = probabilities[RANDOM].argmax(axis=1)
     is_unused = (
         np.array_equal(*probabilities.values())
@@ -182,7 +182,7 @@ def canary_findings(units: Sequence[Mapping[str, Any]], system: str) -> Iterator
         if unit["folds"] and all(fold["training_labels_unused"] for fold in unit["folds"]):
             message = (
                 f"{system}: trained on shuffled labels it predicts exactly the same as trained on the real ones: "
-                "its predictions come from elsewhere (a model fitted before, a table of answers); list that file in "
+                "its predictions have another source (a model fitted before, a table of answers); list that file in "
                 "`source_files`, with its training data"
             )
             yield Finding("training labels unused", "leak", message, *place)

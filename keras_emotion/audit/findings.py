@@ -21,7 +21,7 @@ from keras_emotion.evaluation.leaks import (
 from keras_emotion.evaluation.power import detectable_by_permutation
 from keras_emotion.experiment.engine import in_workers
 from keras_emotion.experiment.jobs import Job, Plan
-from keras_emotion.experiment.origin import Origin, brought_files
+from keras_emotion.experiment.origin import Origin, trained_files
 from keras_emotion.experiment.scope import OutsideTrainingPart
 from keras_emotion.experiment.training import fit_on_training_part
 from keras_emotion.systems.base import System
@@ -78,7 +78,7 @@ def scope_findings(plan: Plan, has_run: bool) -> Iterator[Finding]:
 def origin_findings(plan: Plan) -> Iterator[Finding]:
     """Check whether a teacher, an encoder or an initial network was trained on data of the test set."""
     protocols = [PROTOCOLS[name] for name in plan.experiment.protocols]
-    files = brought_files(plan.experiment.system)
+    files = trained_files(plan.experiment.system)
     if not files:
         return
     tested = Origin.of(plan, pd.concat([plan.joined(subject).table for subject in plan.feature_folders]))
@@ -89,8 +89,8 @@ def origin_findings(plan: Plan) -> Iterator[Finding]:
                 f"{file.name} provides features or a network: whether it was trained on these recordings is unknown"
             )
             yield Finding("unknown origin", "note", message)
-        elif met := next(filter(None, (one.met(tested) for one in origin.all)), ""):
-            yield Finding("fitted on test rows", "leak", f"{file.name} was trained on {met}")
+        elif overlap := next(filter(None, (one.describe_overlap(tested) for one in origin.all)), ""):
+            yield Finding("fitted on test rows", "leak", f"{file.name} was trained on {overlap}")
         elif shared := {name for one in origin.all for name in one.stimuli} & set(tested.stimuli):
             claimed = any("stimuli" in protocol.disjoint for protocol in protocols)
             message = f"{file.name} was trained on {len(shared)} of the {len(tested.stimuli)} tested stimuli"

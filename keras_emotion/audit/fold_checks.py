@@ -1,9 +1,9 @@
 """Prove that training depends on training rows only: retrained with replaced test rows, predictions stay the same.
 
-One fold is trained as it is, and again with the features and ratings of its test trials replaced in the feature store's
-arrays, before anything is joined, fitted or trained. One test trial keeps its features: its predictions, and those for
-training trials, must stay the same: exactly if the training is reproducible, so that nothing is estimated; up to
-rounding if two equal trainings differ by rounding.
+One fold is trained unchanged, and again with the features and ratings of its test trials replaced in the feature
+store's arrays, before anything is joined, fitted or trained. One test trial keeps its features: its predictions, and
+those for training trials, must stay the same: exactly if the training is reproducible, so that nothing is estimated; up
+to rounding if two equal trainings differ by rounding.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from keras_emotion.evaluation.leaks import Finding
 from keras_emotion.experiment.engine import in_workers
 from keras_emotion.experiment.fit import FitRequest, FitResult, TrainingDiverged, fit, run_fits
 from keras_emotion.experiment.fold import Fold, fitted_arrays, make_fold
-from keras_emotion.experiment.jobs import Job, Plan, Replacement, Rows, WindowSet, forget_windows
+from keras_emotion.experiment.jobs import Job, Plan, Replacement, Rows, WindowSet, clear_cached_windows
 from keras_emotion.experiment.training import fold_training, train_fold, without_files
 from keras_emotion.pipelines import JoinedArrays
 from keras_emotion.schema import TRIAL_KEY
@@ -147,10 +147,10 @@ class _Probes:
         return max(float(np.abs(own - wanted).max(initial=0)) for own, wanted in pairs)
 
 
-def forget_joined(plan: Plan) -> None:
+def clear_joined_windows(plan: Plan) -> None:
     """Discard joined windows, so that a system's join state is rebuilt from the present windows."""
     if type(plan.experiment.system).join is not System.join:
-        forget_windows()
+        clear_cached_windows()
 
 
 def trial_names(unit: WindowSet, rows: np.ndarray) -> list[tuple]:
@@ -237,7 +237,7 @@ def _training_findings(plan: Plan, job: Job, rows: Rows) -> list[Finding]:
 
 def _predicted(plan: Plan, job: Job, rows: Rows, tested: list[tuple] | None, trained: list[tuple]) -> _Probes:
     """Predict a test trial and training trials after a short training; the latter also without the former."""
-    forget_joined(plan)
+    clear_joined_windows(plan)
     unit = plan.window_set(job.subject, job.target, job.session)
     windows = unit.table[[*TRIAL_KEY, "start_seconds"]]
     if len(windows) <= max(own.max(initial=0) for own in rows):

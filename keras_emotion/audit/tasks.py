@@ -1,4 +1,4 @@
-"""Tasks of an audit: models trained on shuffled labels, or on the order of presentation alone, recorded one by one."""
+"""Tasks of an audit: models trained on permuted labels, or on the order of presentation alone; one record per task."""
 
 from __future__ import annotations
 

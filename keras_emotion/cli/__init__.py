@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 from keras_emotion.cli.exits import with_exit_codes
 from keras_emotion.cli.names import did_you_mean
-from keras_emotion.cli.parser import EVERYWHERE, arguments_of, call, docstring_section, parse, print_help
+from keras_emotion.cli.parser import COMMON_OPTIONS, arguments_of, call, docstring_section, parse, print_help
 from keras_emotion.options import Option
 from keras_emotion.schema import InputError
 
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: words of the command line, `sys.argv[1:]` by default.
     """
-    known = [*arguments_of(_CommandLine), *EVERYWHERE]
+    known = [*arguments_of(_CommandLine), *COMMON_OPTIONS]
     given = parse(sys.argv[1:] if arguments is None else arguments, known)
     print_help(given, known, "keras-emotion", _CommandLine, ("keras-emotion COMMAND [options]",), listed=_summaries)
     if given.get("version"):

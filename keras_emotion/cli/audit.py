@@ -127,7 +127,7 @@ class Audit:
 
 
 def _mapping(words: Sequence[str]) -> dict[str, str]:
-    """Column names of the table by ours; several in one word are separated by commas."""
+    """Column names of the table by the names of this package; several in one word are separated by commas."""
     mapping: dict[str, str] = {}
     for word in words:
         # Column names of the table may contain commas.

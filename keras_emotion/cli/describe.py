@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from keras_emotion.cli.interruptions import on_interruption
 from keras_emotion.cli.output import make_console
-from keras_emotion.messages import condensed, cut_lists, is_shortened
+from keras_emotion.messages import condensed, is_shortened, truncate_lists
 from keras_emotion.options import Option
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _print_description(description: dict[str, Any], brief: bool) -> None:
     for entry in description.get("skipped", ()):
         skipped.setdefault(entry["reason"], []).append(str(entry["session"]))
     for reason, sessions in skipped.items():
-        text = cut_lists(f"skipped, {reason}: {len(sessions)} session(s): {', '.join(sessions)}")
+        text = truncate_lists(f"skipped, {reason}: {len(sessions)} session(s): {', '.join(sessions)}")
         console.print(text, markup=False, highlight=False, soft_wrap=True)
     if more := [name for name in _all_rating_names(description) if name not in _rating_names(description)]:
         console.print(f"ratings without a column: {', '.join(more)} (--json)", highlight=False, soft_wrap=True)
@@ -91,7 +91,7 @@ def _print_description(description: dict[str, Any], brief: bool) -> None:
         console.print(f"problem: {fault}", style="red", markup=False, highlight=False, soft_wrap=True)
     if is_shortened(notes) or is_shortened(faults):
         console.print("--verbose prints all files and lists, --json too", markup=False, highlight=False)
-    console.print(f"{len(problems)} problem(s)" if problems else "the copy is whole", highlight=False)
+    console.print(f"{len(problems)} problem(s)" if problems else "the copy is complete", highlight=False)
 
 
 def _subject_table(description: dict[str, Any]) -> rich.table.Table:

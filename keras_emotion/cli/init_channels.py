@@ -42,7 +42,7 @@ class InitChannels:
 
     def run(self) -> int:
         """Write the output, and return the exit code."""
-        from keras_emotion.datasets.first_channels import some, write_first_channels
+        from keras_emotion.datasets.first_channels import list_names, write_first_channels
 
         written = write_first_channels(self.folder, self.montage, self.grid)
         _print_kinds(written)
@@ -50,7 +50,9 @@ class InitChannels:
             print(f"note: {note}")
         lost = [channel.name for channel in written.channels if channel.kind == "eeg" and channel.direction is None]
         if lost:
-            print(f"no 10-5 name and no coordinates: {some(lost)}; fill in electrode or x, y and z, or their kind")
+            print(
+                f"no 10-5 name and no coordinates: {list_names(lost)}; fill in electrode or x, y and z, or their kind"
+            )
         print(
             f"wrote {written.path}, {len(written.channels)} channels of {written.n_recordings} recordings; check kind"
         )
@@ -60,10 +62,10 @@ class InitChannels:
 
 
 def _print_kinds(written: FirstChannelTable) -> None:
-    from keras_emotion.datasets.first_channels import some
+    from keras_emotion.datasets.first_channels import list_names
 
     by_kind: dict[str, list[str]] = {}
     for channel in written.channels:
         by_kind.setdefault(channel.kind, []).append(channel.name)
     for kind, names in by_kind.items():
-        print(f"{kind}, {len(names)}: {some(names)}")
+        print(f"{kind}, {len(names)}: {list_names(names)}")

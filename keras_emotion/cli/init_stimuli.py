@@ -1,4 +1,4 @@
-"""The command `keras-emotion init-stimuli`: a first stimuli.csv for a folder with the stimuli of a dataset."""
+"""The command `keras-emotion init-stimuli`: an initial stimuli.csv for a folder with the stimuli of a dataset."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from keras_emotion.options import Option
 
 @dataclasses.dataclass(frozen=True)
 class InitStimuli:
-    """Write a first stimuli.csv; you fill in the rest.
+    """Write an initial stimuli.csv, for you to complete.
 
     For a folder with the stimuli of a dataset. Each stimulus has a row with the file named by its id (12.mp4). In files
     that last 15 s longer than the trial, start and stop of the clip are filled in where the dataset states them (DEAP:

@@ -13,7 +13,7 @@ from keras_emotion.messages import condensed, is_shortened
 from keras_emotion.options import Option
 
 if TYPE_CHECKING:
-    from keras_emotion.datasets.first_trials import FirstTable, KindOfMark
+    from keras_emotion.datasets.first_trials import EventKind, FirstTable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,28 +86,28 @@ class InitTrials:
         return 1 if written.faults else 0
 
 
-def _print_kinds(kinds: tuple[KindOfMark, ...]) -> None:
+def _print_kinds(kinds: tuple[EventKind, ...]) -> None:
     if not kinds:
         return
     import rich.table
     from rich.text import Text
 
-    from keras_emotion.datasets.first_trials import span
+    from keras_emotion.datasets.first_trials import format_range
 
     table = rich.table.Table(title="annotations and trigger words in these recordings")
     for heading in ("text", "source", "count", "files", "duration (s)", "spacing (s)", "trials", "left out"):
         table.add_column(heading, overflow="fold")
     for kind in kinds:
-        n_without = kind.n_marks - len(kind.durations_seconds)
-        durations = [span(kind.durations_seconds)] if kind.durations_seconds else []
+        n_without = kind.n_events - len(kind.durations_seconds)
+        durations = [format_range(kind.durations_seconds)] if kind.durations_seconds else []
         durations += [f"{n_without} without" if durations else "none"] if n_without else []
         cells = (
             kind.name,
             kind.source,
-            kind.n_marks,
+            kind.n_events,
             kind.n_files,
             "; ".join(durations),
-            span(kind.spacings_seconds) if kind.spacings_seconds else "-",
+            format_range(kind.spacings_seconds) if kind.spacings_seconds else "-",
             _listed(kind.trials),
             _listed(kind.left_out),
         )

@@ -45,12 +45,12 @@ def make_item(request: Request, reductions: Sequence[str], reference: str) -> in
     Raises:
         InputError: there is no such table or figure, or the data, the options or a folder cannot be used.
     """
-    item = asked_item(request)
+    item = requested_item(request)
     is_drawn = item.kind == "figure" and item.number in request.reproduction.drawn_figures
     return (_draw_figure if is_drawn else _run_methods)(request, item, reductions, reference)
 
 
-def asked_item(request: Request) -> Item:
+def requested_item(request: Request) -> Item:
     """The requested table or figure.
 
     Raises:
@@ -75,7 +75,7 @@ def item_page(request: Request) -> Path:
     """The file that is written when a request is finished."""
     options = request.options
     if options.table or options.figure:
-        item = asked_item(request)
+        item = requested_item(request)
         return request.item_output / f"{item.kind}{item.number}.html"
     return request.output / RESULTS[request.reproduction.command]
 

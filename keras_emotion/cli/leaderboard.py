@@ -147,7 +147,7 @@ class Leaderboard:
             wanted = presets(fields)[self.preset].on_scales(READERS[self.dataset].rating_scales)
             other = [source for source in wanted.system.sources if source != "recording"]
             if other:
-                left_out[name] = f"reading {', '.join(other)}"
+                left_out[name] = f"needs {', '.join(other)}"
                 continue
             wanted = wanted.changed(
                 {

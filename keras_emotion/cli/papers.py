@@ -238,12 +238,12 @@ def _demo_minutes() -> dict[tuple[str, str], str]:
 def _estimated(work: _Work, workers: int) -> str:
     """Estimated hours of the unfinished jobs, or why there is no estimate."""
     from keras_emotion import experiment
-    from keras_emotion.cli.items import asked_item, item_runs
+    from keras_emotion.cli.items import item_runs, requested_item
 
     request = _request(work, workers)
     if request.reproduction.command != "run":
         return "trained without folds: no estimate"
-    runs = item_runs(request, asked_item(request)) if work.option else {"": (request.experiment, request.output)}
+    runs = item_runs(request, requested_item(request)) if work.option else {"": (request.experiment, request.output)}
     hours = 0.0
     for wanted, folder in runs.values():
         plan, _ = experiment.prepare(wanted, request.dataset)
@@ -290,14 +290,14 @@ def _print_list(rows: Sequence[Mapping[str, str]], preset: str, *, full: bool) -
 def _made(work: _Work, workers: int) -> tuple[str, str]:
     """Make one table or figure, or run the reproduction; return the state, and the path or the reason of a failure."""
     from keras_emotion.cli.items import item_page
-    from keras_emotion.cli.reproduce import perform
+    from keras_emotion.cli.reproduce import run_request
 
     try:
         request = _request(work, workers)
         page = item_page(request)
         if page.exists():
             return "done before", str(page)
-        code = perform(request)
+        code = run_request(request)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         return "failed", str(error)

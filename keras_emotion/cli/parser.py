@@ -40,7 +40,7 @@ _LISTED_BRIEFLY = 100
 
 
 @dataclasses.dataclass(frozen=True)
-class Everywhere:
+class CommonOptions:
     """Options of all commands.
 
     Args:
@@ -285,7 +285,7 @@ def _metavar(annotation: Any) -> str:
     return "|".join(dict.fromkeys(found))
 
 
-EVERYWHERE = arguments_of(Everywhere)
+COMMON_OPTIONS = arguments_of(CommonOptions)
 """Arguments of all commands."""
 
 
@@ -494,8 +494,8 @@ def call(function: Callable[..., Any], words: Sequence[str], prog: str) -> Any:
         SystemExit: the help was printed.
     """
     own = arguments_of(function)
-    given = parse(words, [*own, *EVERYWHERE], prog)
-    print_help(given, [*own, *EVERYWHERE], prog, function)
+    given = parse(words, [*own, *COMMON_OPTIONS], prog)
+    print_help(given, [*own, *COMMON_OPTIONS], prog, function)
     return function(**{argument.name: given[argument.name] for argument in own if argument.name in given})
 
 
@@ -562,7 +562,7 @@ def help_text(
         of_group = [one for one in common if not is_full or one.group == (name, text)]
         lines += [line for one in of_group for line in _entry(_invocation(one), _told(one, is_full))]
     # Options of all commands do not count here: messages name them where they apply.
-    if {one.name for one in options} - {one.name for one in (*common, *EVERYWHERE)}:
+    if {one.name for one in options} - {one.name for one in (*common, *COMMON_OPTIONS)}:
         lines += ["", *_wrapped(f"{len(options) - len(common)} more options: {prog} --help-all")]
     examples = docstring_section(documented, "Examples")
     if examples:

@@ -47,7 +47,7 @@ class Predict:
             earlier is continued, and what changed is reported.
         lag_seconds: delay of each window of the stream in seconds; the filters use the samples after its end.
         channels: `channels.csv` with electrodes and units that the recording or stream lacks; by default the one
-            beside the recording, if there is one.
+            next to the recording, if there is one.
         video: face video of the recording; some faces are drawn below the probabilities.
         video_offset_seconds: time in the video at which the recording starts.
         media: clip of the stimulus that was shown during the recording, for models that read stimuli.

@@ -22,7 +22,7 @@ from keras_emotion.systems import Experiment
 def with_pretraining(request: Request, console: rich.console.Console) -> Request:
     """Pre-train the network that an experiment starts from, unless it exists, and set it in the experiment.
 
-    It is stored beside the run folder, in a folder named after the pre-training and its data, so that all runs there
+    It is stored next to the run folder, in a folder named after the pre-training and its data, so that all runs there
     share it.
 
     Args:

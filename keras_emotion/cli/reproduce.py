@@ -55,11 +55,11 @@ def reproduce(name: str, arguments: Sequence[str] | None = None) -> None:
     # The reproduction may be registered by a module given with `--register`.
     first_pass(words)
     choice = dataclasses.replace(named(name), own=())
-    if carry_out(choice, words):
+    if run_choice(choice, words):
         raise SystemExit(1)
 
 
-def carry_out(choice: Choice, words: Sequence[str]) -> int:
+def run_choice(choice: Choice, words: Sequence[str]) -> int:
     """Run a reproduction, or train its networks without folds.
 
     Args:
@@ -73,11 +73,11 @@ def carry_out(choice: Choice, words: Sequence[str]) -> int:
         InputError: the data, the options or the run folder cannot be used.
     """
     with on_interruption(_KEPT[choice.reproduction.command]):
-        return perform(parse_request(choice, words))
+        return run_request(parse_request(choice, words))
 
 
-def perform(request: Request) -> int:
-    """Carry out a request, and return the exit code; see `carry_out`."""
+def run_request(request: Request) -> int:
+    """Run a request, and return the exit code; see `run_choice`."""
     commands = {"run": _run, "train_teachers": _train_teachers, "pretrain": _pretrain}
     return commands[request.reproduction.command](request)
 
@@ -118,14 +118,14 @@ def main(
         figures=() if afterwards is None else (afterwards,),
     )
     choice = Choice(reproduction, Path(sys.argv[0]).name, reader_options=reader_options or {})
-    if carry_out(choice, sys.argv[1:] if arguments is None else arguments):
+    if run_choice(choice, sys.argv[1:] if arguments is None else arguments):
         raise SystemExit(1)
 
 
 def run_reproduction(
     reproduction: Reproduction, arguments: Sequence[str], reader_options: Mapping[str, Any] | None = None
 ) -> int:
-    """Run a reproduction, registered or not; see `carry_out`.
+    """Run a reproduction, registered or not; see `run_choice`.
 
     Args:
         reproduction: the reproduction.
@@ -138,7 +138,7 @@ def run_reproduction(
     Raises:
         InputError: the data, the options or the run folder cannot be used.
     """
-    return carry_out(Choice(reproduction, f"{PROG} {reproduction.name}", (), reader_options or {}), arguments)
+    return run_choice(Choice(reproduction, f"{PROG} {reproduction.name}", (), reader_options or {}), arguments)
 
 
 def _run(request: Request) -> int:

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 
 from keras_emotion.cli.names import check_name, with_usual_protocols
 from keras_emotion.cli.output import make_console
-from keras_emotion.cli.parser import EVERYWHERE, REQUIRED, Argument, arguments_of, changed, parse, print_help
+from keras_emotion.cli.parser import COMMON_OPTIONS, REQUIRED, Argument, arguments_of, changed, parse, print_help
 from keras_emotion.cli.readers import READER_PREFIX, open_dataset, rate_options, reader_arguments
 from keras_emotion.cli.subjects import chosen_subjects
 from keras_emotion.datasets import READERS, Reader
@@ -33,7 +33,7 @@ PROG = "keras-emotion run"
 
 @dataclasses.dataclass(frozen=True)
 class RunOptions:
-    """Options of a run besides the fields of its experiment.
+    """Options of a run that are not fields of its experiment.
 
     Args:
         data_root: folder of the dataset; by default synthetic data, if the reproduction has any.
@@ -107,7 +107,7 @@ class Choice:
     Args:
         reproduction: the reproduction or model to run.
         prog: name of the command, for its help.
-        own: arguments besides those of all runs.
+        own: arguments in addition to those of all runs.
         reader_options: arguments of the reader that override those of the reproduction.
     """
 
@@ -179,7 +179,13 @@ class Request:
 def first_pass(words: Sequence[str]) -> dict[str, Any]:
     """Parse the options that determine the further options."""
     of_experiment = [one for one in arguments_of(Experiment) if one.name in ("targets", "protocols", "subjects")]
-    known = [*arguments_of(RunOptions), *arguments_of(ModelOptions), *arguments_of(_Name), *of_experiment, *EVERYWHERE]
+    known = [
+        *arguments_of(RunOptions),
+        *arguments_of(ModelOptions),
+        *arguments_of(_Name),
+        *of_experiment,
+        *COMMON_OPTIONS,
+    ]
     return parse(words, known, PROG, is_complete=False)
 
 
@@ -298,7 +304,7 @@ def parse_request(choice: Choice, words: Sequence[str]) -> Request:
     ]
     of_experiment = arguments_of(default)
     of_reader = reader_arguments(default.dataset, {**reproduction.reader_options, **choice.reader_options})
-    known = [*choice.own, *of_runs, *of_experiment, *of_reader, *EVERYWHERE]
+    known = [*choice.own, *of_runs, *of_experiment, *of_reader, *COMMON_OPTIONS]
     given = parse(words, known, choice.prog)
     if "protocols" in given:
         given["protocols"] = with_usual_protocols(given["protocols"], default.dataset)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from keras_emotion.cli.parser import EVERYWHERE, docstring_section, help_text, parse
+from keras_emotion.cli.parser import COMMON_OPTIONS, docstring_section, help_text, parse
 
 _USAGE = (
     "keras-emotion run NAME [options]",
@@ -34,14 +34,14 @@ def run(words: Sequence[str]) -> int:
 
     asked = request.first_pass(words)
     if {"name", "model"} & asked.keys():
-        return reproduce.carry_out(request.choose(words), words)
+        return reproduce.run_choice(request.choose(words), words)
     if not {"help", "help_all"} & asked.keys():
         if asked.keys() - {"register"}:
             request.choose(words)
         # No known option was given.
-        parse(words, EVERYWHERE, request.PROG)
+        parse(words, COMMON_OPTIONS, request.PROG)
     is_full = "help_all" in asked
-    print(help_text(EVERYWHERE, request.PROG, run, _USAGE, _listed(is_full), is_full=is_full))
+    print(help_text(COMMON_OPTIONS, request.PROG, run, _USAGE, _listed(is_full), is_full=is_full))
     return 0
 
 

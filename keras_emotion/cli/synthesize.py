@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Annotated
 
 from keras_emotion.cli.names import check_name
-from keras_emotion.cli.parser import EVERYWHERE, Argument, arguments_of, as_option, docstring_section, parse, print_help
+from keras_emotion.cli.parser import (
+    COMMON_OPTIONS,
+    Argument,
+    arguments_of,
+    as_option,
+    docstring_section,
+    parse,
+    print_help,
+)
 from keras_emotion.options import Option
 from keras_emotion.schema import InputError
 
@@ -62,7 +70,7 @@ def synthesize(words: Sequence[str]) -> int:
     from keras_emotion.synthetic import WRITERS
 
     # The further options depend on the dataset.
-    first = [*arguments_of(_Dataset), *EVERYWHERE]
+    first = [*arguments_of(_Dataset), *COMMON_OPTIONS]
     asked = parse(words, first, _PROG, is_complete=False)
     if "dataset" not in asked:
         print_help(asked, first, _PROG, synthesize, usage=[f"{_PROG} DATASET FOLDER [options]"])
@@ -71,10 +79,10 @@ def synthesize(words: Sequence[str]) -> int:
     check_name("DATASET", "synthetic dataset", name)
     writer = WRITERS[name]
     own = writer_arguments(writer)
-    known = [*arguments_of(_Dataset), *own, *EVERYWHERE]
+    known = [*arguments_of(_Dataset), *own, *COMMON_OPTIONS]
     given = parse(words, known, _PROG)
     description = f"{docstring_section(writer, '')}\n\nExamples:\n    {_PROG} {name} /tmp/{name} --seed 1\n"
-    print_help(given, [*own, *EVERYWHERE], f"{_PROG} {name}", description)
+    print_help(given, [*own, *COMMON_OPTIONS], f"{_PROG} {name}", description)
     folder = given[own[0].name]
     try:
         writer(**{argument.name: given[argument.name] for argument in own if argument.name in given})

@@ -18,7 +18,7 @@ from keras_emotion.datasets.dreamer_files import (
     VIDEOS,
     Contents,
     Person,
-    n_people,
+    n_subjects_in_file,
     read_contents,
 )
 from keras_emotion.datasets.reader import (
@@ -108,7 +108,7 @@ class DREAMER(Reader):
     @functools.cached_property
     def subjects(self) -> tuple[int, ...]:
         """Numbers of the subjects in the file, from 1."""
-        return tuple(range(1, n_people(self.path) + 1))
+        return tuple(range(1, n_subjects_in_file(self.path) + 1))
 
     def source_files(self, subject: int) -> tuple[Path, ...]:
         """Return the one file."""

@@ -87,7 +87,7 @@ class Contents:
     faults: tuple[str, ...]
 
 
-def n_people(path: Path) -> int:
+def n_subjects_in_file(path: Path) -> int:
     """Return the number of subjects in the file, by its headers.
 
     Raises:

@@ -74,7 +74,7 @@ class MediaFile:
 
 
 @dataclasses.dataclass(frozen=True)
-class PersonFiles:
+class SubjectFiles:
     """Files of one subject, found by their names.
 
     Args:
@@ -94,7 +94,7 @@ class PersonFiles:
     unread: tuple[Path, ...]
 
     @classmethod
-    def find(cls, folder: Path, subject: int) -> PersonFiles:
+    def find(cls, folder: Path, subject: int) -> SubjectFiles:
         """List a subject's files without opening them."""
         eeg = _listed(folder / FACTS["folders"]["eeg"])
         faults = []
@@ -177,7 +177,7 @@ class EAV(Reader):
     usual_protocols: ClassVar[tuple[str, ...]] = ("predefined_split",)
     class_names: ClassVar[Mapping[str, tuple[str, ...]]] = {"emotion": EMOTIONS, "task": TASKS}
     meaning_of_stimulus = (
-        "a block of consecutive trials of one emotion of a subject: a stimulus-independent split trains on other "
+        "a block of consecutive trials of one emotion of a subject: a stimulus-disjoint split trains on other "
         "blocks, at other times"
     )
 
@@ -227,12 +227,12 @@ class EAV(Reader):
         """Whether the files are synthetic data written by this package."""
         return (self._home / SYNTHETIC_MARKER).is_file()
 
-    def _files(self, subject: int) -> PersonFiles:
+    def _files(self, subject: int) -> SubjectFiles:
         (subject,) = self.select([subject])
-        return self._found.setdefault(subject, PersonFiles.find(self._folders[subject], subject))
+        return self._found.setdefault(subject, SubjectFiles.find(self._folders[subject], subject))
 
     @functools.cached_property
-    def _found(self) -> dict[int, PersonFiles]:
+    def _found(self) -> dict[int, SubjectFiles]:
         return {}
 
     def source_files(self, subject: int) -> tuple[Path, ...]:
@@ -448,7 +448,7 @@ class EAV(Reader):
         }
         return SubjectReport(description, tuple(problems))
 
-    def _gaps(self, subject: int, files: PersonFiles) -> list[Problem]:
+    def _gaps(self, subject: int, files: SubjectFiles) -> list[Problem]:
         """Return missing media and deviations from known facts, which do not block."""
         emotions, tasks = self._labels(subject)
         numbers = range(1, len(emotions) + 1)
@@ -479,7 +479,7 @@ class EAV(Reader):
             problems.append(Problem(files.label, order, subject, False))
         return problems
 
-    def _short_media(self, subject: int, files: PersonFiles) -> Iterator[Problem]:
+    def _short_media(self, subject: int, files: SubjectFiles) -> Iterator[Problem]:
         """Yield unreadable audio and video files, and those whose header declares less than their trial's duration."""
         # Imported here, because it imports the audio decoder.
         from keras_emotion.audio import audio_facts

@@ -16,7 +16,7 @@ from keras_emotion.schema import InputError
 
 EDF_SUFFIXES = (".edf", ".bdf")
 
-Mark = tuple[float, float | None, str]
+Annotation = tuple[float, float | None, str]
 """Onset in seconds on the file's time axis, duration in seconds (`None` if missing), and text."""
 
 ROUNDING_SECONDS = 0.002
@@ -102,7 +102,7 @@ class EdfHeader:
             yield [_decoded(record[starts[place] : starts[place + 1]].tobytes()) for place in places]
 
 
-def edf_times(header: EdfHeader) -> tuple[list[float], list[Mark]]:
+def edf_times(header: EdfHeader) -> tuple[list[float], list[Annotation]]:
     """Read the start of each record and all annotations, in seconds from the first sample.
 
     Args:
@@ -112,17 +112,19 @@ def edf_times(header: EdfHeader) -> tuple[list[float], list[Mark]]:
         `(starts, annotations)`; no starts if the records have no time-keeping annotation, as in plain EDF.
     """
     starts: list[float] = []
-    marks: list[Mark] = []
+    annotations: list[Annotation] = []
     for number, texts in enumerate(header.texts()):
         for channel, text in enumerate(texts):
             stamped = list(_stamped(text))
             if channel == 0 and stamped and len(starts) == number:
                 starts.append(stamped[0][0])
-            marks += [mark for mark in stamped if mark[2].strip()]
+            annotations += [annotation for annotation in stamped if annotation[2].strip()]
     # The first sample may be a fraction of a second after the start time in the header, which has whole seconds.
     first = starts[0] if starts else 0.0
-    marks = sorted(((start - first, duration, text) for start, duration, text in marks), key=lambda mark: mark[0])
-    return [start - first for start in starts] if len(starts) == header.n_records else [], marks
+    annotations = sorted(
+        ((start - first, duration, text) for start, duration, text in annotations), key=lambda annotation: annotation[0]
+    )
+    return [start - first for start in starts] if len(starts) == header.n_records else [], annotations
 
 
 def edf_gaps(
@@ -216,7 +218,7 @@ def _decoded(content: bytes) -> str:
         return content.decode("latin-1")
 
 
-def _stamped(text: str) -> Iterator[Mark]:
+def _stamped(text: str) -> Iterator[Annotation]:
     """Parse `(start, duration, text)` from a record's annotation lists; an empty text is the record's own time.
 
     A list ends with a NUL. Nihon Kohden omits it after the record's time: a time that follows an empty text, and has a

@@ -113,7 +113,7 @@ def write_first_channels(root: Path, montage: str | None = None, grid: str | Non
         channels, note = _one_for_each_cell(channels, grid)
         notes.append(note)
     if places and not any(channel.position for channel in channels):
-        raise InputError(f"--montage {montage}: contains none of the EEG channels; it has {some(list(places))}")
+        raise InputError(f"--montage {montage}: contains none of the EEG channels; it has {list_names(list(places))}")
     table = pd.DataFrame([_row(channel, bool(places)) for channel in channels])
     try:
         # Exclusive: never overwrites a file that was written in the meantime.
@@ -172,7 +172,7 @@ def _first_channels(
         )
     of_some = [channel.name for channel in channels if channel.n_files < len(read)]
     if of_some:
-        notes.append(f"not in all of the {len(read)} recordings: {some(of_some)}")
+        notes.append(f"not in all of the {len(read)} recordings: {list_names(of_some)}")
     return channels, notes
 
 
@@ -228,11 +228,11 @@ def _montage_places(montage: str) -> dict[str, np.ndarray]:
     return {name.lower(): place for name, place in found.get_positions()["ch_pos"].items()}
 
 
-def some(names: Sequence[str]) -> str:
+def list_names(names: Sequence[str]) -> str:
     """List the first ten names, and count the others.
 
     Example:
-        >>> some(["Fp1", "Fp2"]), some([f"E{number}" for number in range(1, 13)])
+        >>> list_names(["Fp1", "Fp2"]), list_names([f"E{number}" for number in range(1, 13)])
         ('Fp1, Fp2', 'E1, E2, E3, E4, E5, E6, E7, E8, E9, E10 and 2 more')
     """
     return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")

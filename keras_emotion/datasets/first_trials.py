@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from keras_emotion.datasets.marks import Mark, MarkedRecording, is_about_signal, read_marks
-from keras_emotion.datasets.people import people_of
+from keras_emotion.datasets.file_subjects import subjects_from_names
+from keras_emotion.datasets.recording_events import RecordingEvent, RecordingWithEvents, is_about_signal, read_events
 from keras_emotion.datasets.recording_files import BIDS_MARKER, RECORDING_SUFFIXES
 from keras_emotion.datasets.recording_search import find_recordings, without_parts
 from keras_emotion.datasets.time_axis import BadSpan
@@ -45,9 +45,9 @@ class Choice:
 
     Args:
         annotations: patterns of the annotations or trigger words at which a trial starts; if empty, all except those
-            about the signal (`marks.ABOUT_SIGNAL`).
-        seconds: duration of the trials, whatever the events give; `None`: a trial is as long as its event; if the event
-            has no duration, it ends at the next selected event.
+            about the signal (`recording_events.ABOUT_SIGNAL`).
+        seconds: duration of the trials, regardless of that of the events; `None`: a trial is as long as its event; if
+            the event has no duration, it ends at the next selected event.
         begin: pattern of the events at which a trial starts, instead of `annotations`.
         end: pattern of the events at which it ends.
         stimulus_column: column of the BIDS event tables that names the stimulus; events without an entry there start
@@ -90,13 +90,13 @@ class Choice:
 
 
 @dataclasses.dataclass(frozen=True)
-class KindOfMark:
+class EventKind:
     """Statistics of all events of one text, over all recordings.
 
     Args:
         name: the text.
         source: `"annotation"` or `"trigger word"`.
-        n_marks: number of events.
+        n_events: number of events.
         n_files: number of recordings with such events.
         durations_seconds: durations of the events that have one.
         spacings_seconds: distances from each event to the next of its kind in the same recording.
@@ -106,7 +106,7 @@ class KindOfMark:
 
     name: str
     source: str
-    n_marks: int
+    n_events: int
     n_files: int
     durations_seconds: tuple[float, ...]
     spacings_seconds: tuple[float, ...]
@@ -130,13 +130,13 @@ class FirstTable:
     path: Path
     n_trials: int
     recordings: tuple[tuple[str, str], ...]
-    kinds: tuple[KindOfMark, ...]
+    kinds: tuple[EventKind, ...]
     notes: tuple[str, ...]
     faults: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True)
-class MarkedTrial:
+class TrialFromEvents:
     """Trial defined by the events of a recording.
 
     Args:
@@ -144,33 +144,33 @@ class MarkedTrial:
         stop_seconds: end on the same axis.
         stimulus: texts of its events.
         how: how its end was determined.
-        marks: the events at its start; simultaneous ones are merged.
+        events: the events at its start; simultaneous ones are merged.
     """
 
     start_seconds: float
     stop_seconds: float
     stimulus: str
     how: str
-    marks: tuple[Mark, ...]
+    events: tuple[RecordingEvent, ...]
 
     def column(self, name: str) -> str:
         """Return the trial's entry in a column of the event table; empty if missing."""
-        return next((mark.columns[name] for mark in self.marks if name in mark.columns), "")
+        return next((event.columns[name] for event in self.events if name in event.columns), "")
 
 
 def write_first_trials(root: Path, choice: Choice | None = None, subject_pattern: str | None = None) -> FirstTable:
     """Write an initial `trials.csv` for a folder of recordings, from their annotations and trigger words.
 
-    Without a choice, every kind of event becomes trials, except those about the signal (`marks.ABOUT_SIGNAL`). A trial
-    lasts as long as its event; without a duration, until the next event, a gap in the recording or the end of the file.
-    An event without a duration within another trial is left out, as is a trial whose given duration spans a gap. A
-    recording without events is one trial. Times are on the recording's own time axis. Subjects are derived from the
-    file names (`people_of`); the ratings are left empty.
+    Without a choice, every kind of event becomes trials, except those about the signal
+    (`recording_events.ABOUT_SIGNAL`). A trial lasts as long as its event; without a duration, until the next event, a
+    gap in the recording or the end of the file. An event without a duration within another trial is left out, as is a
+    trial whose given duration spans a gap. A recording without events is one trial. Times are on the recording's own
+    time axis. Subjects are derived from the file names (`subjects_from_names`); the ratings are left empty.
 
     Args:
         root: folder of the recordings, which may be in subfolders.
         choice: selection of the events that become trials.
-        subject_pattern: see `people_of`.
+        subject_pattern: see `subjects_from_names`.
 
     Returns:
         What was found and written. Unreadable recordings are listed in its `faults`.
@@ -191,8 +191,8 @@ def write_first_trials(root: Path, choice: Choice | None = None, subject_pattern
         endings = f"{', '.join(RECORDING_SUFFIXES)} (arrays with their sidecars)"
         raise InputError("\n".join(faults or [f"{root}: no recordings found; expected {endings}", *search.notes]))
     recordings, notes = without_parts(read, root)
-    marks = [mark for recording in recordings for mark in recording.marks]
-    _check_patterns(choice, marks)
+    events = [event for recording in recordings for event in recording.events]
+    _check_patterns(choice, events)
     found = [trials_of(recording, choice) for recording in recordings]
     files = [recording.path.relative_to(root).as_posix() for recording in recordings]
     with_trials = [place for place, (trials, _) in enumerate(found) if trials]
@@ -201,7 +201,9 @@ def write_first_trials(root: Path, choice: Choice | None = None, subject_pattern
         raise InputError(
             "\n".join([f"{root}: no trials found", *(map(": ".join, zip(files, lines, strict=True))), *faults])
         )
-    people = people_of([files[place] for place in with_trials], (root / BIDS_MARKER).is_file(), subject_pattern)
+    people = subjects_from_names(
+        [files[place] for place in with_trials], (root / BIDS_MARKER).is_file(), subject_pattern
+    )
     trials = [found[place][0] for place in with_trials]
     table = _table([files[place] for place in with_trials], trials, people.subjects, people.sessions, choice)
     try:
@@ -220,7 +222,7 @@ def write_first_trials(root: Path, choice: Choice | None = None, subject_pattern
     )
 
 
-def _read_all(paths: Sequence[Path], root: Path) -> tuple[list[MarkedRecording], list[str]]:
+def _read_all(paths: Sequence[Path], root: Path) -> tuple[list[RecordingWithEvents], list[str]]:
     read, faults = [], []
     for path in paths:
         name = path.relative_to(root).as_posix()
@@ -230,7 +232,7 @@ def _read_all(paths: Sequence[Path], root: Path) -> tuple[list[MarkedRecording],
             )
             continue
         try:
-            read.append(read_marks(path, root))
+            read.append(read_events(path, root))
         except InputError as error:
             faults.append(str(error))
     return read, faults
@@ -238,7 +240,7 @@ def _read_all(paths: Sequence[Path], root: Path) -> tuple[list[MarkedRecording],
 
 def _table(
     files: Sequence[str],
-    trials: Sequence[Sequence[MarkedTrial]],
+    trials: Sequence[Sequence[TrialFromEvents]],
     subjects: Sequence[str],
     sessions: Sequence[str],
     choice: Choice,
@@ -266,49 +268,51 @@ def _table(
 # --- selection of events
 
 
-def fits(pattern: str, kind: str) -> bool:
+def matches_pattern(pattern: str, kind: str) -> bool:
     """Return whether a pattern matches a kind of event; consecutive blanks count as one.
 
     Example:
-        >>> fits("S  1", "Stimulus/S  1"), fits("clip*", "clip 12"), fits("S  1", "S 11")
-        (True, True, False)
+        >>> matches_pattern("S  1", "Stimulus/S  1"), matches_pattern("S  1", "S 11"), matches_pattern("a*", "a 2")
+        (True, False, True)
     """
     pattern = " ".join(pattern.split())
     kind = " ".join(kind.split())
     return any(text == pattern or fnmatch.fnmatchcase(text, pattern) for text in (kind, kind.partition("/")[2] or kind))
 
 
-def _check_patterns(choice: Choice, marks: Sequence[Mark]) -> None:
-    counts = collections.Counter(mark.kind for mark in marks)
-    missing = [pattern for pattern in choice.patterns if not any(fits(pattern, kind) for kind in counts)]
+def _check_patterns(choice: Choice, events: Sequence[RecordingEvent]) -> None:
+    counts = collections.Counter(event.kind for event in events)
+    missing = [pattern for pattern in choice.patterns if not any(matches_pattern(pattern, kind) for kind in counts)]
     if missing:
         there = ", ".join(f"{kind!r} ({count})" for kind, count in counts.most_common()) or "none"
         raise InputError(
             f"{', '.join(map(repr, missing))}: no such annotation or trigger word in any recording; found {there}"
         )
-    known = dict.fromkeys(name for mark in marks for name in mark.columns)
+    known = dict.fromkeys(name for event in events for name in event.columns)
     if missing := [name for name in choice.columns if name not in known]:
         there = ", ".join(known) or "none (no BIDS event table)"
         raise InputError(f"{', '.join(missing)}: no such column in any event table; found {there}")
 
 
-def _is_nameless(mark: Mark, choice: Choice) -> bool:
+def _is_nameless(event: RecordingEvent, choice: Choice) -> bool:
     """Return whether an event has no entry in the stimulus column."""
-    return choice.stimulus_column is not None and choice.stimulus_column not in mark.columns
+    return choice.stimulus_column is not None and choice.stimulus_column not in event.columns
 
 
-def _is_chosen(mark: Mark, recording: MarkedRecording, choice: Choice) -> bool:
-    if _is_nameless(mark, choice):
+def _is_chosen(event: RecordingEvent, recording: RecordingWithEvents, choice: Choice) -> bool:
+    if _is_nameless(event, choice):
         return False
     if choice.annotations:
-        return any(fits(pattern, mark.kind) for pattern in choice.annotations)
-    return not is_about_signal(recording.path, mark.kind)
+        return any(matches_pattern(pattern, event.kind) for pattern in choice.annotations)
+    return not is_about_signal(recording.path, event.kind)
 
 
 # --- trials of one recording
 
 
-def trials_of(recording: MarkedRecording, choice: Choice) -> tuple[list[MarkedTrial], dict[Mark, str]]:
+def trials_of(
+    recording: RecordingWithEvents, choice: Choice
+) -> tuple[list[TrialFromEvents], dict[RecordingEvent, str]]:
     """Find the trials of a recording by its events.
 
     Args:
@@ -319,66 +323,70 @@ def trials_of(recording: MarkedRecording, choice: Choice) -> tuple[list[MarkedTr
         The trials by start, and why each of the other events starts none.
     """
     if not recording.has_signals:
-        return [], dict.fromkeys(recording.marks, "no signals")
+        return [], dict.fromkeys(recording.events, "no signals")
     if choice.begin is not None and choice.end is not None:
-        found, left_out = _pairs(recording.marks, choice.begin, choice.end)
+        found, left_out = _pairs(recording.events, choice.begin, choice.end)
     else:
-        chosen = [mark for mark in recording.marks if _is_chosen(mark, recording, choice)]
+        chosen = [event for event in recording.events if _is_chosen(event, recording, choice)]
         why = "not chosen" if choice.annotations else "about the signal, not a stimulus"
         nameless = f"no {choice.stimulus_column}"
         left_out = {
-            mark: nameless if _is_nameless(mark, choice) else why
-            for mark in recording.marks
-            if not _is_chosen(mark, recording, choice)
+            event: nameless if _is_nameless(event, choice) else why
+            for event in recording.events
+            if not _is_chosen(event, recording, choice)
         }
         if chosen or choice.annotations or choice.stimulus_column:
             found, more = _from_marks(chosen, recording, choice.seconds)
             left_out |= more
         else:
-            found = [MarkedTrial(0.0, recording.time_axis.stop_seconds, recording.path.stem, WHOLE_FILE, ())]
+            found = [TrialFromEvents(0.0, recording.time_axis.stop_seconds, recording.path.stem, WHOLE_FILE, ())]
     trials = []
     for trial in _within_file(found, recording):
         if choice.stimulus_column:
             trial = dataclasses.replace(trial, stimulus=trial.column(choice.stimulus_column))
         if why := _why_no_trial(trial, recording):
-            left_out |= dict.fromkeys(trial.marks, why)
+            left_out |= dict.fromkeys(trial.events, why)
         else:
             trials.append(trial)
     return trials, left_out
 
 
-def _pairs(marks: Sequence[Mark], begin: str, end: str) -> tuple[list[MarkedTrial], dict[Mark, str]]:
+def _pairs(
+    events: Sequence[RecordingEvent], begin: str, end: str
+) -> tuple[list[TrialFromEvents], dict[RecordingEvent, str]]:
     """Pair each event that starts a trial with the next that ends one."""
     trials, left_out = [], {}
-    first: Mark | None = None
-    for mark in marks:
-        if first is not None and fits(end, mark.kind) and mark.start_seconds > first.start_seconds:
-            left_out[mark] = "end of a trial"
-            trials.append(MarkedTrial(first.start_seconds, mark.start_seconds, first.kind, "to an end event", (first,)))
+    first: RecordingEvent | None = None
+    for event in events:
+        if first is not None and matches_pattern(end, event.kind) and event.start_seconds > first.start_seconds:
+            left_out[event] = "end of a trial"
+            trials.append(
+                TrialFromEvents(first.start_seconds, event.start_seconds, first.kind, "to an end event", (first,))
+            )
             first = None
-        elif fits(begin, mark.kind):
+        elif matches_pattern(begin, event.kind):
             if first is not None:
                 left_out[first] = "no end before the next start"
-            first = mark
+            first = event
         else:
-            left_out[mark] = "end without a start" if fits(end, mark.kind) else "not chosen"
+            left_out[event] = "end without a start" if matches_pattern(end, event.kind) else "not chosen"
     if first is not None:
         left_out[first] = "start without an end"
     return trials, left_out
 
 
 def _from_marks(
-    marks: Sequence[Mark], recording: MarkedRecording, seconds: float | None
-) -> tuple[list[MarkedTrial], dict[Mark, str]]:
+    events: Sequence[RecordingEvent], recording: RecordingWithEvents, seconds: float | None
+) -> tuple[list[TrialFromEvents], dict[RecordingEvent, str]]:
     """Return trials that start with an event, and why other events start none."""
     axis = recording.time_axis
     sample_seconds = 1 / axis.sampling_rate_hz
     left_out = {}
-    moments = _moments(marks, seconds, 0.75 * sample_seconds)
+    moments = _moments(events, seconds, 0.75 * sample_seconds)
     starts = [group[0].start_seconds for group, _ in moments]
     trials, points = [], []
     for group, duration in moments:
-        start, kind = group[0].start_seconds, "/".join(dict.fromkeys(mark.kind for mark in group))
+        start, kind = group[0].start_seconds, "/".join(dict.fromkeys(event.kind for event in group))
         if duration is None:
             points.append((start, kind, tuple(group)))
             continue
@@ -387,7 +395,7 @@ def _from_marks(
         later = starts[place] if place < len(starts) else axis.stop_seconds
         # Ends at the start of the next, if they overlap by no more than rounding.
         stop = later if later < stop <= later + ROUNDING_SECONDS else stop
-        trials.append(MarkedTrial(start, stop, kind, OWN if seconds is None else f"{seconds:g} s", tuple(group)))
+        trials.append(TrialFromEvents(start, stop, kind, OWN if seconds is None else f"{seconds:g} s", tuple(group)))
     lasting = [trial.start_seconds for trial in trials]
     reached = list(itertools.accumulate((trial.stop_seconds for trial in trials), max))
     outside = []
@@ -407,31 +415,33 @@ def _from_marks(
     )
     for start, kind, group in outside:
         stop, how = ends[min(bisect.bisect_right(ends, (start + sample_seconds / 4, "")), len(ends) - 1)]
-        trials.append(MarkedTrial(start, stop, kind, how, group))
+        trials.append(TrialFromEvents(start, stop, kind, how, group))
     return sorted(trials, key=lambda trial: trial.start_seconds), left_out
 
 
-def _moments(marks: Sequence[Mark], seconds: float | None, tolerance: float) -> list[tuple[list[Mark], float | None]]:
+def _moments(
+    events: Sequence[RecordingEvent], seconds: float | None, tolerance: float
+) -> list[tuple[list[RecordingEvent], float | None]]:
     """Merge simultaneous events of the same duration, and return them with their duration."""
-    groups: list[tuple[list[Mark], float | None]] = []
-    for mark in marks:
-        duration = mark.duration_seconds if seconds is None else seconds
-        since = mark.start_seconds - tolerance
+    groups: list[tuple[list[RecordingEvent], float | None]] = []
+    for event in events:
+        duration = event.duration_seconds if seconds is None else seconds
+        since = event.start_seconds - tolerance
         of_now = itertools.takewhile(lambda other, since=since: other[0][0].start_seconds > since, reversed(groups))
         same = next((group for group, other in of_now if other == duration), None)
         if same is None:
-            groups.append(([mark], duration))
+            groups.append(([event], duration))
         else:
-            same.append(mark)
+            same.append(event)
     return groups
 
 
-def _pauses(recording: MarkedRecording) -> list[BadSpan]:
+def _pauses(recording: RecordingWithEvents) -> list[BadSpan]:
     """Return segments of zeros that stand for a pause of the device."""
     return [span for span in recording.bad_spans if not span.has_signal]
 
 
-def _within_file(trials: Sequence[MarkedTrial], recording: MarkedRecording) -> Iterator[MarkedTrial]:
+def _within_file(trials: Sequence[TrialFromEvents], recording: RecordingWithEvents) -> Iterator[TrialFromEvents]:
     """Clip trials to the file; those clipped by more than rounding get a note."""
     end = recording.time_axis.stop_seconds
     for trial in trials:
@@ -442,7 +452,7 @@ def _within_file(trials: Sequence[MarkedTrial], recording: MarkedRecording) -> I
         )
 
 
-def _why_no_trial(trial: MarkedTrial, recording: MarkedRecording) -> str:
+def _why_no_trial(trial: TrialFromEvents, recording: RecordingWithEvents) -> str:
     """Return why a trial is left out; empty if it is not."""
     axis = recording.time_axis
     first, last = axis.sample_at(trial.start_seconds), axis.sample_at(trial.stop_seconds)
@@ -461,20 +471,19 @@ def _why_no_trial(trial: MarkedTrial, recording: MarkedRecording) -> str:
 # --- summaries
 
 
-def _line(recording: MarkedRecording, trials: Sequence[MarkedTrial]) -> str:
+def _line(recording: RecordingWithEvents, trials: Sequence[TrialFromEvents]) -> str:
     """Summarise the trials of a recording."""
     axis = recording.time_axis
     if not recording.has_signals:
         return "annotations but no signals; no trials"
     if not trials:
-        is_unmarked = all(is_about_signal(recording.path, mark.kind) for mark in recording.marks)
-        parts = ["no trials: no events, and the whole file spans a gap" if is_unmarked else "no trials"]
+        is_without_events = all(is_about_signal(recording.path, event.kind) for event in recording.events)
+        parts = ["no trials: no events, and the whole file spans a gap" if is_without_events else "no trials"]
     elif trials[0].how == WHOLE_FILE:
         parts = ["no events: one trial, the whole file"]
     else:
-        parts = [
-            f"{_count(len(trials), 'trial')} of {span([one.stop_seconds - one.start_seconds for one in trials])} s"
-        ]
+        durations = format_range([one.stop_seconds - one.start_seconds for one in trials])
+        parts = [f"{_count(len(trials), 'trial')} of {durations} s"]
     overlaps = sum(later.start_seconds < before.stop_seconds - 1e-6 for before, later in itertools.pairwise(trials))
     if overlaps:
         parts.append(f"{overlaps} of them overlap the previous one")
@@ -497,44 +506,44 @@ def _line(recording: MarkedRecording, trials: Sequence[MarkedTrial]) -> str:
 
 
 def _kinds(
-    recordings: Sequence[MarkedRecording], found: Sequence[tuple[list[MarkedTrial], dict[Mark, str]]]
-) -> tuple[KindOfMark, ...]:
-    how = [{mark: trial.how for trial in trials for mark in trial.marks} for trials, _ in found]
-    marks: dict[tuple[str, str], list[tuple[int, Mark]]] = collections.defaultdict(list)
+    recordings: Sequence[RecordingWithEvents], found: Sequence[tuple[list[TrialFromEvents], dict[RecordingEvent, str]]]
+) -> tuple[EventKind, ...]:
+    how = [{event: trial.how for trial in trials for event in trial.events} for trials, _ in found]
+    events: dict[tuple[str, str], list[tuple[int, RecordingEvent]]] = collections.defaultdict(list)
     for number, recording in enumerate(recordings):
-        for mark in recording.marks:
-            marks[mark.kind, mark.source].append((number, mark))
+        for event in recording.events:
+            events[event.kind, event.source].append((number, event))
     kinds = []
-    for (name, source), of_kind in marks.items():
-        durations = [mark.duration_seconds for _, mark in of_kind if mark.duration_seconds is not None]
+    for (name, source), of_kind in events.items():
+        durations = [event.duration_seconds for _, event in of_kind if event.duration_seconds is not None]
         spacings = [
             later.start_seconds - before.start_seconds
             for (file, before), (other, later) in itertools.pairwise(of_kind)
             if file == other
         ]
-        trials = collections.Counter(how[number][mark] for number, mark in of_kind if mark in how[number])
-        left_out = collections.Counter(found[number][1][mark] for number, mark in of_kind if mark not in how[number])
+        trials = collections.Counter(how[number][event] for number, event in of_kind if event in how[number])
+        left_out = collections.Counter(found[number][1][event] for number, event in of_kind if event not in how[number])
         n_files = len({number for number, _ in of_kind})
         kinds.append(
-            KindOfMark(
+            EventKind(
                 name, source, len(of_kind), n_files, tuple(durations), tuple(spacings), dict(trials), dict(left_out)
             )
         )
-    return tuple(sorted(kinds, key=lambda kind: -kind.n_marks))
+    return tuple(sorted(kinds, key=lambda kind: -kind.n_events))
 
 
-def _notes_on_stimuli(trials: Sequence[Sequence[MarkedTrial]]) -> list[str]:
+def _notes_on_stimuli(trials: Sequence[Sequence[TrialFromEvents]]) -> list[str]:
     names = collections.Counter(trial.stimulus for of_file in trials for trial in of_file)
     if len(names) > 1 or names.total() < 2:
         return []
     return [f"all trials have the stimulus {next(iter(names))!r}; empty that column if their stimuli differ"]
 
 
-def span(values: Sequence[float]) -> str:
+def format_range(values: Sequence[float]) -> str:
     """Format the range of some numbers.
 
     Example:
-        >>> span([2.0, 6.0, 4.0]), span([6.0, 6.0])
+        >>> format_range([2.0, 6.0, 4.0]), format_range([6.0, 6.0])
         ('2 to 6', '6')
     """
     low, high = (f"{round(value, 3):.12g}" for value in (min(values), max(values)))

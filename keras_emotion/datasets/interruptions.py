@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from keras_emotion.datasets.brainvision_header import BRAINVISION_SUFFIXES, BrainVisionHeader
-from keras_emotion.datasets.edf_records import Mark
+from keras_emotion.datasets.edf_records import Annotation
 from keras_emotion.datasets.time_axis import BadSpan, Gap, TimeAxis
 
 PAUSE = "bad_acq_skip"
@@ -23,13 +23,13 @@ _BORDERS_OF_FORMAT = {".set": ("-99",), ".gdf": ("32766",)}
 
 
 def find_interruptions(
-    path: Path, marks: Sequence[Mark], sampling_rate_hz: float, n_samples: int, jumps: Sequence[Gap] = ()
+    path: Path, annotations: Sequence[Annotation], sampling_rate_hz: float, n_samples: int, jumps: Sequence[Gap] = ()
 ) -> tuple[tuple[Gap, ...], tuple[BadSpan, ...]]:
     """Return the gaps and bad segments of a recording, from its annotations.
 
     Args:
         path: the file.
-        marks: all annotations, on the file's time axis.
+        annotations: all annotations, on the file's time axis.
         sampling_rate_hz: samples per second.
         n_samples: samples per channel.
         jumps: gaps in the file's clock, if it has one.
@@ -37,7 +37,7 @@ def find_interruptions(
     axis = TimeAxis(sampling_rate_hz, n_samples, jumps)
     gaps = {gap.sample: gap for gap in jumps}
     spans = []
-    for start, duration, text in marks:
+    for start, duration, text in annotations:
         name = text.strip().lower()
         is_pause = name.startswith(PAUSE)
         if is_border(path, text) or (is_pause and not duration):

@@ -112,7 +112,7 @@ class MAHNOBHCI(Reader):
     sample of the peripheral channels; cleaned by `clean_eeg`, whereas the paper names EEGLAB and no method.
 
     Attributes, ids, file names, order, rate, triggers and durations were compared with 565 real `session.xml` files and
-    with the triggers of 527 real recordings. Not verified: the rest, which follows public code and documentation
+    with the triggers of 527 real recordings. Everything else is not verified and follows public code and documentation
     (`facts/mahnob_hci.json`), such as whether the first frame is stimulus onset, and the units of GSR1, Resp and Temp.
 
     Args:

@@ -29,14 +29,14 @@ _HARMLESS = (
 )
 """Patterns of reader warnings that do not concern the data read by this package."""
 
-OF_MARKS = (
+OF_ANNOTATIONS = (
     r"Omitted \d+ annotation\(s\) that were outside data range",
     r"Limited \d+ annotation\(s\) that were expanding outside the data range",
 )
 """Patterns that are harmless because annotations are read by this package, on the clock of the file."""
 
 OF_OTHER_CASE = (r"Did not find any events\.tsv associated with",)
-"""Patterns that are harmless because the event table is found by this package, whatever the case of its task."""
+"""Patterns that are harmless because this package finds the event table regardless of the case of its task name."""
 
 OF_LENGTH = (r"Number of records from the header does not match the file size .* Inferring from the file size",)
 """Patterns that are harmless because this package compares the lengths of header and file."""

@@ -16,7 +16,7 @@ from keras_emotion.array_files import map_npy
 from keras_emotion.datasets.bids_events import attach_events
 from keras_emotion.datasets.brainvision_header import BRAINVISION_SUFFIXES, BrainVisionHeader
 from keras_emotion.datasets.channel_units import notes_on_units, units_of
-from keras_emotion.datasets.edf_records import EDF_SUFFIXES, EdfHeader, Mark, edf_gaps, edf_times, read_records
+from keras_emotion.datasets.edf_records import EDF_SUFFIXES, Annotation, EdfHeader, edf_gaps, edf_times, read_records
 from keras_emotion.datasets.electrodes import Channel, ChannelTable, channels_of, directions_from
 from keras_emotion.datasets.file_lists import BIDS_MARKER as BIDS_MARKER
 from keras_emotion.datasets.file_lists import bids_tables, events_in_bids, is_in_bids, units_in_bids
@@ -24,7 +24,7 @@ from keras_emotion.datasets.formats.dispatch import ONE_FILE_SUFFIXES, SUFFIXES,
 from keras_emotion.datasets.formats.fieldtrip import fieldtrip_variable
 from keras_emotion.datasets.interruptions import find_interruptions
 from keras_emotion.datasets.matlab import read_variables
-from keras_emotion.datasets.reader_warnings import OF_MARKS, OF_OTHER_CASE, warnings_of_readers
+from keras_emotion.datasets.reader_warnings import OF_ANNOTATIONS, OF_OTHER_CASE, warnings_of_readers
 from keras_emotion.datasets.recording_parts import check_before_reading, check_parts
 from keras_emotion.datasets.time_axis import BadSpan, Gap, TimeAxis
 from keras_emotion.datasets.units import Unit, read_unit
@@ -226,7 +226,7 @@ def open_raw(path: Path, root: Path, notes: list[str] | None = None) -> mne.io.B
         InputError: the file cannot be read, or has no signals; or it is in a BIDS tree, and mne-bids is not installed.
     """
     in_bids = is_in_bids(path, root)
-    harmless = OF_MARKS if path.suffix.lower() in EDF_SUFFIXES and not in_bids else ()
+    harmless = OF_ANNOTATIONS if path.suffix.lower() in EDF_SUFFIXES and not in_bids else ()
     if in_bids and events_in_bids(path, root) is not None:
         harmless = OF_OTHER_CASE
     message = f"{{path}}: cannot be read as {path.suffix or 'a recording'} ({{reason}}); copy it again"
@@ -256,7 +256,7 @@ def _read_raw(path: Path, root: Path) -> mne.io.BaseRaw:
     return read_raw(path)
 
 
-def marks_of(path: Path, root: Path, raw: mne.io.BaseRaw | None = None) -> list[Mark]:
+def annotations_of(path: Path, root: Path, raw: mne.io.BaseRaw | None = None) -> list[Annotation]:
     """Return all annotations of a file, including those of bad segments and boundaries.
 
     Args:
@@ -275,23 +275,23 @@ def marks_of(path: Path, root: Path, raw: mne.io.BaseRaw | None = None) -> list[
         return []
     if path.suffix.lower() in EDF_SUFFIXES and not is_in_bids(path, root):
         return edf_times(EdfHeader.read(path))[1]
-    return _marks_of_raw(open_raw(path, root) if raw is None else raw)
+    return _annotations_of_raw(open_raw(path, root) if raw is None else raw)
 
 
-def _marks_of_raw(raw: mne.io.BaseRaw) -> list[Mark]:
+def _annotations_of_raw(raw: mne.io.BaseRaw) -> list[Annotation]:
     # MNE's annotations are relative to the device's first sample, which may precede the file.
     annotations, before = raw.annotations, raw.first_time
-    marks = [
+    annotations = [
         (float(onset) - before, float(duration) if duration > 0 else None, str(text))
         for onset, duration, text in zip(annotations.onset, annotations.duration, annotations.description, strict=True)
     ]
-    return sorted(marks, key=lambda mark: mark[0])
+    return sorted(annotations, key=lambda annotation: annotation[0])
 
 
 class FileTime(NamedTuple):
     """Time information of a file: all annotations, gaps, bad segments, and notes on assumptions."""
 
-    marks: list[Mark]
+    annotations: list[Annotation]
     gaps: tuple[Gap, ...]
     bad_spans: tuple[BadSpan, ...]
     notes: list[str]
@@ -310,14 +310,14 @@ def time_of(path: Path, root: Path, raw: mne.io.BaseRaw, sampling_rate_hz: float
     Raises:
         InputError: the times are inconsistent.
     """
-    marks, jumps, notes = None, [], []
+    annotations, jumps, notes = None, [], []
     if path.suffix.lower() in EDF_SUFFIXES:
         header = EdfHeader.read(path)
-        starts, marks = edf_times(header)
+        starts, annotations = edf_times(header)
         jumps, notes = edf_gaps(header, sampling_rate_hz, starts)
-    if marks is None or is_in_bids(path, root):
-        marks = _marks_of_raw(raw)
-    return FileTime(marks, *find_interruptions(path, marks, sampling_rate_hz, n_samples, jumps), notes)
+    if annotations is None or is_in_bids(path, root):
+        annotations = _annotations_of_raw(raw)
+    return FileTime(annotations, *find_interruptions(path, annotations, sampling_rate_hz, n_samples, jumps), notes)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -327,7 +327,7 @@ class FileChannels:
     Args:
         names: names as spelled in the file.
         kinds: kinds in the file, see `channels_of`.
-        is_undecided: whether the file gives no kind, so that the name decides.
+        is_undecided: whether the file does not state the kind, so that it is derived from the name.
         directions: `(channels, 3)` unit vectors from the head centre, by the coordinates in the file; NaN if missing.
     """
 
@@ -422,7 +422,7 @@ def _signals(
         return rate_hz, n_samples, at(raw, list(rows)), []
     extras = raw._raw_extras[0]
     per_record = np.asarray(extras["n_samps"])[extras["sel"]]
-    # MNE takes a negative number as it is.
+    # MNE accepts a negative number.
     wrong = min(rows, key=lambda row: per_record[row])
     if per_record[wrong] < 1:
         raise InputError(

@@ -13,7 +13,7 @@ from keras_emotion.datasets.electrodes import CHANNEL_FILE
 from keras_emotion.datasets.formats.device_tables import TABLE_SUFFIXES
 from keras_emotion.datasets.formats.dispatch import MIXED_SUFFIXES, is_recording
 from keras_emotion.datasets.formats.gtec import GTEC_SUFFIXES
-from keras_emotion.datasets.marks import MarkedRecording
+from keras_emotion.datasets.recording_events import RecordingWithEvents
 from keras_emotion.datasets.recording_files import (
     ARRAY_SUFFIXES,
     BIDS_MARKER,
@@ -128,7 +128,7 @@ def _fault_of_special(path: Path) -> str:
     return "cannot be accessed"
 
 
-def without_parts(recordings: Sequence[MarkedRecording], root: Path) -> tuple[list[MarkedRecording], list[str]]:
+def without_parts(recordings: Sequence[RecordingWithEvents], root: Path) -> tuple[list[RecordingWithEvents], list[str]]:
     """Leave out files that are read with another recording: further parts of a split file, and duplicates.
 
     Args:
@@ -139,7 +139,7 @@ def without_parts(recordings: Sequence[MarkedRecording], root: Path) -> tuple[li
         The independent recordings, and notes on what was left out.
     """
     first_of = {part: recording for recording in recordings for part in recording.data_files[1:]}
-    kept: dict[Path, MarkedRecording] = {}
+    kept: dict[Path, RecordingWithEvents] = {}
     notes = []
     for recording in recordings:
         own = recording.data_files[0]

@@ -86,7 +86,7 @@ class SAM40(Reader):
     usual_protocols: ClassVar[tuple[str, ...]] = ("trial_disjoint", "subject_disjoint")
     class_names: ClassVar[Mapping[str, tuple[str, ...]]] = {"task": TASKS}
     meaning_of_stimulus = (
-        "the first, second or third repetition of a task, the same for all subjects: a stimulus-independent split "
+        "the first, second or third repetition of a task, the same for all subjects: a stimulus-disjoint split "
         "trains on the other repetitions of the task, by the same subjects"
     )
 

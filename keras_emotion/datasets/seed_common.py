@@ -83,7 +83,7 @@ def contents_of(
     return Contents(usable, initials, lines, tuple(flaws))
 
 
-def several_persons(numbers_by_initials: Mapping[str, Sequence[int]]) -> str:
+def describe_several_subjects(numbers_by_initials: Mapping[str, Sequence[int]]) -> str:
     """Describe a file that has trials under the initials of several subjects; empty if it does not.
 
     Args:

@@ -17,9 +17,9 @@ from keras_emotion.datasets.seed_common import (
     CHANNEL_NAMES,
     Contents,
     contents_of,
+    describe_several_subjects,
     read_facts,
     read_numbers,
-    several_persons,
 )
 from keras_emotion.datasets.spreadsheet import read_first_sheet
 from keras_emotion.schema import InputError, Recording
@@ -139,7 +139,7 @@ def signal_contents(path: Path, clip_seconds: Sequence[int]) -> Contents:
     of_persons: dict[str, list[int]] = {}
     for match in matches:
         of_persons.setdefault(match[1], []).append(int(match[2]))
-    if fault := several_persons(of_persons):
+    if fault := describe_several_subjects(of_persons):
         return Contents((), min(of_persons), (fault,), ())
     shape_of = {int(match[2]): shapes[match[0]] for match in matches}
     rate, extra = FACTS["sampling_rate_hz"], FACTS["n_extra_samples"]

@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from keras_emotion.datasets.matlab import variable_shapes
 from keras_emotion.datasets.reader import Problem
-from keras_emotion.datasets.seed_common import Contents, read_facts, read_names, several_persons
+from keras_emotion.datasets.seed_common import Contents, describe_several_subjects, read_facts, read_names
 from keras_emotion.datasets.seed_eye import read_events, read_features
 from keras_emotion.datasets.seed_series import TARGET, SEEDSeries, Visit, eye_problems, parse_date
 from keras_emotion.datasets.seed_sessions import MatFeatures, MatSignals, SessionFile
@@ -101,7 +101,7 @@ class SEEDIV(SEEDSeries):
         of_persons: dict[str, list[int]] = {}
         for match in matches:
             of_persons.setdefault(match[1], []).append(int(match[2]))
-        if fault := several_persons(of_persons):
+        if fault := describe_several_subjects(of_persons):
             file = SessionFile()
             file.contents = Contents((), min(of_persons), (fault,), ())
             return file

@@ -43,7 +43,7 @@ _SEXES: Mapping[str, Gender] = {"F": "female", "M": "male"}
 
 
 def _check_stated(path: Path, stated: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
-    """Refuse what a synthetic copy states of itself where it is not of the kind of the facts that it stands for.
+    """Refuse parameters of a synthetic copy whose type differs from that of the facts that they replace.
 
     Raises:
         InputError: a number of sessions, or lengths or spans of clips, that no copy has.
@@ -207,7 +207,7 @@ class SEEDSeries(Reader):
         return self._home / self.facts["label_table"]
 
     def _files_of_visit(self, subject: int, visit: Visit) -> tuple[Path, ...]:
-        """Return files that a session's trials are read from, besides that of the session."""
+        """Return the files from which a session's trials are read, in addition to that of the session."""
         return ()
 
     # --- files

@@ -109,7 +109,7 @@ class TrialTable:
 
 
 class _Parser:
-    """Parser that goes through the table once and collects its problems."""
+    """Parser that reads the table once and collects its problems."""
 
     def __init__(self, root: Path, path: Path, table: pd.DataFrame):
         self.root, self.path = root, path

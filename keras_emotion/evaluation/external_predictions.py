@@ -320,8 +320,8 @@ def check_predictions(predictions: pd.DataFrame, disjoint: Disjoint | None = Non
     Args:
         predictions: result of `read_predictions`, or a run's predictions.
         disjoint: claim of what training and test set do not share. Default: the claim of the protocol's name, if it is
-            one of ours; otherwise inferred from the folds: where more than half of the subjects (or stimuli) are in a
-            single fold each, none should be in two.
+            one of this package; otherwise inferred from the folds: where more than half of the subjects (or stimuli)
+            are in a single fold each, none should be in two.
 
     Returns:
         Findings, leaks first.
@@ -361,7 +361,7 @@ def rescore(
         n_permutations: number of permutations for the chance band: labels shuffled between the trials of a subject,
             with the predictions held fixed.
         seed: seed of the permutations.
-        between: units whose labels are exchanged. Default: those of the protocol's name, if it is one of ours;
+        between: units whose labels are exchanged. Default: those of the protocol, if the name is one of this package;
             otherwise the trials of a subject.
 
     Returns:

@@ -57,7 +57,7 @@ def group_codes(table: pd.DataFrame) -> np.ndarray:
     return codes
 
 
-def people_codes(table: pd.DataFrame) -> np.ndarray:
+def connected_subject_codes(table: pd.DataFrame) -> np.ndarray:
     """Number each subject; subjects who were recorded together share a number.
 
     Subjects are connected if they share a group in some row (see `group_codes`), directly or through others: the
@@ -73,7 +73,7 @@ def people_codes(table: pd.DataFrame) -> np.ndarray:
         InputError: the column `subject` or an id in it is missing.
 
     Example:
-        >>> people_codes(pd.DataFrame({"subject": [1, 2, 3, 4], "recorded_together": ["a", "", "a", None]}))
+        >>> connected_subject_codes(pd.DataFrame({"subject": [1, 2, 3, 4], "recorded_together": ["a", "", "a", None]}))
         array([0, 1, 0, 2])
     """
     import scipy.sparse.csgraph

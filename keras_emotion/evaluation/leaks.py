@@ -88,7 +88,7 @@ class Finding:
     Args:
         kind: one of `KINDS`.
         severity: `"leak"`: the test set shares information with training that new data would not; `"warning"`: the
-            number does not mean what it seems to; `"note"`: worth knowing, and not a fault of the split.
+            number does not mean what it seems to; `"note"`: for information, not a fault of the split.
         message: one sentence with the counts and the first example.
         protocol: name of the protocol, where there are several.
         target: name of the target, where there are several.

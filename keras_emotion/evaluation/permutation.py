@@ -46,8 +46,8 @@ def exchangeable(table: pd.DataFrame, between: Between = "trials") -> tuple[Grou
     """Return the exchangeable units, pool by pool.
 
     All presentations of a stimulus to a subject move together: where a subject sees a stimulus twice, a model that
-    knows the stimulus keeps that knowledge. Stimuli are exchanged only with those that were shown equally often. In a
-    table without stimuli each trial counts as one.
+    recognises the stimulus keeps this advantage. Stimuli are exchanged only with those that were shown equally often.
+    In a table without stimuli each trial counts as one.
 
     Args:
         table: window table, or predictions of one repetition.

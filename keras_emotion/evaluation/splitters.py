@@ -18,7 +18,7 @@ import pandas as pd
 from sklearn.model_selection import BaseCrossValidator
 from typing_extensions import override
 
-from keras_emotion.evaluation.identifiers import crossed_counts, people_codes, row_codes, trial_key
+from keras_emotion.evaluation.identifiers import connected_subject_codes, crossed_counts, row_codes, trial_key
 from keras_emotion.schema import SPLIT_PARTS, TRIAL_KEY, InputError, is_part_of_split
 
 SMALLEST_NUMBER_OF_FOLDS = 3
@@ -340,7 +340,7 @@ class SubjectKFold(UnitKFold):
         """
         # Required here as by the other splitters.
         row_codes(table, self.unit_columns)
-        return people_codes(table)
+        return connected_subject_codes(table)
 
     def _largest_number_of_folds(self, units_of_class: np.ndarray, n_units: int) -> int:
         return n_units
@@ -442,7 +442,7 @@ class SubjectAndStimulusKFold(UnitKFold):
     def _groups(self, X: Any, y: Any, groups: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
         table, labels = X if groups is None else groups, np.asarray(y)
         row_codes(table, ("dataset", "subject"))
-        codes = [people_codes(table), row_codes(table, ("dataset", "stimulus"))]
+        codes = [connected_subject_codes(table), row_codes(table, ("dataset", "stimulus"))]
         sizes = [own.max(initial=-1) + 1 for own in codes]
         limits = [limit for limit in (self.n_splits, self.maximum_folds, *sizes) if limit is not None]
         n_groups = min(limits)

@@ -19,7 +19,7 @@ STIMULUS_COLUMNS = ("stimulus_label", "stimulus_seen")
 def stimulus_baseline(
     table: pd.DataFrame, labels: npt.ArrayLike, train: npt.ArrayLike, test: npt.ArrayLike
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Predict test rows from their stimulus alone: "knows the stimulus".
+    """Predict test rows from their stimulus alone: the stimulus-only baseline "knows the stimulus".
 
     A test row gets the most frequent training label of its stimulus; for a new stimulus, the most frequent training
     label; ties go to the lowest label. No signal is used: a model has recognised something about a person only if it

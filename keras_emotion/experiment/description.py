@@ -61,7 +61,7 @@ def load_experiment(
         fields = dict(content["experiment"])
         system = find_system(content["system"]).of_record(fields.pop("system"))
         with warnings.catch_warnings():
-            # Names of fields of earlier versions: the file is old, and nobody's code.
+            # Field names of earlier versions: the file is old, not written by a user's code.
             warnings.simplefilter("ignore", DeprecationWarning)
             experiment = Experiment(**fields, system=system)
         root, file_format = Path(data_root or content["data"]["root"]), content["data"]["file_format"]

@@ -65,7 +65,7 @@ _LOCAL = ("processes", "vectorized")
 """Engines whose workers are processes of this machine."""
 
 _RAY_OBJECT_STORE_BYTES = 100 * 2**20
-"""Object store of our own Ray cluster. Messages are small, but by default Ray takes a third of the memory."""
+"""Object store of a Ray cluster that a run starts. Messages are small; by default Ray takes a third of the memory."""
 
 _IDLE_SECONDS = {True: 300, False: 10}
 """Idle time after which a process ends, for training workers and for others."""
@@ -322,7 +322,7 @@ def claim_gpu() -> None:
         return
     try:
         import fcntl
-    except ImportError:  # Windows: what CUDA_VISIBLE_DEVICES says stays
+    except ImportError:  # Windows: CUDA_VISIBLE_DEVICES is left unchanged
         return
     for gpu in gpus:
         name = f"keras_emotion-{os.getuid()}-gpu-{re.sub(r'[^A-Za-z0-9]', '_', gpu)}.lock"

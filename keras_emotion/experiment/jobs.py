@@ -464,7 +464,7 @@ def _refuse_other_shapes(stored: Mapping[int | str, StoredFeatures], names: Iter
 _OPENED: dict[tuple[str, ...], tuple[StoredFeatures, pd.DataFrame]] = {}
 
 
-def forget_windows() -> None:
+def clear_cached_windows() -> None:
     """Discard cached windows of this process, so that they are paired and joined again."""
     _OPENED.clear()
 

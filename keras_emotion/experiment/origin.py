@@ -66,7 +66,7 @@ class Origin:
             tuple(sorted({name for subject in subjects for name in files.get(subject, ())})),
             tuple(sorted(map(_hash, stimuli))),
             tuple(sorted(map(_hash, trials))),
-            tuple(_known(brought_files(plan.experiment.system))),
+            tuple(_known(trained_files(plan.experiment.system))),
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -124,7 +124,7 @@ class Origin:
             return None
         return cls.from_dict(read_json(sidecar)[0], sidecar)
 
-    def met(self, tested: Origin) -> str:
+    def describe_overlap(self, tested: Origin) -> str:
         """Describe the overlap of its training data with tested subjects and trials; empty if there is none."""
         if shared := set(self.recordings) & set(tested.recordings):
             return f"{len(shared)} of the {len(tested.recordings)} tested recordings (files of the same content)"
@@ -144,7 +144,7 @@ class Origin:
         return (self, *(one for teacher in self.taught_by for one in teacher.all))
 
 
-def brought_files(system: System) -> list[Path]:
+def trained_files(system: System) -> list[Path]:
     """Return a system's files with trained content: teachers, encoders, initial networks.
 
     Args:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from keras_emotion.file_names import file_name, readable_words
+from keras_emotion.file_names import file_name, slug
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
@@ -173,7 +173,7 @@ def record_name(job: Mapping[str, Any]) -> str:
 
 def readable_name(job: Mapping[str, Any]) -> str:
     """Return the readable beginning of `record_name`."""
-    return readable_words(_words(job))
+    return slug(_words(job))
 
 
 def earlier_name(record: Mapping[str, Any]) -> str:

@@ -228,7 +228,7 @@ class RunFolder:
             self._write_start(self._read("environment.json"))
         self._write_start(environment)
         # By name, that is in their order. A start that another process writes at this moment may be missing: `finish`
-        # puts the file together once more.
+        # assembles the file again.
         self._collect_starts()
 
     def _write_start(self, environment: Mapping[str, Any]) -> None:

@@ -28,7 +28,7 @@ def require_rule_on_scale(experiment: Experiment, dataset: Reader, rating: str) 
         )
 
 
-def lines_on_rules(plan: Plan) -> list[str]:
+def single_class_lines(plan: Plan) -> list[str]:
     """Return a line for each rating of which none, or each, exceeds a limit of the label rule."""
     lines, rule = [], plan.experiment.label_rule
     for rating in dict.fromkeys(

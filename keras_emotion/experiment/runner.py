@@ -26,7 +26,7 @@ from keras_emotion.experiment.origin import TRAINED_ON, Origin
 from keras_emotion.experiment.progress import JobDone, format_duration, print_lines, show_progress
 from keras_emotion.experiment.record_tables import count_by_reason, dropped_lines
 from keras_emotion.experiment.records import INFERENCE, STORED_FEATURES, Jobs, RunFolder, disk_full_as_input_error
-from keras_emotion.experiment.rule_checks import lines_on_rules, require_rule_on_scale
+from keras_emotion.experiment.rule_checks import require_rule_on_scale, single_class_lines
 from keras_emotion.experiment.source_files import SourceFiles, read_source_files
 from keras_emotion.experiment.training import remove_stages, run_job, seconds_per_step, train_on_all
 from keras_emotion.experiment.vectorized import group_jobs, run_jobs
@@ -435,7 +435,7 @@ def _jobs(plan: Plan) -> tuple[list[tuple[Job, int]], list[dict[str, Any]]]:
     jobs, not_evaluable = plan.jobs()
     if not jobs:
         dropped = dropped_lines(count_by_reason(plan.dropped_windows()))
-        reasons = "\n  ".join([*(entry["reason"] for entry in not_evaluable), *dropped, *lines_on_rules(plan)])
+        reasons = "\n  ".join([*(entry["reason"] for entry in not_evaluable), *dropped, *single_class_lines(plan)])
         raise InputError(f"nothing can be evaluated:\n  {reasons}")
     return jobs, not_evaluable
 

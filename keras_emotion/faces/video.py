@@ -286,7 +286,7 @@ def sample_frames(
 
     Every frame is decoded, since compressed frames depend on each other, but only requested areas of yielded frames are
     converted to RGB. A frame that is nearest to two requested times is yielded twice. A few frames are in memory,
-    whatever the length of the video.
+    regardless of the length of the video.
 
     If the first requested time is later than `SEEK_AFTER_SECONDS`, as in one video of a whole session, decoding starts
     at a key frame before it; frame numbers are then computed from the time and the rate in the header.

@@ -208,7 +208,7 @@ class _LiveWindows:
         self._lost_seconds += self._clock.lost_seconds
         self._open()
         self._is_back = self._began is not None
-        self._say("the stream was lost and came back; windows start anew")
+        self._say("the stream was lost and came back; windows restart")
         self._report_changes(before)
         for note in self._stream.notes:
             self._say(note)
@@ -218,7 +218,7 @@ class _LiveWindows:
             self._baseline = self._buffer
         elif before["source"] != self._described["source"] or names != self._channels.names:
             self._baseline = None
-            self._say("the baseline is recorded anew")
+            self._say("a new baseline is recorded")
         return True
 
     def _report_changes(self, before: Mapping[str, Any]) -> None:
@@ -307,7 +307,7 @@ class _LiveWindows:
     def _take_baseline(self) -> None:
         onset, rate, model_rate = self._onset, self._stream.sampling_rate_hz, self._predictor.sampling_rate_hz
         if problem := self._judge.problem_of(self._buffer[:, :onset]):
-            self._say(f"the baseline begins anew: {problem}")
+            self._say(f"the baseline recording restarts: {problem}")
         else:
             whole = signals.resample(self._buffer[:, : onset + self._reach], rate, model_rate)
             self._baseline = whole[:, : round(self._predictor.baseline_seconds * model_rate)]

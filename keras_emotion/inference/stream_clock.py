@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_emotion.schema import InputError
 
-SAID_SHARE = 0.01
+UNREPORTED_SHARE = 0.01
 """Relative difference between measured and nominal sampling rate that is not reported."""
 
 REFUSED_SHARE = 0.05
@@ -69,7 +69,7 @@ class StreamClock:
         jitter = shifts[shifts > -BACKWARD_SECONDS]
         self._backwards = [*self._backwards[-_REMEMBERED:], -float(jitter.min(initial=0.0))]
         # A deviation of the rate, over the distance of the two medians, is not a jump.
-        allowed = max(0.5 * period, SAID_SHARE * around * period, 1.5 * max(self._backwards))
+        allowed = max(0.5 * period, UNREPORTED_SHARE * around * period, 1.5 * max(self._backwards))
         found = np.flatnonzero((shifts > allowed) | (shifts <= -BACKWARD_SECONDS))
         if not len(found):
             self._check_rate(times[:n_needed])
@@ -142,7 +142,7 @@ class StreamClock:
         if self._is_rate_said or len(times) < _LEARN_SECONDS * self._rate:
             return
         period = float(np.median(times[half:] - times[: len(times) - half])) / half
-        if self._is_off(period, SAID_SHARE):
+        if self._is_off(period, UNREPORTED_SHARE):
             self._is_rate_said = True
             self.notes.append(self._rate_text(period))
 

@@ -34,11 +34,11 @@ class DCCA(WindowFeaturesMixin, keras.Model):
     analysis, then a support vector machine on their weighted sum. This is not possible in a single Keras `fit`. The
     linear analysis is essential there: the correlation ignores signs, and views with opposite signs cancel in the sum.
     In one stage the cross-entropy of the sum determines the signs. In [2] to [4] a sample is one window; here it is a
-    trial with one label, whose windows pass the networks one by one, each an observation of the correlation, and whose
-    fused features are averaged. The default sizes are those of the code of [2], without its L2 penalty of 1e-7 on the
-    weights. The code of [4] draws sizes at random, a hundred times per subject, and keeps the epoch that is best on the
-    test data; its results are not comparable with ours. It has separate optimizers for the two networks; here there is
-    one.
+    trial with one label, whose windows are passed through the networks one by one, each an observation of the
+    correlation, and whose fused features are averaged. The default sizes are those of the code of [2], without its L2
+    penalty of 1e-7 on the weights. The code of [4] draws sizes at random, a hundred times per subject, and keeps the
+    epoch that is best on the test data; its results are not comparable with those of this package. It has separate
+    optimizers for the two networks; here there is one.
 
     Args:
         n_windows: number of windows of a sample, 1 or more; default 20 (3 s each of 60 s).

@@ -11,7 +11,7 @@ from keras_emotion.schema import InputError
 CONVOLUTIONS = ("conv1", "conv2", "conv3_1", "conv3_2", "conv4_1", "conv4_2")
 DENSE_LAYERS = ("fc1_1", "fc1_2", "fc2")
 _LAYERS = CONVOLUTIONS + DENSE_LAYERS
-# Names of the layers and of kernel and bias, each in the order of ours.
+# Names of layers, kernels and biases, each in the order of this package's network.
 _PORT = (
     (*(f"features.{place}" for place in (0, 3, 6, 8, 11, 13)), *(f"embeddings.{place}" for place in (0, 2, 4))),
     (".weight", ".bias"),

@@ -76,12 +76,14 @@ def _unlike_the_paper(experiment: Experiment, dataset: Reader) -> tuple[str, ...
             "independent components that correlate with the EOG are removed from the EEG (--reader.ica); the paper "
             "removes artefacts with EEGLAB, without naming a method",
         )
-    return ("artefacts stay in the EEG; in the paper EEGLAB removes them (--reader.ica removes those of the eyes)",)
+    return ("artefacts stay in the EEG; in the paper EEGLAB removes them (--reader.ica removes eye artefacts)",)
 
 
 FIGURES = {
-    "1": diagram("Faces, signals, classification", lambda one: {"": trained_network(one)}, "DeepVANet"),
-    "3": window_features("Features of the first subject by t-SNE: faces, signals, both"),
+    "1": diagram(
+        "Face network, bio-sensing network and classifier", lambda one: {"": trained_network(one)}, "DeepVANet"
+    ),
+    "3": window_features("t-SNE of the first subject's features: face, signals, both"),
 }
 """Figures of the paper drawn from one experiment."""
 
@@ -119,8 +121,8 @@ TABLES: Mapping[str, Table] = {
 """Rows of Table 2 of the paper, and of its grid of feature sizes."""
 
 TABLE_CAPTIONS = {
-    "2": "Each subject alone, and all subjects in one network",
-    "lambda": "Sizes of the features of faces and of signals, each from 16 to 256",
+    "2": "Per-subject networks, and one network for all subjects",
+    "lambda": "Sizes of the face and signal feature vectors, each from 16 to 256",
 }
 
 
@@ -137,7 +139,7 @@ ABLATION = ComparedFigure(
         "Decision-level fusion": _bar(fusion="decision"),
         "Feature-level fusion": _bar(),
     },
-    caption="Ablation: modalities and levels of fusion",
+    caption="Ablation: modalities and fusion levels",
     reference="Feature-level fusion",
 )
 """Bars of Fig. 2 of the paper."""

@@ -202,10 +202,10 @@ COMPARISON: Mapping[str, Method] = {name: with_system(change) for name, change i
 TABLE_CAPTIONS = {
     "2": "Accuracy, precision, recall and F1",
     "3": "With and without band attention and self-attention",
-    "4": "Differential entropy on a grid, or raw EEG",
+    "4": "Differential entropy on an electrode grid, or raw EEG",
     "5": "With and without the visual teacher",
-    "6": "Other methods",
-    "w": "The weight of the distillation loss, Eq. (22), from 0.5 to 1.5",
+    "6": "Comparison with other methods",
+    "w": "Weight of the distillation loss, Eq. (22), from 0.5 to 1.5",
 }
 
 
@@ -229,11 +229,11 @@ def _eeg_network(experiment: Experiment) -> dict[str, keras.Model]:
 
 _BAND_REMARKS = (
     "The paper averages the weights of all subjects after training. Features are not scaled here "
-    "(--system.scale-features none), as the paper scales none: standardised ones have a mean of about 0 over the grid, "
-    "of which a convolution with a kernel of one makes the weight 0.5 for every band, before and after training. The "
-    "kernel of one is a single number for all bands: a weight follows the level of the entropy in a band, not how well "
-    "the band tells classes apart, and as the sign of that number differs from network to network (dots), means over "
-    "many come near 0.5."
+    "(--system.scale-features none), because the paper does not mention scaling: standardised features have a mean of "
+    "about 0 over the grid, so that a convolution with a kernel of size one yields the weight 0.5 for every band, "
+    "before and after training. This kernel is a single number for all bands: a weight depends on the level of the "
+    "entropy in a band, not on how well the band separates the classes. The sign of that number differs between "
+    "networks (dots), so that means over many networks are near 0.5."
 )
 
 _EEG_FIGURES: Mapping[str, DrawnFigure] = {
@@ -247,7 +247,7 @@ _EEG_FIGURES: Mapping[str, DrawnFigure] = {
 }
 
 FIGURES: Mapping[str, DrawnFigure] = {
-    "1": diagram("Both networks, the visual one and the EEG one", _both_networks, "3FACRNN"),
+    "1": diagram("Visual network (teacher) and EEG network (student)", _both_networks, "3FACRNN"),
     "2": diagram("Framework of the visual network", _visual_network, "3FACRNN"),
     **_EEG_FIGURES,
 }

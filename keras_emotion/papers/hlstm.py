@@ -132,7 +132,7 @@ def _methods() -> dict[str, Method]:
 _CAPTIONS = {
     "5": "One to five levels of the LSTM",
     "6": "With and without attention between levels",
-    "7": "With and without the penalty of the attention",
+    "7": "With and without the penalty on the attention",
 }
 
 FIGURES: Mapping[str, ComparedFigure] = {
@@ -151,9 +151,9 @@ FIGURES: Mapping[str, ComparedFigure] = {
 DIAGRAMS = {
     number: diagram(caption, lambda one: {"": trained_network(one)}, "hierarchical LSTM", depth)
     for number, caption, depth in (
-        ("1", "Faces, EEG images, looks, classification", 1),
-        ("3", "The layers that choose frames and go through them", 3),
-        ("4", "Levels of the LSTM and the attention between them, within the layer looking", 3),
+        ("1", "Face and EEG image encoders, frame selection, classifier", 1),
+        ("3", "Frame selection and hierarchical LSTM", 3),
+        ("4", "Levels of the LSTM and the attention between them, inside the layer `looking`", 3),
     )
 }
 """Figure 2 (feature extraction) is the upper part of these."""

@@ -193,12 +193,12 @@ def _ablations(labels: Mapping[str, Any]) -> dict[str, Table]:
 
 
 TABLE_CAPTIONS = {
-    "3": "Methods on two levels of each rating",
-    "4": "Methods on three levels of each rating",
-    "5": "Methods on four classes",
-    "6": "Methods on four classes, on data that are not distributed",
+    "3": "Comparison of methods on two classes per rating",
+    "4": "Comparison of methods on three classes per rating",
+    "5": "Comparison of methods on four classes",
+    "6": "Comparison of methods on four classes, on a dataset that is not publicly available",
     "7": "Modalities",
-    "8": "With and without contrastive learning and attention between modalities",
+    "8": "With and without contrastive learning and cross-modal attention",
     "9": "With and without silent blocks",
 }
 
@@ -219,7 +219,7 @@ def _fine_tuned(experiment: Experiment) -> dict[str, keras.Model]:
 FIGURES = {
     "1": diagram("Pre-training and fine-tuning", lambda one: {**_encoder(one), **_fine_tuned(one)}, "MERCL"),
     "2": diagram("Encoders of picture, sound and EEG", _encoder, "MERCL"),
-    "4": diagram("Attention between modalities, and the classifier", _fine_tuned, "MERCL"),
+    "4": diagram("Cross-modal attention and classifier", _fine_tuned, "MERCL"),
 }
 
 
@@ -273,7 +273,7 @@ def _unlike_the_paper(experiment: Experiment, dataset: Reader) -> tuple[str, ...
             "similarities, which may be negative"
         )
     if getattr(experiment.system, "cross_modal_attention", False):
-        lines.append("attention between modalities has a softmax, which is missing in Eq. (12)")
+        lines.append("cross-modal attention has a softmax, which is missing in Eq. (12)")
     return tuple(lines)
 
 
@@ -283,8 +283,8 @@ def _unlike_the_paper_on_deap(experiment: Experiment, dataset: Reader) -> tuple[
         return lines
     return (
         *lines,
-        "EEG of the preprocessed files, 128 Hz and high-pass filtered at 4 Hz, so that little of delta is left; the "
-        "paper names 512 Hz",
+        "EEG of the preprocessed files, 128 Hz and high-pass filtered at 4 Hz, so that little of the delta band "
+        "is left; the paper states 512 Hz",
     )
 
 

@@ -40,13 +40,12 @@ def markdown_page() -> str:
     parts = [
         "# Papers",
         _NO_EDIT,
-        "`keras-emotion run NAME`, or the script in `reproductions/`, runs one paper on one dataset; "
+        "`keras-emotion run NAME`, or the script in `reproductions/`, reproduces one paper on one dataset; "
         "`keras-emotion run --model MODEL` runs a model on any dataset, your own recordings included. Every field of a "
         "configuration is an option (`--help-all`). `keras-emotion papers` lists all tables and figures with their "
-        "commands, the state of their runs and the time; `keras-emotion papers --run PAPER` makes all of one paper on "
-        "synthetic data.",
-        "The pictures are drawn from the networks as they are built: "
-        "`python -m keras_emotion.papers.page --figures docs/figures`.",
+        "commands, the state of their runs and an estimate of the time; `keras-emotion papers --run PAPER` produces "
+        "all tables and figures of one paper from synthetic data.",
+        "The diagrams are drawn from the Keras models: `python -m keras_emotion.papers.page --figures docs/figures`.",
     ]
     parts += [_section(paper) for paper in papers().values()]
     return "\n\n".join(parts) + "\n"
@@ -70,12 +69,15 @@ def _reproduction(one: Reproduction) -> str:
     full = one.presets["paper"]
     training = full.training
     rows = [
-        ("dataset", full.dataset.replace("_", "-").upper()),
+        ("dataset", f"`{full.dataset}`"),
         ("targets", ", ".join(full.targets)),
         ("classes", _classes(full)),
         ("network or estimator", f"`{type(full.system).__name__}`"),
         ("epochs, batch size, learning rate", f"{training.epochs}, {training.batch_size}, {training.learning_rate:g}"),
-        ("paper's numbers on this dataset", "none" if one.printed_numbers is None else f"`{one.printed_numbers.name}`"),
+        (
+            "results printed in the paper, on this dataset",
+            "none" if one.printed_numbers is None else f"`{one.printed_numbers.name}`",
+        ),
     ]
     if one.command == "run":
         rows.insert(3, ("protocols", ", ".join(_protocol(name) for name in full.protocols)))
@@ -83,10 +85,12 @@ def _reproduction(one: Reproduction) -> str:
         rows.append((f"`{item.option}`", _told(one, item)))
     if one.pretraining is not None:
         before = find_reproduction(one.pretraining.reproduction)
-        what = f"`{before.name}` first, on {before.dataset.replace('_', '-').upper()}"
+        what = f"pre-trains first: `{before.name}` on `{before.dataset}` in this folder"
         rows.append(("`--pretraining-data FOLDER`", what))
     if one.is_on_data_of_paper and (lines := differences_from_the_paper(one, full, None)):
-        rows.append(("`--preset paper` differs from the paper in (a run lists what the data add)", "; ".join(lines)))
+        rows.append(
+            ("differences of `--preset paper` from the paper (a run also lists those of its data)", "; ".join(lines))
+        )
     small = {name: one.presets[name] for name in PRESETS if one.presets[name] is not full}
     for name, preset in small.items():
         changed = {field: getattr(preset.training, field) for field in ("epochs", "batch_size", "learning_rate")}
@@ -148,8 +152,8 @@ def network_figure(one: Reproduction, number: str) -> tuple[str, bytes]:
 def _classes(experiment) -> str:
     rule = experiment.label_rule
     rated = {
-        "greater_than": f"above {rule.threshold:g} or not",
-        "greater_equal": f"{rule.threshold:g} or more, or less",
+        "greater_than": f"above {rule.threshold:g}, or not",
+        "greater_equal": f"{rule.threshold:g} or more, or below",
     }.get(rule.kind, rule.name)
     class_names = READERS[experiment.dataset].class_names
     own = [f"{name}: {', '.join(class_names[name])}" for name in experiment.targets if name in class_names]

@@ -77,10 +77,10 @@ TABLE_2: dict[str, dict[str, Any]] = {
 """Ablations by the name of their line: changed fields of the experiment."""
 
 
-TABLE_CAPTIONS = {"1": "Other methods", "2": "Ablations"}
+TABLE_CAPTIONS = {"1": "Comparison with other methods", "2": "Ablations"}
 
 _DIAGRAM = diagram(
-    "Connectivity, prior, 3D convolutions",
+    "Functional connectivity, cross-modal prior and 3D convolutions",
     lambda one: {"": trained_network(one)},
     "prior-driven dynamic brain networks",
 )
@@ -93,11 +93,11 @@ def _own_data(fields: Mapping[str, Any]) -> Presets:
 def _unlike_the_paper(experiment: Experiment, dataset: Reader) -> tuple[str, ...]:
     """Differences from the paper that no field of the experiment shows, see `Reproduction.unlike_the_paper`."""
     lines = [
-        "one of the training subjects is the validation set and not trained on",
-        "powers of bands are logarithmic, and gamma ends at 45 Hz; the paper prints neither, and gamma from 30 Hz on",
+        "one of the training subjects is the validation set and is not used for training",
+        "band powers are logarithmic, and gamma ends at 45 Hz; the paper states neither, only gamma from 30 Hz on",
     ]
     if getattr(experiment.system, "prior", "none") == "sum":
-        lines.append("the 29 quantities of the face are mapped to 32, since the sum of Eq. (5) is no 32 x 32 matrix")
+        lines.append("the 29 facial features are mapped to 32, because the sum in Eq. (5) is not a 32 x 32 matrix")
     return tuple(lines)
 
 

@@ -198,8 +198,8 @@ class Reproduction:
         validation_subjects: for `"train_teachers"`: subjects of the validation set.
         reader_options: arguments of the reader by name, as in the paper.
         printed_data: amount of data of this dataset that the paper used; `None` if it used none.
-        unlike_the_paper: further differences from the paper, besides those of the system and of the fields, one line
-            each; see `keras_emotion.papers.differences`.
+        unlike_the_paper: further differences from the paper, in addition to those of the system and the fields, one
+            line each; see `keras_emotion.papers.differences`.
         pretraining: the pre-training, if data for it are given; `None` if the paper has none.
         choose_subjects: selects the subjects of all presets except the demo from a copy of the dataset, and describes
             the selection; `None`: those of the presets.

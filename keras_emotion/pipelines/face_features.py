@@ -19,7 +19,7 @@ from keras_emotion.faces.detection import landmarker_file
 from keras_emotion.media_files import check_picture_file
 from keras_emotion.pipelines.feature_store import path_hash
 from keras_emotion.pipelines.features import STEP_FRAMES, UNUSABLE, FeaturePart, Features, Source
-from keras_emotion.pipelines.mapped_arrays import zeros_in_a_file
+from keras_emotion.pipelines.mapped_arrays import memory_mapped_zeros
 from keras_emotion.pipelines.windowing import LagSeconds, Seconds, StepCount, Windowing, starts_within
 from keras_emotion.schema import InputError, Trial
 
@@ -177,7 +177,7 @@ class FaceFeatures(FeaturePart):
         )
         starts = self.windowing.starts(duration_seconds)
         table = trial.window_table(starts, self.window_seconds)
-        crops = zeros_in_a_file((len(starts), self.steps, self.image_size, self.image_size, 3))
+        crops = memory_mapped_zeros((len(starts), self.steps, self.image_size, self.image_size, 3))
         if problem is not None:
             return crops, table.assign(**{UNUSABLE: problem})
         offset_seconds = self.offset_seconds + (trial.video_offset_seconds or 0.0) + self.lag_seconds

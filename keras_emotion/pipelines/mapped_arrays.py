@@ -7,7 +7,7 @@ import tempfile
 import numpy as np
 
 
-def zeros_in_a_file(shape: tuple[int, ...]) -> np.ndarray:
+def memory_mapped_zeros(shape: tuple[int, ...]) -> np.ndarray:
     """Create a memory-mapped array of uint8 zeros: the pictures of an hour of video take hundreds of megabytes."""
     if not np.prod(shape):
         return np.zeros(shape, np.uint8)

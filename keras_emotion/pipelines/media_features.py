@@ -16,7 +16,7 @@ from keras_emotion import faces
 from keras_emotion.options import Option
 from keras_emotion.pipelines.face_features import duration_and_problem
 from keras_emotion.pipelines.features import UNUSABLE, FeaturePart, Features, Source
-from keras_emotion.pipelines.mapped_arrays import zeros_in_a_file
+from keras_emotion.pipelines.mapped_arrays import memory_mapped_zeros
 from keras_emotion.pipelines.windowing import Seconds, Windowing
 from keras_emotion.schema import Clip, InputError, Trial
 
@@ -181,7 +181,7 @@ def _joined(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     joined = {}
     for name, first in parts[0].items():
         n_blocks = sum(len(part[name]) for part in parts)
-        make = zeros_in_a_file if first.dtype == np.uint8 else lambda shape: np.empty(shape, np.float32)
+        make = memory_mapped_zeros if first.dtype == np.uint8 else lambda shape: np.empty(shape, np.float32)
         joined[name], start = make((n_blocks, *first.shape[1:])), 0
         for part in parts:
             joined[name][start : start + len(part[name])] = part[name]
@@ -228,7 +228,7 @@ class MediaFrames(MediaPart):
         return {"frames": (self.n_frames, self.image_size, self.image_size, 3)}
 
     def _of_clip(self, clip: Clip, starts: np.ndarray) -> dict[str, np.ndarray]:
-        frames = zeros_in_a_file((len(starts), *MediaFrames.array_shapes(self, 0, 0)["frames"]))
+        frames = memory_mapped_zeros((len(starts), *MediaFrames.array_shapes(self, 0, 0)["frames"]))
         flat = frames.reshape(-1, *frames.shape[2:])
         for own, picture in self.frames_of(clip, starts):
             flat[own] = picture
@@ -362,9 +362,9 @@ class MediaLogMel(MediaSound):
 
     def patches(self, waveform: np.ndarray) -> np.ndarray:
         """See `MediaSound`; `(blocks, patches, 96, bands)`."""
-        from keras_emotion.audio import cut_patches, log_mel
+        from keras_emotion.audio import log_mel, split_into_patches
 
-        return cut_patches(log_mel(waveform, SOUND_RATE_HZ))
+        return split_into_patches(log_mel(waveform, SOUND_RATE_HZ))
 
 
 class MediaVGGishPatches(MediaSound):

@@ -21,7 +21,7 @@ _LATE = 0.9
 _MOST_PAIRS = 6
 """Most pairs without a significant difference that are listed by name; more are counted."""
 
-STILL_LEARNING = "still learning"
+NOT_CONVERGED = "not converged"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -250,7 +250,7 @@ def _introduction(
         "permutation between the stimuli of a subject, or of all subjects if one model is trained on all of them. "
         "Parameters: number of trainable parameters. Seconds: all trainings of the run, on the machine below. Models "
         "are compared by paired t-tests over subjects, Holm-corrected for all pairs of a protocol. "
-        f'"{STILL_LEARNING}": in at least half of the trainings the best epoch lies in the last tenth of the epochs, '
+        f'"{NOT_CONVERGED}": in at least half of the trainings the best epoch lies in the last tenth of the epochs, '
         "so that longer training may improve the model."
     )
     yield ""
@@ -261,9 +261,12 @@ def _introduction(
         for target in targets
     )
     yield from (f"- {note}" for note in notes)
-    yield "- knows the stimulus: the most frequent label of the stimulus in the training set, without any signal"
+    yield (
+        "- knows the stimulus (stimulus-only baseline): predicts the most frequent label of the stimulus in the "
+        "training set, without any signal"
+    )
     for reason in dict.fromkeys(left_out.values()):
-        yield f"- left out, {reason}: {', '.join(model for model, own in left_out.items() if own == reason)}"
+        yield f"- left out ({reason}): {', '.join(model for model, own in left_out.items() if own == reason)}"
     yield from ("", "| | |", "|---|---|")
     yield from (f"| {name} | {value} |" for name, value in facts.items())
     yield ""
@@ -306,7 +309,7 @@ def _line(row) -> str:
     interval = f"{percent(row.low)} – {percent(row.high)}" if np.isfinite(row.low) else "–"
     parameters = f"{row.n_parameters:,.0f}" if np.isfinite(row.n_parameters) else "–"
     spread = _spread(row.standard_deviation)
-    remark = f"{STILL_LEARNING} ({row.late_share:.0%} of the trainings)" if row.still_learning else ""
+    remark = f"{NOT_CONVERGED} ({row.late_share:.0%} of the trainings)" if row.still_learning else ""
     chance = f"{percent(row.chance_low)} – {percent(row.chance_high)}"
     return (
         f"| `{row.model}` | {percent(row.accuracy)}{spread} | {interval} | {chance} | "

@@ -116,7 +116,7 @@ def list_runs(folder: Path) -> list[ListedRun]:
             if (path / "config.json").is_file():
                 runs.append(_listed(RunFolder(path)))
         except PermissionError as error:
-            # A folder of another user: list the others all the same.
+            # A folder of another user: list the others nevertheless.
             runs.append(ListedRun(path, problem=f"cannot be read: {error.strerror}", is_readable=False))
     return sorted(runs, key=lambda run: (not run.started, run.started, run.path))
 

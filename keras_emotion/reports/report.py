@@ -20,7 +20,7 @@ from keras_emotion.files import remove_leftovers
 from keras_emotion.reports.figures import Picture, described_pictures, draw, page_picture
 from keras_emotion.reports.numbers import RunNumbers, read_numbers
 from keras_emotion.reports.references import references_of
-from keras_emotion.reports.summary_text import what_was_done
+from keras_emotion.reports.summary_text import describe_run
 from keras_emotion.reports.tables import (
     MainTable,
     difference_note,
@@ -138,7 +138,7 @@ def build_report(
         .render(
             title=table.title,
             table=table,
-            done=what_was_done(folder, numbers, reductions, reference),
+            done=describe_run(folder, numbers, reductions, reference),
             sentence=sentence,
             mark=numbers.mark,
             subject_tables=list(_subject_tables(numbers)),

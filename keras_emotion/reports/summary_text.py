@@ -18,7 +18,7 @@ _SCOPES = {
 }
 
 
-def what_was_done(folder: RunFolder, numbers: RunNumbers, differences: Sequence[str], reference: str) -> str:
+def describe_run(folder: RunFolder, numbers: RunNumbers, differences: Sequence[str], reference: str) -> str:
     """Describe a run: model, data, targets, protocols, and how much it differs from the paper.
 
     Args:

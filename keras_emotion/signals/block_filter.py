@@ -10,7 +10,7 @@ for all rows and bands at once.
 `g` is symmetric, so the sums of the samples of a block and their mirror images do not mix with the differences, which
 halves the number of multiplications.
 
-Every row is a separate product: its result is bit-identical whatever the other rows are.
+Every row is a separate product: its result does not depend on the other rows, to the last bit.
 """
 
 from __future__ import annotations
@@ -264,7 +264,7 @@ block_filter = functools.lru_cache(maxsize=32)(BlockFilter)
 """Cached constructor of `BlockFilter`."""
 
 
-def unfolded(parts: np.ndarray) -> np.ndarray:
+def outputs_to_samples(parts: np.ndarray) -> np.ndarray:
     """Convert an output of `BlockFilter.outputs` into `(rows, blocks, samples)`."""
     if len(parts) == 1:
         return parts[0]

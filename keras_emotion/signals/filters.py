@@ -6,7 +6,7 @@ import numpy as np
 import scipy.signal
 
 from keras_emotion.signals.bands import check_bands
-from keras_emotion.signals.block_filter import block_filter, unfolded
+from keras_emotion.signals.block_filter import block_filter, outputs_to_samples
 
 BLOCK_SAMPLES = 2**18
 """Samples filtered at once: enough to make the cost of a call negligible, and few enough (2 MB) for the cache."""
@@ -62,7 +62,7 @@ def band_pass(
     Returns:
         Same shape; float32 for float32, else float64.
 
-    Numerics: computed in float64 whatever the dtype. Signals of 4 `BLOCK_LENGTH` and more are filtered in blocks, as
+    Numerics: computed in float64 for every dtype. Signals of 4 `BLOCK_LENGTH` and more are filtered in blocks, as
     matrix products (`block_filter`); shorter ones, and filters that would be inaccurate that way, by SciPy's
     second-order sections; the two agree to some 1e-12 of the largest output (order 5: 3e-12 for 0.5-4 Hz at 1000 Hz,
     1e-9 for 0.1-1 Hz at 5000 Hz). A constant signal gives zero (up to rounding) with `zero_phase`. A NaN or an infinity
@@ -100,7 +100,7 @@ def band_pass(
         if in_blocks.is_accurate and n_samples >= 4 * BLOCK_LENGTH:
             with np.errstate(invalid="ignore"):  # infinite samples
                 ((parts, rest),) = in_blocks.outputs(block)
-                whole = unfolded(parts).reshape(len(block), -1)
+                whole = outputs_to_samples(parts).reshape(len(block), -1)
             n_whole = whole.shape[1]
             filtered[start : start + step, :n_whole] = whole
             filtered[start : start + step, n_whole:] = rest

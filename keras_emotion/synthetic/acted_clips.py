@@ -16,7 +16,7 @@ from keras_emotion.synthetic.faces import (
     expression_course,
     light_course,
     pose_course,
-    wander,
+    smooth_noise,
 )
 from keras_emotion.synthetic.stimuli import ClipFormat
 
@@ -38,7 +38,7 @@ _N_PARTIALS = 6
 _SYLLABLE_HZ = 4.0
 _LEVEL_DBFS = -26.0
 _NOISE_DBFS = -65.0
-_WANDER_SECONDS = 0.5
+_FLUCTUATION_SECONDS = 0.5
 
 # Last elements of seeds `[seed, actor, utterance, ...]`; those of actors have no utterance.
 _FACE, _VOICE, _COURSE = 61, 62, 63
@@ -87,7 +87,7 @@ class Actor:
         valence, arousal = expression
         times = np.arange(round(seconds * rate_hz)) / rate_hz
         coarse = np.arange(int(seconds * 20) + 2) / 20
-        pitch, level = (np.interp(times, coarse, wander(rng, coarse, _WANDER_SECONDS)) for _ in range(2))
+        pitch, level = (np.interp(times, coarse, smooth_noise(rng, coarse, _FLUCTUATION_SECONDS)) for _ in range(2))
         octaves = 0.15 * own.standard_normal() + 0.5 * arousal + 0.1 * pitch
         phase = 2 * np.pi * np.cumsum((200.0 if self.is_female else 110.0) * 2**octaves) / rate_hz
         amplitudes = np.exp(-(1.0 - 0.4 * valence) * np.arange(_N_PARTIALS) + 0.2 * own.standard_normal(_N_PARTIALS))

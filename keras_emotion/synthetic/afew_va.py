@@ -14,7 +14,7 @@ from keras_emotion.synthetic.faces import (
     blink_course,
     light_course,
     pose_course,
-    wander,
+    smooth_noise,
     write_image,
 )
 from keras_emotion.synthetic.facts import read_facts, write_marker
@@ -28,7 +28,7 @@ CLIPS_PER_GROUP = 50
 
 TARGETS = ("valence", "arousal")
 
-CLIP_SD, WANDER_SD, WANDER_SECONDS = 0.6, 0.4, 2.0
+CLIP_SD, FLUCTUATION_SD, FLUCTUATION_SECONDS = 0.6, 0.4, 2.0
 """Standard deviations of a clip's mean and of the fluctuation around it, before they are squashed into [-1, 1]."""
 
 # Last elements of seeds `[seed, clip, ...]`; those of actors are `[seed, 0, actor]`. None is 0, because trailing zeros
@@ -125,7 +125,7 @@ def _write_frames(
 
     def course(tag: int) -> np.ndarray:
         rng = source(tag)
-        return CLIP_SD * rng.standard_normal() + WANDER_SD * wander(rng, times, WANDER_SECONDS)
+        return CLIP_SD * rng.standard_normal() + FLUCTUATION_SD * smooth_noise(rng, times, FLUCTUATION_SECONDS)
 
     times = np.arange(n_frames) / FACTS["frame_rate_hz"]
     scored = np.stack([course(tag) for tag in _SCORES], axis=-1)

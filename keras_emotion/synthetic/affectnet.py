@@ -173,7 +173,7 @@ def _write_arrays(out: Path, partition: str, seed: list[int], effect_size: float
 def _image(
     rng: np.random.Generator, size: tuple[int, int], effect_size: float, kind: int | None
 ) -> tuple[np.ndarray, np.ndarray | None, int, float, float]:
-    """Draw an image with its landmarks, class, valence and arousal, in this order, whatever the effect."""
+    """Draw an image with its landmarks, class, valence and arousal, in this order for every effect."""
     width, height = size
     identity = FaceIdentity.draw(rng)
     pose, light = pose_course(rng, np.zeros(1), size=1.3)[0], light_course(rng, np.zeros(1), size=1.3)[0]

@@ -18,7 +18,7 @@ from keras_emotion.synthetic.faces import (
     expression_course,
     light_course,
     pose_course,
-    wander,
+    smooth_noise,
 )
 from keras_emotion.synthetic.facts import read_facts
 
@@ -27,7 +27,7 @@ FACTS = read_facts("deap")
 EXPRESSION_PER_DEVIATION = 0.5
 """Expression per standard deviation of a rating, before it is squashed into [-1, 1]."""
 
-EXPRESSION_WANDER = 0.35
+EXPRESSION_FLUCTUATION_SD = 0.35
 """Standard deviation of the fluctuation of the expression during a trial, before it is squashed."""
 
 # Last elements of seeds `[seed, subject, experiment id, ...]`, experiment id 0 for subject-level values. None is 0,
@@ -82,7 +82,7 @@ def trial_expression(
     for name, tag in (("valence", _VALENCE), ("arousal", _AROUSAL)):
         mean = np.tanh(face_effect_size * EXPRESSION_PER_DEVIATION * deviations[name])
         rng = np.random.default_rng([seed, subject, trial, tag])
-        courses[name] = expression_course(rng, times_seconds, mean, EXPRESSION_WANDER)
+        courses[name] = expression_course(rng, times_seconds, mean, EXPRESSION_FLUCTUATION_SD)
     return courses
 
 
@@ -193,8 +193,8 @@ def write_openface_files(
         own = {name: values[row] for name, values in deviations.items()}
         expression = trial_expression(seed, subject, trial, own, times, face_effect_size)
         rng = np.random.default_rng([seed, subject, trial, _OPENFACE])
-        wandering = np.stack([wander(rng, times, 6.0) for _ in OPENFACE_QUANTITIES], axis=1)
-        quantities = pd.DataFrame(wandering * _OPENFACE_SPREAD + _OPENFACE_MIDDLE, columns=list(OPENFACE_QUANTITIES))
+        fluctuation = np.stack([smooth_noise(rng, times, 6.0) for _ in OPENFACE_QUANTITIES], axis=1)
+        quantities = pd.DataFrame(fluctuation * _OPENFACE_SPREAD + _OPENFACE_MIDDLE, columns=list(OPENFACE_QUANTITIES))
         for unit, (name, slope) in _OPENFACE_EXPRESSION.items():
             quantities[f"AU{unit}_r"] += slope * expression[name]
         units = [name for name in OPENFACE_QUANTITIES if name.startswith("AU")]
@@ -214,7 +214,7 @@ def write_openface_files(
 
 
 def write_video(path: Path, frames: Iterable[np.ndarray], frame_rate_hz: float, size: tuple[int, int]) -> None:
-    """Write an H.264 AVI file, with the same bytes for the same frames whatever the number of cores.
+    """Write an H.264 AVI file, with the same bytes for the same frames on any number of cores.
 
     Args:
         path: output file.

@@ -455,7 +455,7 @@ class AnimatedFace:
         return frame
 
 
-def wander(rng: np.random.Generator, times_seconds: np.ndarray, seconds: float) -> np.ndarray:
+def smooth_noise(rng: np.random.Generator, times_seconds: np.ndarray, seconds: float) -> np.ndarray:
     """Generate smoothly fluctuating noise: mean 0, variance 1, autocorrelation `exp(-t^2 / (2 seconds^2))`.
 
     The noise is a function of time that the generator alone determines: the number and spacing of the requested times
@@ -479,16 +479,16 @@ def expression_course(
     rng: np.random.Generator,
     times_seconds: np.ndarray,
     mean: float,
-    wander_size: float = 0.35,
+    fluctuation_sd: float = 0.35,
     seconds: float = 10.0,
 ) -> np.ndarray:
-    """Return valence or arousal of a face over time: `tanh(artanh(mean) + wander_size * wander)`.
+    """Return valence or arousal of a face over time: `tanh(artanh(mean) + fluctuation_sd * smooth_noise)`.
 
     Args:
         rng: random generator.
-        times_seconds: evaluation times; the result is a function of time, see `wander`.
+        times_seconds: evaluation times; the result is a function of time, see `smooth_noise`.
         mean: mean of the fluctuation, between -1 and 1.
-        wander_size: standard deviation of the fluctuation, before it is squashed into [-1, 1].
+        fluctuation_sd: standard deviation of the fluctuation, before it is squashed into [-1, 1].
         seconds: time constant.
 
     Returns:
@@ -499,7 +499,7 @@ def expression_course(
     """
     if not -1 < mean < 1:
         raise ValueError(f"`mean` is {mean}; expected between -1 and 1")
-    return np.tanh(np.arctanh(mean) + wander_size * wander(rng, times_seconds, seconds))
+    return np.tanh(np.arctanh(mean) + fluctuation_sd * smooth_noise(rng, times_seconds, seconds))
 
 
 def pose_course(rng: np.random.Generator, times_seconds: np.ndarray, size: float = 1.0) -> list[HeadPose]:
@@ -511,7 +511,7 @@ def pose_course(rng: np.random.Generator, times_seconds: np.ndarray, size: float
         size: amplitude of the movements; 0 is none.
     """
     roll, yaw, pitch, right, down, scale = (
-        size * deviation * np.clip(wander(rng, times_seconds, 6.0), -2.2, 2.2)
+        size * deviation * np.clip(smooth_noise(rng, times_seconds, 6.0), -2.2, 2.2)
         for deviation in (4.0, 6.0, 4.0, 0.025, 0.02, 0.04)
     )
     return [
@@ -530,7 +530,7 @@ def pose_course(rng: np.random.Generator, times_seconds: np.ndarray, size: float
 def light_course(rng: np.random.Generator, times_seconds: np.ndarray, size: float = 1.0) -> list[Light]:
     """Return slowly changing light, independent of the expression; arguments as `pose_course`."""
     gain, gamma, warmth, gradient = (
-        size * deviation * wander(rng, times_seconds, 15.0) for deviation in (0.1, 0.1, 0.03, 0.12)
+        size * deviation * smooth_noise(rng, times_seconds, 15.0) for deviation in (0.1, 0.1, 0.03, 0.12)
     )
     gradient = np.clip(gradient, -0.5, 0.5)
     return [

@@ -341,7 +341,7 @@ def _write_fif(path: Path, signal: np.ndarray, noise: EEGNoise, table: pd.DataFr
     scaled = np.vstack([signal[:-1] * 1e-6, 1e-3 / signal[-1:]])
     raw = mne.io.RawArray(scaled, info, verbose="ERROR")
     raw.set_annotations(mne.Annotations(table["start_seconds"], trial_seconds, table["stimulus"]))
-    # The file name is kept, whatever MNE recommends.
+    # The file name is kept although MNE recommends another.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         raw.save(path, overwrite=True, verbose="ERROR")

@@ -155,9 +155,9 @@ def _features(signal: np.ndarray, clip: int) -> dict[str, np.ndarray]:
 def _intensity(seed: int, subject: int, clip: int, n_windows: int) -> np.ndarray:
     """Generate `(windows,)` values from 0 to 1 that rise at first, and then fluctuate."""
     rng = np.random.default_rng([seed, subject, clip, _INTENSITY])
-    wandering = scipy.ndimage.gaussian_filter1d(rng.normal(0, 0.6, n_windows), 1, mode="nearest")
+    fluctuation = scipy.ndimage.gaussian_filter1d(rng.normal(0, 0.6, n_windows), 1, mode="nearest")
     rise = 1 - np.exp(-(np.arange(n_windows) + 1) / 4)
-    return np.clip(rise * (0.7 + wandering), 0, 1)
+    return np.clip(rise * (0.7 + fluctuation), 0, 1)
 
 
 def _write_recording(out: Path, clips: Clips, subject: int, session: int, seconds: int, sample_bytes: int) -> None:

@@ -16,7 +16,7 @@ import av
 import joblib
 import numpy as np
 
-from keras_emotion.synthetic.faces import wander
+from keras_emotion.synthetic.faces import smooth_noise
 from keras_emotion.synthetic.facts import write_marker
 
 SAMPLING_RATE_HZ = 16000
@@ -27,7 +27,7 @@ SILENT_PART = (1 / 3, 2 / 3)
 _BIT_RATE = 48_000
 _N_GRATINGS = 3
 _N_PARTIALS = 4
-_WANDER_SECONDS = 1.0
+_FLUCTUATION_SECONDS = 1.0
 _PITCH_HZ = 220.0
 _LEVEL_DBFS = -25.0
 _NOISE_DBFS = -60.0
@@ -85,12 +85,14 @@ class Look:
         """Yield the frames at some times, `(height, width, 3)` uint8 each, RGB."""
         width, height = size
         across, down = np.meshgrid(np.arange(width) / width, np.arange(height) / height)
-        colours = self.colour + 0.03 * np.stack([wander(rng, times, _WANDER_SECONDS) for _ in range(3)], axis=1)
-        speeds = self.speed * np.exp(0.2 * wander(rng, times, _WANDER_SECONDS))
+        colours = self.colour + 0.03 * np.stack(
+            [smooth_noise(rng, times, _FLUCTUATION_SECONDS) for _ in range(3)], axis=1
+        )
+        speeds = self.speed * np.exp(0.2 * smooth_noise(rng, times, _FLUCTUATION_SECONDS))
         steps = np.diff(times, prepend=times[0])
         phases = rng.uniform(0, 1, _N_GRATINGS) + np.cumsum(speeds * steps)[:, np.newaxis] * (1, -0.7, 0.5)
         # The direction of the gratings fluctuates too, so that a clip without identity has no individual look.
-        turns = 0.5 * np.stack([wander(rng, times, _WANDER_SECONDS) for _ in range(_N_GRATINGS)], axis=1)
+        turns = 0.5 * np.stack([smooth_noise(rng, times, _FLUCTUATION_SECONDS) for _ in range(_N_GRATINGS)], axis=1)
         for colour, phase, turn in zip(colours, phases, turns, strict=True):
             x = self.waves[:, 0] * np.cos(turn) - self.waves[:, 1] * np.sin(turn)
             y = self.waves[:, 0] * np.sin(turn) + self.waves[:, 1] * np.cos(turn)
@@ -103,7 +105,7 @@ class Look:
         times = np.arange(round(seconds * SAMPLING_RATE_HZ)) / SAMPLING_RATE_HZ
         # Slow fluctuations are drawn ten times per second.
         coarse = np.arange(int(seconds * 10) + 2) / 10
-        pitch, level = (np.interp(times, coarse, wander(rng, coarse, _WANDER_SECONDS)) for _ in range(2))
+        pitch, level = (np.interp(times, coarse, smooth_noise(rng, coarse, _FLUCTUATION_SECONDS)) for _ in range(2))
         phase = 2 * np.pi * np.cumsum(self.pitch_hz * 2 ** (0.05 * pitch)) / SAMPLING_RATE_HZ
         starts = rng.uniform(0, 2 * np.pi, _N_PARTIALS)
         tone = sum(
@@ -243,7 +245,7 @@ def write_clip(
     size: tuple[int, int],
     clip_format: ClipFormat = ClipFormat(),
 ) -> None:
-    """Write a file with video and audio, with the same bytes for the same clip whatever the number of cores.
+    """Write a file with video and audio, with the same bytes for the same clip on any number of cores.
 
     Args:
         path: output file.

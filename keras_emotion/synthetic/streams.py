@@ -2,7 +2,7 @@
 
 A stream is played as a sequence of parts. At the end of each the sender goes away, and the next one comes back after a
 pause with a description of its own: another sampling rate, unit, order of channels or source. Within a part samples can
-be lost and the sender's clock can be set. What is not a number, or flat, is so in the signal that is given.
+be lost and the sender's clock can be set. Missing values and flat channels have to be in the given signal itself.
 """
 
 from __future__ import annotations

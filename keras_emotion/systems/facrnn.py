@@ -166,7 +166,9 @@ class FACRNN(NetworkSystem):
         if self.cell == "lstm":
             lines.append("LSTM without the peephole terms of Eq. (12), (13) and (15) (--system.cell peephole)")
         if self.scale_features != "none":
-            lines.append("features are scaled by the training windows; the paper prints no scaling")
+            lines.append(
+                "features are standardised with the statistics of the training windows; the paper mentions no scaling"
+            )
         if self.teacher == "none":
             return (*lines, "trained without the visual teacher")
         if self.teacher == "fold":
@@ -176,13 +178,13 @@ class FACRNN(NetworkSystem):
             )
         if not self._has_network_of_file and self.teacher != "fold":
             return (*lines, "features of the visual teacher are read from a file")
-        chosen = "is chosen on validation windows" if self.w_grid else f"= {self.w:g} is given"
+        chosen = "is chosen on validation windows" if self.w_grid else f"= {self.w:g} is fixed"
         lines.append(f"w {chosen}; in the paper it is chosen among eleven values, on the test set")
         lines.append(f"faces are detected by {self.faces.detector}; in the paper by OpenFace")
         if self.faces.frame_rate_hz is None:
             lines.append(
-                "a step of a window uses the frame in its middle; in the paper videos have 60 frames per second, and "
-                "how T of them are derived is not stated (--system.faces.frame-rate-hz 60 averages them)"
+                "each step of a window uses its middle frame; in the paper videos have 60 frames per second, and it is "
+                "not stated how T frames are derived from them (--system.faces.frame-rate-hz 60 averages them)"
             )
         return tuple(lines)
 

@@ -146,18 +146,18 @@ class HLSTMSystem(NetworkSystem):
             if self.face_encoder == "small":
                 side = self.faces.image_size
                 lines.append(
-                    f"faces of {side} x {side} pixels are encoded by a small network that is trained with the rest; in "
-                    "the paper of 227 x 227, by AlexNet"
+                    f"faces of {side} x {side} pixels are encoded by a small network that is trained jointly; in the "
+                    "paper faces of 227 x 227 pixels, by AlexNet"
                 )
             elif self.face_features.encoder.is_random:
                 lines.append("faces are encoded by an AlexNet with random weights; in the paper it is trained")
             lines.append(f"faces are detected by {self._face_part.detector}; in the paper by Faster R-CNN")
         if "eeg" in self.modalities:
             lines.append(
-                "EEG images are encoded by small convolutions; in the paper by the network of the faces, whose layers "
-                "are not stated"
+                "EEG images are encoded by a small convolutional network; in the paper by the face network, whose "
+                "layers are not stated"
             )
-        lines.append("batches are shuffled windows; in the paper they come from an experience replay")
+        lines.append("batches are shuffled windows; in the paper they come from experience replay")
         return tuple(lines)
 
     @override

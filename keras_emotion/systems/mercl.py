@@ -201,14 +201,15 @@ class MERCLSystem(NetworkSystem):
                 lines.append(f"{name} features by a network with random weights; in the paper it is pre-trained")
         if self.stream == "person":
             lines.append(
-                "picture and sound are the subject's (whole pictures of the face video, and the voice); in the paper "
-                "those of the stimulus"
+                "picture and sound are those of the subject (whole frames of the face video, and the voice); in the "
+                "paper those of the stimulus"
             )
         if self.encoder_weights is not None:
-            lines.append("encoders start from those of another run; in the paper from random weights")
+            lines.append("encoders start from the weights of another run; in the paper from random weights")
         if not self.eeg.lag_seconds:
             lines.append(
-                "EEG windows are not delayed relative to picture and sound; the paper has a time lag, not stated"
+                "EEG windows are not delayed relative to picture and sound; the paper uses a time lag "
+                "that it does not state"
             )
         return tuple(lines)
 

@@ -88,10 +88,10 @@ class PriorDFCNSystem(NetworkSystem):
     @override
     def unlike_the_paper(self) -> tuple[str, ...]:
         if self.prior == "none":
-            return ("trained without the prior of the face",)
+            return ("trained without the facial prior",)
         if self.face.source == "openface":
             return ()
-        return ("quantities of the face come from MediaPipe's Face Landmarker; in the paper from OpenFace",)
+        return ("facial features come from MediaPipe's Face Landmarker; in the paper from OpenFace",)
 
     @override
     def parts(self) -> dict[str, FeaturePart]:

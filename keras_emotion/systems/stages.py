@@ -34,10 +34,9 @@ class Stage:
             `("*",)`: all layers that both have, so that the new network extends the old one.
         trainable: patterns of the names of layers that are trained; the others keep their weights.
         chosen_by: criterion for the epoch, on the validation windows: `"loss"`, `"accuracy"`, the name of another
-            logged
-            quantity (smaller is better if it ends with `loss`), or `"none"`: the last epoch. Under a protocol that
-            selects on the test fold, the last stage selects by accuracy there, and the others use `"none"`; under one
-            without validation windows all use `"none"`.
+            logged quantity (smaller is better if it ends with `loss`), or `"none"`: the last epoch. Under a protocol
+            that selects on the test fold, the last stage selects by accuracy there, and the others use `"none"`; under
+            one without validation windows all use `"none"`.
         sampling: how batches are drawn: `"plain"`, or `"stratified"`: the shuffled rows of each class are spread in
             proportion over the batches of an epoch.
         arrays: names of the arrays of the fold that it reads; all by default.

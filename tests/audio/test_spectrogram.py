@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from keras_emotion.audio import (
-    cut_patches,
     energy_dbfs,
     htk_mel_weights,
     log_mel,
     slaney_mel_weights,
     spectrogram,
+    split_into_patches,
     vggish_log_mel,
     vggish_patches,
 )
@@ -115,7 +115,7 @@ def test_bands_of_equal_area():
 def test_shapes_of_four_seconds():
     waveform = np.zeros((2, 64000), "float32")
     assert log_mel(waveform, 16000).shape == (2, 396, 20)
-    assert cut_patches(log_mel(waveform, 16000)).shape == (2, 4, 96, 20)
+    assert split_into_patches(log_mel(waveform, 16000)).shape == (2, 4, 96, 20)
     assert vggish_log_mel(waveform, 16000).shape == (2, 398, 64)
     assert vggish_patches(waveform, 16000).shape == (2, 4, 96, 64)
     # Silence has the least of each.
@@ -130,9 +130,9 @@ def test_shapes_of_four_seconds():
 
 def test_patches_follow_each_other():
     frames = np.arange(200 * 3).reshape(200, 3)
-    np.testing.assert_array_equal(cut_patches(frames, 96), [frames[:96], frames[96:192]])
+    np.testing.assert_array_equal(split_into_patches(frames, 96), [frames[:96], frames[96:192]])
     with pytest.raises(ValueError, match="`n_frames` must be 1 or more"):
-        cut_patches(frames, 0)
+        split_into_patches(frames, 0)
 
 
 @pytest.mark.parametrize(

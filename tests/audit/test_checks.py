@@ -299,12 +299,15 @@ def test_what_a_network_has_learnt_from_is_compared_with_what_is_tested(tmp_path
     tested = Origin.of(plan, table)
     of_first = Origin.of(plan, table[(table["subject"] == 1) & (table["trial"] <= 3)])
     assert (len(tested.trials), len(of_first.trials), len(of_first.recordings)) == (24, 3, 1)
-    assert of_first.met(tested).startswith("1 of the 2 tested recordings")
+    assert of_first.describe_overlap(tested).startswith("1 of the 2 tested recordings")
     elsewhere = dataclasses.replace(of_first, recordings=())
-    assert elsewhere.met(tested) == "3 of the 24 tested trials, of subjects 1"
-    assert Origin("memory", ("2", "9")).met(tested) == "subjects 2 of the tested dataset"
-    assert not Origin("other", ("1",), (), of_first.stimuli, of_first.trials).met(tested)
-    assert Origin.of(plan, table[table["subject"] == 2]).met(Origin.of(plan, table[table["subject"] == 1])) == ""
+    assert elsewhere.describe_overlap(tested) == "3 of the 24 tested trials, of subjects 1"
+    assert Origin("memory", ("2", "9")).describe_overlap(tested) == "subjects 2 of the tested dataset"
+    assert not Origin("other", ("1",), (), of_first.stimuli, of_first.trials).describe_overlap(tested)
+    assert (
+        Origin.of(plan, table[table["subject"] == 2]).describe_overlap(Origin.of(plan, table[table["subject"] == 1]))
+        == ""
+    )
 
 
 @pytest.mark.parametrize(

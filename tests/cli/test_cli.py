@@ -68,7 +68,7 @@ def test_describe_a_whole_copy(root, capsys):
     assert f"deap, synthetic files in {root}: 2 subjects" in lines[0]
     assert any("data_preprocessed_python/s02.dat" in line and "128" in line for line in lines)
     assert sum("Artist 1: Title 1" in line for line in lines) == 2
-    assert lines[-1] == "the copy is whole"
+    assert lines[-1] == "the copy is complete"
 
 
 def test_describe_briefly_and_another_format(root, capsys):

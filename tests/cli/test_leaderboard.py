@@ -48,7 +48,7 @@ def test_sittings_end_with_the_page_of_one_that_was_not_interrupted(root, tmp_pa
     assert sum("logistic_regression" in line for line in lines) == 2
     text = page.read_text()
     assert "synthetic data" in text
-    assert "- left out, reading images, video: face_network_eeg_svm" in text
+    assert "- left out (needs images, video): face_network_eeg_svm" in text
     assert "a stimulus is the first, second or third repetition of a task" in text
     assert "task: the label is a property of the stimulus" in text
     assert "| *knows the stimulus* | 100.0 |" in text

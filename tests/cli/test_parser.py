@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from keras_emotion import cli
 from keras_emotion.cli import describe
-from keras_emotion.cli.parser import EVERYWHERE, arguments_of, call, changed, help_text, parse
+from keras_emotion.cli.parser import COMMON_OPTIONS, arguments_of, call, changed, help_text, parse
 from keras_emotion.options import Option
 from keras_emotion.schema import InputError
 from keras_emotion.systems.settings import Configuration, Runtime, Training
@@ -50,7 +50,7 @@ def everything(  # noqa: D417
     return dict(locals())
 
 
-KNOWN = [*arguments_of(everything), *EVERYWHERE]
+KNOWN = [*arguments_of(everything), *COMMON_OPTIONS]
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def copies(tmp_path_factory):
 def test_describe_and_run(dataset, copies, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert cli.main(["describe", str(copies[dataset]), "--dataset", dataset, "--brief"]) == 0
-    assert "the copy is whole" in capsys.readouterr().out
+    assert "the copy is complete" in capsys.readouterr().out
     model, target, rule, more = RUNS[dataset]
     words = ["--dataset", dataset, "--data-root", str(copies[dataset]), "--target", target, "--output", "run"]
     words += ["--protocol", "subject_disjoint", "--preset", "demo", "--workers", "1", "--full", *more]

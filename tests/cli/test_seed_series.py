@@ -40,7 +40,7 @@ def words_of(name, model, root):
 def test_a_copy_is_described_and_run(name, root, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert cli.main(["describe", str(root(name)), "--dataset", name, "--brief"]) == 0
-    assert "the copy is whole" in capsys.readouterr().out
+    assert "the copy is complete" in capsys.readouterr().out
     assert cli.main(["run", *words_of(name, "svm", root), "--full", "--output", "run"]) == 0
     told = " ".join(capsys.readouterr().out.split())
     # Everybody saw the same clips, and the class is that of the clip.

@@ -188,7 +188,7 @@ def test_command_line(root, capsys):
     out = capsys.readouterr().out
     assert "mean valence" in out
     assert "0.16" in out
-    assert out.splitlines()[-1] == "the copy is whole"
+    assert out.splitlines()[-1] == "the copy is complete"
 
 
 def test_command_line_of_a_relative_folder(root, capsys, monkeypatch):

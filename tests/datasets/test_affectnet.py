@@ -505,4 +505,4 @@ def test_command_line(request, generation, capsys):
     out = capsys.readouterr().out
     assert "mean valence" in out
     assert "mean expression" not in out
-    assert out.splitlines()[-1] == "the copy is whole"
+    assert out.splitlines()[-1] == "the copy is complete"

@@ -15,7 +15,7 @@ from keras_emotion.cli import main
 from keras_emotion.datasets import Recordings
 from keras_emotion.datasets.bids_events import read_event_table
 from keras_emotion.datasets.first_trials import Choice, write_first_trials
-from keras_emotion.datasets.marks import read_marks
+from keras_emotion.datasets.recording_events import read_events
 from keras_emotion.datasets.recording_files import files_of
 from keras_emotion.schema import InputError
 from keras_emotion.testing import check_reader
@@ -150,11 +150,11 @@ def test_tables_are_found_whatever_the_case_of_the_task(dens):
     path = dens / "sub-mit003" / "eeg" / SET_FILE
     names = {file.name for file in files_of(path, dens)}
     assert {"sub-mit003_task-emotion_events.tsv", "sub-mit003_task-emotion_eeg.json"} <= names
-    marks = read_marks(path, dens)
-    assert [(mark.start_seconds, mark.duration_seconds, mark.kind) for mark in marks.marks] == [
+    found = read_events(path, dens)
+    assert [(event.start_seconds, event.duration_seconds, event.kind) for event in found.events] == [
         (start, 1.0, text) for start, text, _ in MARKS
     ]
-    notes = " ".join(marks.notes)
+    notes = " ".join(found.notes)
     assert "whose task differs in case" in notes
     assert "most onsets in seconds are after the end of the recording; read as samples" in notes
     assert "Did not find any events.tsv" not in notes
@@ -181,7 +181,7 @@ def test_times_are_seconds_unless_they_cannot_be(dens, unit, rate_hz, name):
     found = read_event_table(path, dens, SECONDS, rate_hz)
     assert (found.unit, found.is_found) == (name, False)
     assert [event.start_seconds for event in found.events] == pytest.approx([2, 4, 14, 20, 30])
-    assert [mark.start_seconds for mark in read_marks(path, dens).marks] == pytest.approx([2, 4, 14, 20, 30])
+    assert [event.start_seconds for event in read_events(path, dens).events] == pytest.approx([2, 4, 14, 20, 30])
     # They fit into such a short recording in no unit: times are kept.
     assert read_event_table(path, dens, 0.01, rate_hz).unit == "seconds"
 
@@ -189,7 +189,7 @@ def test_times_are_seconds_unless_they_cannot_be(dens, unit, rate_hz, name):
 def test_times_are_compared_with_those_of_the_recording_itself(dens):
     write_events(dens / "sub-mit003" / "eeg", 1.1)
     with pytest.raises(InputError, match=r"task-emotion_events.tsv: '\w+' at .* s, read as seconds, but at .* itself"):
-        read_marks(dens / "sub-mit003" / "eeg" / SET_FILE, dens)
+        read_events(dens / "sub-mit003" / "eeg" / SET_FILE, dens)
 
 
 def test_a_table_spelt_alike_goes_before_one_of_another_case(dens):
@@ -198,13 +198,13 @@ def test_a_table_spelt_alike_goes_before_one_of_another_case(dens):
     path = folder / SET_FILE
     found = read_event_table(path, dens, SECONDS, RATE)
     assert (found.path.name, found.is_found) == ("sub-mit003_task-Emotion_events.tsv", True)
-    assert [mark.start_seconds for mark in read_marks(path, dens).marks] == [3]
+    assert [event.start_seconds for event in read_events(path, dens).events] == [3]
 
 
 def test_a_table_of_events_that_cannot_be_read(dens):
     (dens / "sub-mit003" / "eeg" / "sub-mit003_task-emotion_events.tsv").write_text("onset\tduration\nsoon\t1\n")
     with pytest.raises(InputError, match=r"task-emotion_events.tsv: unreadable event table"):
-        read_marks(dens / "sub-mit003" / "eeg" / SET_FILE, dens)
+        read_events(dens / "sub-mit003" / "eeg" / SET_FILE, dens)
 
 
 # --- EmoEEG-MC: runs, two rates, no tables of events or channels

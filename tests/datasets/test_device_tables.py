@@ -5,7 +5,7 @@ import pytest
 
 from keras_emotion.datasets.electrodes import CHANNEL_FILE, ChannelTable
 from keras_emotion.datasets.formats.device_tables import device_of
-from keras_emotion.datasets.marks import read_marks
+from keras_emotion.datasets.recording_events import read_events
 from keras_emotion.datasets.recording_files import open_recording
 from keras_emotion.datasets.recording_search import find_recordings
 from keras_emotion.schema import InputError
@@ -24,7 +24,7 @@ def opened(path, any_names=False):
 
 
 def marks(path):
-    return [(mark.start_seconds, mark.kind) for mark in read_marks(path, path.parent).marks]
+    return [(event.start_seconds, event.kind) for event in read_events(path, path.parent).events]
 
 
 def write_mind_monitor(path, rate_hz=256.0, pause_at=None, event_rows=(), empty_rows=()):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_emotion.datasets.edf_records import EdfHeader, edf_gaps, edf_times
-from keras_emotion.datasets.recording_files import marks_of
+from keras_emotion.datasets.recording_files import annotations_of
 from keras_emotion.schema import InputError
 
 RATE, SECONDS = 100, 20
@@ -51,7 +51,7 @@ def test_marks_and_gaps_stand_on_the_clock_of_the_file(tmp_path, suffix):
     lists[3] += b"+1.5\x152\x14two\x14again\x14\0"
     lists[12] += b"+112.25\x14after\x14\0"
     path = write_edf(tmp_path / f"a{suffix}", lists, reserved=suffix[1:].upper().encode() + b"+D")
-    assert marks_of(path, tmp_path) == [(1.0, 2.0, "two"), (1.0, 2.0, "again"), (111.75, None, "after")]
+    assert annotations_of(path, tmp_path) == [(1.0, 2.0, "two"), (1.0, 2.0, "again"), (111.75, None, "after")]
     gaps, notes = edf_gaps(EdfHeader.read(path), RATE)
     assert [(gap.sample, gap.jump_seconds, gap.lost_seconds) for gap in gaps] == [(1000, 100, 100), (1500, 2.5, 2.5)]
     assert notes == []
@@ -64,7 +64,7 @@ def test_lists_without_an_end_have_their_own_times(tmp_path):
     lists[7] = b"+7\x14\x14+7.100000\x14start\x14+7.300000\x152\x14stop\x14"
     lists[8] += b"+8.5\x14+1\x14+2\x14\0"  # two ratings, and no times
     path = write_edf(tmp_path / "a.edf", lists)
-    found = marks_of(path, tmp_path)
+    found = annotations_of(path, tmp_path)
     assert (5.87, None, "film") in found
     assert (7.1, None, "start") in found
     assert (7.3, 2.0, "stop") in found
@@ -75,7 +75,7 @@ def test_marks_are_those_that_edfio_wrote(tmp_path):
     signal = edfio.EdfSignal(np.zeros(RATE * SECONDS), RATE, label="Cz", physical_range=(-1, 1))
     written = [(0.25, None, "a"), (3.0, 1.5, "b \N{GREEK SMALL LETTER MU}"), (19.0, None, "c")]
     edfio.Edf([signal], annotations=[edfio.EdfAnnotation(*mark) for mark in written]).write(tmp_path / "a.edf")
-    assert marks_of(tmp_path / "a.edf", tmp_path) == written
+    assert annotations_of(tmp_path / "a.edf", tmp_path) == written
     assert edf_gaps(EdfHeader.read(tmp_path / "a.edf"), RATE) == ([], [])
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from keras_emotion import cli
 from keras_emotion.datasets.electrodes import CHANNEL_FILE, ChannelTable, channels_of, directions_from, egi_net
-from keras_emotion.datasets.marks import read_marks
+from keras_emotion.datasets.recording_events import read_events
 from keras_emotion.datasets.recording_files import open_recording
 from keras_emotion.datasets.status_channels import is_status_channel
 from keras_emotion.schema import InputError
@@ -71,8 +71,8 @@ def test_words_in_the_marker_channel_of_an_emotiv_begin_trials(tmp_path):
     words[64:70], words[128] = 7, 3
     # 16 bits for 2000 microvolts: trigger words are not exact integers.
     write_edf(tmp_path / "P01.edf", [*EPOC, "MARKER"], [*np.zeros((14, 256)), words])
-    marks = read_marks(tmp_path / "P01.edf", tmp_path).marks
-    assert [(mark.start_seconds, mark.kind, mark.source) for mark in marks] == [
+    marks = read_events(tmp_path / "P01.edf", tmp_path).events
+    assert [(event.start_seconds, event.kind, event.source) for event in marks] == [
         (0.5, "7", "trigger word"),
         (1.0, "3", "trigger word"),
     ]

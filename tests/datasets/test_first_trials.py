@@ -14,7 +14,7 @@ import pytest
 from keras_emotion import cli
 from keras_emotion.datasets import Recordings
 from keras_emotion.datasets.first_trials import Choice, trials_of, write_first_trials
-from keras_emotion.datasets.marks import Mark, MarkedRecording
+from keras_emotion.datasets.recording_events import RecordingEvent, RecordingWithEvents
 from keras_emotion.datasets.time_axis import BadSpan, Gap, TimeAxis
 from keras_emotion.datasets.trial_table import TrialTable
 from keras_emotion.schema import InputError
@@ -63,7 +63,7 @@ def error_of(capsys, *words):
 def marked(*marks, seconds=100, gaps=()):
     """Annotations of a recording at 100 Hz: `(start, duration, text)`."""
     axis = TimeAxis(100.0, seconds * 100, gaps)
-    return MarkedRecording(Path("x.edf"), axis, tuple(Mark(*mark) for mark in marks), ())
+    return RecordingWithEvents(Path("x.edf"), axis, tuple(RecordingEvent(*event) for event in marks), ())
 
 
 def found(recording, choice=None):
@@ -71,7 +71,7 @@ def found(recording, choice=None):
     trials, left_out = trials_of(recording, choice or Choice())
     return (
         [(one.start_seconds, one.stop_seconds, one.stimulus, one.how) for one in trials],
-        [(mark.kind, why) for mark, why in sorted(left_out.items(), key=lambda one: one[0].start_seconds)],
+        [(event.kind, why) for event, why in sorted(left_out.items(), key=lambda one: one[0].start_seconds)],
     )
 
 
@@ -300,7 +300,7 @@ def test_every_kind_of_mark_is_listed(tmp_path, capsys):
     write_fif(tmp_path / "a_raw.fif", [(2.0, 2.0, "clip"), (3.0, 0, "[key]"), (8.0, 3.0, "clip")], [(15, 4)])
     write_fif(tmp_path / "b_raw.fif", [(1.0, 0, "clip"), (6.5, 0, "bad")])
     clip, key, word, bad = write_first_trials(tmp_path).kinds
-    assert (clip.name, clip.source, clip.n_marks, clip.n_files) == ("clip", "annotation", 3, 2)
+    assert (clip.name, clip.source, clip.n_events, clip.n_files) == ("clip", "annotation", 3, 2)
     assert (clip.durations_seconds, clip.spacings_seconds) == ((2.0, 3.0), (6.0,))
     assert (clip.trials, clip.left_out) == ({"its own duration": 2, "to the end of the file": 1}, {})
     assert (key.name, key.trials, key.left_out) == ("[key]", {}, {"within another trial": 1})

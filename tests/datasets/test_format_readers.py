@@ -15,8 +15,8 @@ import scipy.io
 from keras_emotion.datasets.electrodes import CHANNEL_FILE, ChannelTable
 from keras_emotion.datasets.first_trials import write_first_trials
 from keras_emotion.datasets.formats import dispatch, fieldtrip, xdf
-from keras_emotion.datasets.marks import is_about_signal, read_marks
 from keras_emotion.datasets.matlab import read_variables, variable_shapes
+from keras_emotion.datasets.recording_events import is_about_signal, read_events
 from keras_emotion.datasets.recording_files import files_of, open_recording
 from keras_emotion.datasets.recording_search import find_recordings
 from keras_emotion.limits import ENVIRONMENT_VARIABLE
@@ -35,7 +35,9 @@ def opened(path, any_names=False):
 
 
 def annotations(path):
-    return [(mark.start_seconds, mark.duration_seconds, mark.kind) for mark in read_marks(path, path.parent).marks]
+    return [
+        (event.start_seconds, event.duration_seconds, event.kind) for event in read_events(path, path.parent).events
+    ]
 
 
 def test_annotations_of_an_edf_in_latin_1_are_read(tmp_path):
@@ -89,7 +91,7 @@ def test_xdf_streams_stand_on_the_samples_of_the_eeg(tmp_path):
     # A ramp of 1 per tenth of a second, from 0.25 s on; before, its first value.
     seconds = np.arange(256) / RATE_HZ
     np.testing.assert_allclose(found.values[4], np.clip((seconds - 0.25) * 10, 0, 19), atol=1e-9)
-    assert found.marks == [(0.5, None, "clip1"), (1.0, None, "clip2")]
+    assert found.annotations == [(0.5, None, "clip1"), (1.0, None, "clip2")]
     notes = " ".join(found.notes)
     assert "Shimmer (GSR, 10 Hz) is interpolated to the EEG" in notes
     assert "starts 0.2 s after" in notes
@@ -112,7 +114,7 @@ def test_xdf_pauses_are_gaps_and_markers_count_in_samples(tmp_path):
     eeg["time_stamps"][128:] += 9.0
     markers = stream("m", "Markers", texts("a", "in the pause", "b"), [50.5, 55.0, 60.5])
     found = xdf.signals_of(tmp_path / "a.xdf", [eeg, markers])
-    starts = {text: start for start, _, text in found.marks}
+    starts = {text: start for start, _, text in found.annotations}
     assert starts["EDGE boundary"] == 1.0
     assert (starts["a"], starts["b"]) == (0.5, 1.5)
     assert 127 / 128 <= starts["in the pause"] <= 1.0
@@ -315,7 +317,7 @@ def test_fieldtrip_trials_follow_each_other(tmp_path):
     found = fieldtrip.signals_of(tmp_path / "a.mat", structure())
     np.testing.assert_array_equal(found.values, np.concatenate([ramps(n_samples=192), ramps()], axis=1))
     # The first begins half a second before its event, the second with it.
-    assert found.marks == [(1.5, None, "EDGE boundary"), (0.5, 1.0, "11"), (1.5, 2.0, "12")]
+    assert found.annotations == [(1.5, None, "EDGE boundary"), (0.5, 1.0, "11"), (1.5, 2.0, "12")]
     assert list(found.kinds) == ["eeg", "eeg", "eog", "eeg"]
     assert list(found.units) == ["uV", "uV", "uV", None]
     np.testing.assert_allclose(found.positions_m[[0, 2]], [[-0.03, 0.08, 0], [0, -0.09, 0.01]])
@@ -331,7 +333,7 @@ def test_fieldtrip_without_what_may_be_missing(tmp_path):
     bare = {key: structure()[key] for key in ("label", "trial", "time")}
     found = fieldtrip.signals_of(tmp_path / "a.mat", bare | {"trial": ramps(), "time": np.arange(256) / RATE_HZ})
     assert found.sampling_rate_hz == pytest.approx(RATE_HZ)
-    assert found.marks == [(0.0, 2.0, "1")]
+    assert found.annotations == [(0.0, 2.0, "1")]
     assert set(found.kinds) == {"eeg"}
     with pytest.raises(InputError, match="inconsistent trials, times and labels"):
         fieldtrip.signals_of(tmp_path / "a.mat", structure(label=["Fp1"]))

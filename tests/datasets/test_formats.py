@@ -8,7 +8,7 @@ import pytest
 
 from keras_emotion.datasets.electrodes import ChannelTable
 from keras_emotion.datasets.reader_warnings import warnings_of_readers
-from keras_emotion.datasets.recording_files import marks_of, open_raw, open_recording
+from keras_emotion.datasets.recording_files import annotations_of, open_raw, open_recording
 from keras_emotion.datasets.units import read_unit
 from keras_emotion.schema import InputError
 from tests.datasets.written_files import (
@@ -271,7 +271,7 @@ def test_files_without_a_signal(tmp_path):
     edfio.Edf([], annotations=[edfio.EdfAnnotation(1, 2, "stage")]).write(tmp_path / "marks.edf")
     with pytest.raises(InputError, match=r"marks\.edf: annotations but no signals"):
         opened(tmp_path / "marks.edf")
-    assert marks_of(tmp_path / "marks.edf", tmp_path) == [(1.0, 2.0, "stage")]
+    assert annotations_of(tmp_path / "marks.edf", tmp_path) == [(1.0, 2.0, "stage")]
 
 
 # --- trees of BIDS
@@ -296,7 +296,7 @@ def test_what_a_bids_tree_says_beside_the_file(tmp_path):
     assert [(span.start_sample, span.stop_sample) for span in recording.bad_spans] == [(600, 700)]
     np.testing.assert_allclose(recording.read(0, 99)[2], skin.values[:99], rtol=1e-5)
     assert any("Omitted 1 annotation(s) that were outside data range" in note for note in recording.notes)
-    assert marks_of(path, tmp_path, open_raw(path, tmp_path, [])) == [(3.0, 0.5, "BAD_noise"), (5.0, 2.0, "go")]
+    assert annotations_of(path, tmp_path, open_raw(path, tmp_path, [])) == [(3.0, 0.5, "BAD_noise"), (5.0, 2.0, "go")]
 
 
 # --- real files

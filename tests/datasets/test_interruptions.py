@@ -11,7 +11,7 @@ import pytest
 from keras_emotion.datasets import Recordings
 from keras_emotion.datasets.electrodes import ChannelTable
 from keras_emotion.datasets.interruptions import is_border
-from keras_emotion.datasets.recording_files import marks_of, open_recording
+from keras_emotion.datasets.recording_files import annotations_of, open_recording
 from keras_emotion.datasets.time_axis import BadSpan, Gap, TimeAxis
 from keras_emotion.pipelines.extraction import extract_rated
 from keras_emotion.pipelines.features import UNUSABLE
@@ -77,7 +77,7 @@ def test_gaps_of_an_edf_are_jumps_of_its_clock(tmp_path):
         (30 * RATE, 2.5, 2.5),
     ]
     assert recording.time_axis.stop_seconds == SECONDS + 102.5
-    assert marks_of(tmp_path / "a.edf", tmp_path)[0][:2] == (0, None)
+    assert annotations_of(tmp_path / "a.edf", tmp_path)[0][:2] == (0, None)
 
 
 @pytest.mark.parametrize("again", [FIRST + datetime.timedelta(seconds=10 + 12.5), None])
@@ -127,7 +127,7 @@ def test_pauses_bad_stretches_and_joins_of_fif(tmp_path):
         BadSpan(2000, 2800, "BAD_ACQ_SKIP", has_signal=False),
     )
     assert recording.bad_channels == ("Cz",)
-    assert (25.0, None, "go") in [(round(start, 6), *rest) for start, *rest in marks_of(recording.path, tmp_path)]
+    assert (25.0, None, "go") in [(round(start, 6), *rest) for start, *rest in annotations_of(recording.path, tmp_path)]
 
 
 def test_joined_recordings_have_a_gap_where_they_were_joined(tmp_path):

@@ -858,7 +858,7 @@ def test_describe(root, capsys):
     assert "mean valence" in out
     assert "mean emotion" not in out
     assert "skipped, neutral clip: 6 session(s): 1, 3, 5, 131, 133, 135" in out
-    assert out.splitlines()[-1] == "the copy is whole"
+    assert out.splitlines()[-1] == "the copy is complete"
     assert cli.main(["describe", str(root), "--dataset", "mahnob_hci", "--json", "--file-format", "original"]) == 0
     description = json.loads(capsys.readouterr().out)
     assert description["class_names"]["emotion"][4] == "joy"

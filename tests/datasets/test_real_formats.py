@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_emotion.datasets.electrodes import CHANNEL_FILE, ChannelTable
-from keras_emotion.datasets.marks import read_marks
+from keras_emotion.datasets.recording_events import read_events
 from keras_emotion.datasets.recording_files import open_raw, open_recording
 from keras_emotion.schema import InputError
 
@@ -45,14 +45,14 @@ BY_MNE = [
 ]
 
 
-@pytest.mark.parametrize(("name", "reader", "package", "rate_hz", "n_eeg", "n_samples", "n_marks"), BY_MNE)
-def test_samples_are_those_of_mne_in_microvolt(folder, name, reader, package, rate_hz, n_eeg, n_samples, n_marks):
+@pytest.mark.parametrize(("name", "reader", "package", "rate_hz", "n_eeg", "n_samples", "n_events"), BY_MNE)
+def test_samples_are_those_of_mne_in_microvolt(folder, name, reader, package, rate_hz, n_eeg, n_samples, n_events):
     pytest.importorskip(package)
     path = folder / name
     recording = opened(path)
     eeg = [channel.name_in_file for channel in recording.channels if channel.kind == "eeg"]
-    facts = (recording.sampling_rate_hz, len(eeg), recording.n_samples, len(read_marks(path, folder).marks))
-    assert facts == (rate_hz, n_eeg, n_samples, n_marks)
+    facts = (recording.sampling_rate_hz, len(eeg), recording.n_samples, len(read_events(path, folder).events))
+    assert facts == (rate_hz, n_eeg, n_samples, n_events)
     arguments = {"read_raw_nicolet": {"ch_type": "eeg"}, "read_raw_cnt": {"data_format": "int32"}}.get(reader, {})
     raw = getattr(mne.io, reader)(path, **arguments, verbose="ERROR")
     values = values_uv(recording, eeg)
@@ -109,13 +109,13 @@ def test_trials_of_fieldtrip_are_those_of_mne(folder, name):
     np.testing.assert_allclose(raw.get_data(), expected, rtol=1e-12)
     # MNE counts from the start of each epoch, and so do its events.
     n_trials = 1 if "raw" in name else len(epochs)
-    marks = [mark for mark in read_marks(path, folder).marks if mark.duration_seconds]
+    marks = [event for event in read_events(path, folder).events if event.duration_seconds]
     assert len(marks) == n_trials
     if n_trials > 1:
         step = len(epochs.times) / epochs.info["sfreq"]
         starts = [trial * step - epochs.tmin for trial in range(n_trials)]
-        np.testing.assert_allclose([mark.start_seconds for mark in marks], starts, atol=1e-9)
-        assert [mark.kind for mark in marks] == [str(trial) for trial in range(1, n_trials + 1)]
+        np.testing.assert_allclose([event.start_seconds for event in marks], starts, atol=1e-9)
+        assert [event.kind for event in marks] == [str(trial) for trial in range(1, n_trials + 1)]
 
 
 @pytest.mark.parametrize("version", ["v3", "v6"])
@@ -137,7 +137,7 @@ def test_the_streams_of_an_xdf_are_those_of_pyxdf(folder):
     # The streams have no unit: read as volts, with a note, as everywhere.
     np.testing.assert_allclose(recording.read(0, recording.n_samples), eeg["time_series"].T * 1e6, rtol=1e-6)
     assert [gap.sample for gap in recording.gaps] == [12876]
-    assert len(read_marks(path, folder).marks) == 1 + 175
+    assert len(read_events(path, folder).events) == 1 + 175
 
 
 def test_a_mind_monitor_file_of_one_line_a_second_is_refused(folder):

@@ -8,7 +8,7 @@ import mne
 import numpy as np
 import pytest
 
-from keras_emotion.datasets.marks import read_marks
+from keras_emotion.datasets.recording_events import read_events
 from keras_emotion.datasets.recording_search import find_recordings, without_parts
 
 
@@ -129,7 +129,7 @@ def split(tmp_path_factory):
 
 
 def kept(root):
-    recordings, notes = without_parts([read_marks(path, root) for path in find_recordings(root).recordings], root)
+    recordings, notes = without_parts([read_events(path, root) for path in find_recordings(root).recordings], root)
     return [recording.path.name for recording in recordings], notes
 
 

@@ -947,7 +947,7 @@ def test_real_files(real_data, tmp_path, capsys, file, stop, n_eeg, n_others, le
     write_trials(tmp_path, f"1,1,{file},0,{stop},5")
     (tmp_path / "channels.csv").write_text("name,kind\nEXG*,eog\n" + "".join(f"{name},none\n" for name in left_out))
     assert cli.main(["describe", str(tmp_path), "--dataset", "recordings"]) == 0
-    assert "the copy is whole" in capsys.readouterr().out
+    assert "the copy is complete" in capsys.readouterr().out
     for rate in (None, 128):
         (trial,) = Recordings(tmp_path, sampling_rate_hz=rate).trials()
         assert (len(trial.eeg_channel_names), len(trial.recording.channel_names)) == (n_eeg, n_eeg + n_others)

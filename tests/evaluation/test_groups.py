@@ -15,7 +15,7 @@ from keras_emotion.evaluation import (
     check_predictions,
     read_predictions,
 )
-from keras_emotion.evaluation.identifiers import people_codes
+from keras_emotion.evaluation.identifiers import connected_subject_codes
 from keras_emotion.evaluation.leaks import SplitChecks
 from keras_emotion.schema import WINDOW_COLUMNS
 
@@ -72,10 +72,10 @@ def test_groups_that_share_a_subject_are_one():
         }
     )
     # 5, 4 and 2 by x, 1 by y of 2; numbered by the first subject of each.
-    assert people_codes(table).tolist() == [0, 0, 1, 0, 0, 0, 2, 2]
+    assert connected_subject_codes(table).tolist() == [0, 0, 1, 0, 0, 0, 2, 2]
     others = pd.concat([table, table.assign(dataset="other", recorded_together="")], ignore_index=True)
     # The same names in another dataset are different people.
-    assert people_codes(others)[8:].tolist() == [7, 6, 5, 4, 4, 3, 8, 8]
+    assert connected_subject_codes(others)[8:].tolist() == [7, 6, 5, 4, 4, 3, 8, 8]
 
 
 def test_subjects_and_stimuli_keep_groups_together_too():

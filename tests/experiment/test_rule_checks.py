@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from keras_emotion.evaluation import LabelRule
-from keras_emotion.experiment.rule_checks import lines_on_rules
+from keras_emotion.experiment.rule_checks import single_class_lines
 
 
 def plan_of(ratings, targets=("valence",), class_names=(), **rule):
@@ -19,11 +19,11 @@ def plan_of(ratings, targets=("valence",), class_names=(), **rule):
 
 
 def test_ratings_of_one_to_five_under_a_rule_for_nine():
-    assert lines_on_rules(plan_of([1.0, 5.0, 3.0, None])) == [
+    assert single_class_lines(plan_of([1.0, 5.0, 3.0, None])) == [
         "valence: rated from 1 to 5, all in one class under the label rule >5; give --label-rule.threshold, such as 3, "
         "or --label-rule.kind median"
     ]
-    assert len(lines_on_rules(plan_of([6.0, 9.0], ("valence+arousal", "valence")))) == 2
+    assert len(single_class_lines(plan_of([6.0, 9.0], ("valence+arousal", "valence")))) == 2
 
 
 @pytest.mark.parametrize(
@@ -32,4 +32,4 @@ def test_ratings_of_one_to_five_under_a_rule_for_nine():
     ids=["two classes", "median", "classes", "no ratings"],
 )
 def test_nothing_else_is_named(plan):
-    assert lines_on_rules(plan) == []
+    assert single_class_lines(plan) == []

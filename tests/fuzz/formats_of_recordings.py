@@ -14,8 +14,8 @@ import numpy as np
 import scipy.io
 
 from keras_emotion.datasets.electrodes import CHANNEL_FILE, ChannelTable
-from keras_emotion.datasets.marks import read_marks
-from keras_emotion.datasets.recording_files import channels_in, files_of, marks_of, open_recording
+from keras_emotion.datasets.recording_events import read_events
+from keras_emotion.datasets.recording_files import annotations_of, channels_in, files_of, open_recording
 from keras_emotion.schema import InputError
 from keras_emotion.synthetic.matlab73 import write_matlab73
 from keras_emotion.synthetic.neuroscan_cnt import open_cnt_writer
@@ -50,8 +50,8 @@ def read_recording(folder: Path, name: str) -> list[Any]:
         return [recording.sampling_rate_hz, recording.n_samples, recording.channels, recording.units, *pieces]
 
     given(opened)
-    given(lambda: read_marks(path, folder))
-    given(lambda: marks_of(path, folder))
+    given(lambda: read_events(path, folder))
+    given(lambda: annotations_of(path, folder))
     given(lambda: channels_in(path, folder))
     given(lambda: sorted(file.name for file in files_of(path, folder)))
     if refused:

@@ -375,7 +375,8 @@ def _count(figures: Figures, told: Mapping[str, Any]) -> None:
 def table(rows: list[Figures]) -> str:
     """Figures as a table in Markdown, with their sum."""
     lines = [
-        "| format | inputs | refused | read as before | read otherwise | past the header | findings | s | slowest s |",
+        "| format | inputs | refused | read, same content | read, other content | past the first checks | findings | s "
+        "| slowest s |",
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for one in sorted(rows, key=lambda one: one.format):

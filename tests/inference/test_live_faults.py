@@ -126,7 +126,7 @@ def test_a_stream_that_comes_back_is_read_as_it_describes_itself_then(what, says
     windows, seen, said = streamed(predictor, [part(eeg[:, : 9 * 128]), after], monkeypatch, says_lost=says_lost)
     np.testing.assert_allclose([one.start_seconds for one in windows], [0, 2, 4, 6, *range(12, 24, 2)], atol=1e-6)
     assert said == [
-        "the stream was lost and came back; windows start anew",
+        "the stream was lost and came back; windows restart",
         *expected,
         "12.0 s: 3 s lost while the connection was lost",
         END,
@@ -166,7 +166,7 @@ def test_the_baseline_is_recorded_anew_for_another_source(source_id, again, eeg,
     starts = [one.start_seconds for one in windows]
     expected = [3, 5, 11, 13] if again else [3, 5, 8, 10, 12, 14]
     np.testing.assert_allclose(starts, expected, atol=1e-6)
-    assert ("the baseline is recorded anew" in said) == bool(again)
+    assert ("a new baseline is recorded" in said) == bool(again)
 
 
 def test_lost_samples_are_counted(predictor, eeg, monkeypatch):

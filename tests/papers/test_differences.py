@@ -8,9 +8,9 @@ from keras_emotion.papers import differences_from_the_paper, find_reproduction, 
 TEACHER = "the visual teacher is trained on the faces of each fold"
 FACRNN_LINES = (
     "LSTM without the peephole terms of Eq. (12), (13) and (15)",
-    "features are scaled by the training windows; the paper prints no scaling",
+    "features are standardised with the statistics of the training windows; the paper mentions no scaling",
     TEACHER,
-    "w = 1 is given; in the paper it is chosen among eleven values, on the test set",
+    "w = 1 is fixed; in the paper it is chosen among eleven values, on the test set",
     "in the paper by OpenFace",
     "in the paper videos have 60 frames per second",
     "differential entropies use the variance; Eq. (2) prints the standard deviation",
@@ -20,7 +20,7 @@ MERCL_LINES = (
     "sound features by a network with random weights; in the paper it is pre-trained",
     "EEG windows are not delayed relative to picture and sound",
     "contrastive losses use logarithms of sums of exp(similarity / temperature)",
-    "attention between modalities has a softmax, which is missing in Eq. (12)",
+    "cross-modal attention has a softmax, which is missing in Eq. (12)",
 )
 DEEPVANET_LINES = (
     "face network trained from scratch; in the paper pre-trained on AFEW-VA",
@@ -34,18 +34,18 @@ OF_PRESET_PAPER = {
     "deap_3facrnn": FACRNN_LINES,
     "mahnob_3facrnn": FACRNN_LINES,
     "deap_dfcn": (
-        "quantities of the face come from MediaPipe's Face Landmarker; in the paper from OpenFace",
-        "one of the training subjects is the validation set and not trained on",
-        "the 29 quantities of the face are mapped to 32",
-        "powers of bands are logarithmic, and gamma ends at 45 Hz",
+        "facial features come from MediaPipe's Face Landmarker; in the paper from OpenFace",
+        "one of the training subjects is the validation set and is not used for training",
+        "the 29 facial features are mapped to 32",
+        "band powers are logarithmic, and gamma ends at 45 Hz",
     ),
-    "deap_mercl": (*MERCL_LINES, "the paper names 512 Hz"),
+    "deap_mercl": (*MERCL_LINES, "the paper states 512 Hz"),
     "seed_mercl": MERCL_LINES,
     "deap_hlstm": (
         "faces of 64 x 64 pixels are encoded by a small network",
         "in the paper by Faster R-CNN",
-        "EEG images are encoded by small convolutions",
-        "batches are shuffled windows; in the paper they come from an experience replay",
+        "EEG images are encoded by a small convolutional network",
+        "batches are shuffled windows; in the paper they come from experience replay",
     ),
 }
 """Part of each line, in any order; of a reproduction that is not here none, since its paper has not used its data."""

@@ -43,7 +43,7 @@ def command_line(folder, **variables):
         text=True,
     ) as process:
 
-        def carry_out(command):
+        def run_choice(command):
             process.stdin.write(json.dumps(command.split()) + "\n")
             process.stdin.flush()
             lines = []
@@ -53,7 +53,7 @@ def command_line(folder, **variables):
                 lines.append(line)
             raise AssertionError(f"{command}: the process ended\n{''.join(lines)}")
 
-        yield carry_out
+        yield run_choice
         process.stdin.close()
         assert not process.stdout.read()
 
@@ -61,15 +61,15 @@ def command_line(folder, **variables):
 @pytest.fixture(scope="module")
 def registered(folder):
     """Carries out commands in a process that has registered the toy paper."""
-    with command_line(folder) as carry_out:
-        yield carry_out
+    with command_line(folder) as run_choice:
+        yield run_choice
 
 
 @pytest.fixture(scope="module")
 def another_process(folder):
     """Carries out commands in another process, on Keras's JAX backend where there is one."""
-    with command_line(folder, **({"KERAS_BACKEND": "jax"} if find_spec("jax") else {})) as carry_out:
-        yield carry_out
+    with command_line(folder, **({"KERAS_BACKEND": "jax"} if find_spec("jax") else {})) as run_choice:
+        yield run_choice
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def printed(registered):
 
 def test_each_command_ends_well(folder, printed):
     assert {name: code for name, (_, code) in printed.items()} == dict.fromkeys(printed, "0")
-    assert "the copy is whole" in printed["describe"][0]
+    assert "the copy is complete" in printed["describe"][0]
     assert "3 jobs to do" in printed["dry run"][0]
     assert "accuracy" not in printed["finished"][0].split("TOY")[0]
     findings = json.loads((folder / "run" / "audit" / "findings.json").read_text())

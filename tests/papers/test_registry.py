@@ -99,7 +99,7 @@ def test_items_are_in_the_order_of_their_numbers():
     assert [(item.option, item.caption) for item in one.items()] == [
         ("--table 2", ""),
         ("--table 10", ""),
-        ("--figure 1", "Both networks, the visual one and the EEG one"),
+        ("--figure 1", "Visual network (teacher) and EEG network (student)"),
         ("--figure 5", "A; B"),
         ("--figure 11", "Mean attention to each frequency band"),
         ("--table w", "Weights"),

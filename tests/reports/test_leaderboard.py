@@ -6,7 +6,7 @@ import scipy.stats
 
 from keras_emotion.evaluation import PROTOCOLS
 from keras_emotion.experiment.records import RunFolder
-from keras_emotion.reports.leaderboard import STILL_LEARNING, Entry, build_leaderboard
+from keras_emotion.reports.leaderboard import NOT_CONVERGED, Entry, build_leaderboard
 from keras_emotion.schema import InputError
 
 EPOCHS = 20
@@ -104,7 +104,7 @@ def page(tmp_path_factory):
     return build_leaderboard(
         entries,
         "Leaderboard: X",
-        {"faces": "reading video", "looks": "reading video"},
+        {"faces": "needs video", "looks": "reading video"},
         {"machine": "one"},
         ["a stimulus is a sound"],
     )
@@ -153,14 +153,14 @@ def test_the_page_lists_the_best_first_and_what_is_missing(page):
     lines = page.markdown.splitlines()
     places = [next(i for i, line in enumerate(lines) if line.startswith(f"| `{name}` |")) for name in RIGHT]
     assert places[0] < min(places[1:])
-    (still,) = [line for line in lines if STILL_LEARNING in line and line.startswith("|")]
+    (still,) = [line for line in lines if NOT_CONVERGED in line and line.startswith("|")]
     assert still.startswith("| `middle` | 66.7 ± ")
-    assert f"{STILL_LEARNING} (50% of the trainings)" in still
+    assert f"{NOT_CONVERGED} (50% of the trainings)" in still
     assert "| 2 | 12,345 | 18 |" in lines[places[0]]
     assert "- not finished: 2 trainings done: half" in lines
     assert "- not started: new" in lines
     assert "- cannot be evaluated: too few stimuli of a class: good" in lines
-    assert "- left out, reading video: faces, looks" in lines
+    assert "- left out (needs video): faces, looks" in lines
     assert "- a stimulus is a sound" in lines
     assert "| machine | one |" in lines
     assert any(line.startswith("- `good` is above `middle` by 28.1 points, p < 0.001") for line in lines)

@@ -9,7 +9,7 @@ from keras_emotion.signals import (
     differential_entropy,
     differential_entropy_features,
 )
-from keras_emotion.signals.block_filter import BlockFilter, unfolded
+from keras_emotion.signals.block_filter import BlockFilter, outputs_to_samples
 
 CASES = [
     (128, (4, 7), 4),
@@ -31,7 +31,7 @@ def drifting(n_rows, n_samples):
 
 def in_one_piece(block_filter, rows, first):
     ((parts, rest),) = block_filter.outputs(rows, first)
-    return np.concatenate([unfolded(parts).reshape(len(rows), -1), rest], axis=1)
+    return np.concatenate([outputs_to_samples(parts).reshape(len(rows), -1), rest], axis=1)
 
 
 @pytest.mark.parametrize("first", [0, 37])

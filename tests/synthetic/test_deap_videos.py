@@ -16,13 +16,13 @@ from keras_emotion.signals import THREE_FACRNN_BANDS
 from keras_emotion.synthetic import write_deap
 from keras_emotion.synthetic.deap import EEG_CHANNEL_NAMES, RATING_SD
 from keras_emotion.synthetic.deap_videos import (
+    EXPRESSION_FLUCTUATION_SD,
     EXPRESSION_PER_DEVIATION,
-    EXPRESSION_WANDER,
     IDENTITY_SEED,
     trial_expression,
     trial_frames,
 )
-from keras_emotion.synthetic.faces import AnimatedFace, FaceIdentity, wander
+from keras_emotion.synthetic.faces import AnimatedFace, FaceIdentity, smooth_noise
 
 SMALL = {"video_frame_rate_hz": 1, "video_size": (64, 48)}
 DATA = "data_preprocessed_python"
@@ -188,7 +188,9 @@ def test_expression_follows_ratings_by_the_effect():
     )
     rng = np.random.default_rng([0, 1, 1, 1])
     np.testing.assert_allclose(
-        np.arctanh(independent[0]), EXPRESSION_WANDER * wander(rng, np.arange(0, 60, 0.5), 10.0), atol=1e-9
+        np.arctanh(independent[0]),
+        EXPRESSION_FLUCTUATION_SD * smooth_noise(rng, np.arange(0, 60, 0.5), 10.0),
+        atol=1e-9,
     )
 
 

@@ -15,7 +15,7 @@ from keras_emotion.synthetic.faces import (
     expression_course,
     light_course,
     pose_course,
-    wander,
+    smooth_noise,
 )
 
 EXTREMES = [(valence, arousal) for valence in (-1, 0, 1) for arousal in (-1, 0, 1)]
@@ -216,9 +216,9 @@ def test_bad_arguments(make, message):
 # --- courses
 
 
-def test_wander_is_a_function_of_time_with_the_stated_statistics():
+def test_smooth_noise_is_a_function_of_time_with_the_stated_statistics():
     times = np.arange(0, 60, 0.5)
-    courses = np.stack([wander(np.random.default_rng(seed), times, 10.0) for seed in range(500)])
+    courses = np.stack([smooth_noise(np.random.default_rng(seed), times, 10.0) for seed in range(500)])
     assert courses.mean() == pytest.approx(0, abs=0.1)
     assert courses.var() == pytest.approx(1, abs=0.1)
     for lag_seconds in (5, 10, 20):
@@ -226,16 +226,16 @@ def test_wander_is_a_function_of_time_with_the_stated_statistics():
         covariance = (courses[:, lag:] * courses[:, :-lag]).mean()
         assert covariance == pytest.approx(np.exp(-(lag_seconds**2) / 200), abs=0.1)
     again = np.random.default_rng(7)
-    np.testing.assert_allclose(wander(again, times[::3], 10.0), courses[7, ::3])
+    np.testing.assert_allclose(smooth_noise(again, times[::3], 10.0), courses[7, ::3])
     # The state of the generator does not depend on the number of requested times.
     other = np.random.default_rng(7)
-    wander(other, times, 10.0)
+    smooth_noise(other, times, 10.0)
     assert again.random() == other.random()
 
 
 def test_expression_course():
     times = np.arange(600) / 10
-    calm = expression_course(np.random.default_rng(1), times, 0.6, wander_size=0)
+    calm = expression_course(np.random.default_rng(1), times, 0.6, fluctuation_sd=0)
     np.testing.assert_allclose(calm, 0.6)
     moving = np.stack([expression_course(np.random.default_rng(seed), times, 0.3) for seed in range(50)])
     assert moving.mean() == pytest.approx(0.3, abs=0.08)

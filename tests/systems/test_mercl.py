@@ -11,7 +11,7 @@ import pytest
 
 from keras_emotion.datasets import EAV, SubjectReport, with_stimuli
 from keras_emotion.experiment import Runtime, fit, prepare, training
-from keras_emotion.experiment.origin import brought_files
+from keras_emotion.experiment.origin import trained_files
 from keras_emotion.losses import MERCLLoss
 from keras_emotion.pipelines import StoredFeatures
 from keras_emotion.pipelines.feature_store import SharedWindows
@@ -195,8 +195,8 @@ def test_encoders_start_with_those_of_another_run(saved_encoders, fields):
             assert one.ndim < 2 or not np.array_equal(one, other)
     kernels = [model.get_layer("eeg_tcn").get_weights()[0] for model in (own, saved) if "eeg" in model.modalities]
     assert len(kernels) == 1
-    assert brought_files(system) == [file]
-    assert any(line.startswith("encoders start from those of another run") for line in system.unlike_the_paper())
+    assert trained_files(system) == [file]
+    assert any(line.startswith("encoders start from the weights of another run") for line in system.unlike_the_paper())
 
 
 def test_encoders_are_part_of_the_identity_by_their_content(saved_encoders, tmp_path):
@@ -492,5 +492,5 @@ def test_the_stream_makes_another_experiment_and_the_default_none(spatial_encode
         "audio": ("voice",),
         "eeg": ("recording",),
     }
-    assert any("picture and sound are the subject's" in line for line in person.unlike_the_paper())
+    assert any("picture and sound are those of the subject" in line for line in person.unlike_the_paper())
     assert not any("person's" in line for line in system.unlike_the_paper())

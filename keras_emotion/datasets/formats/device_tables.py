@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from keras_emotion.datasets.formats.whole import JOIN, Mark, Signals
+from keras_emotion.datasets.formats.whole import JOIN, Annotation, Signals
 from keras_emotion.datasets.status_channels import is_status_channel
 from keras_emotion.limits import check_table
 from keras_emotion.refusals import refusing_unreadable
@@ -113,9 +113,9 @@ def _read_mind_monitor(path: Path, text: str) -> Signals:
             "constant"
         )
     place = np.cumsum(is_sample)
-    marks: list[Mark] = [(at / rate_hz, None, JOIN) for at in pauses]
+    annotations: list[Annotation] = [(at / rate_hz, None, JOIN) for at in pauses]
     # A line with an event has no sample: its event belongs to the next sample.
-    marks += [
+    annotations += [
         (float(place[row] - is_sample[row]) / rate_hz, None, elements[row]) for row in np.flatnonzero(elements != "")
     ]
     return Signals(
@@ -124,7 +124,7 @@ def _read_mind_monitor(path: Path, text: str) -> Signals:
         units=["uV"] * len(names) + [None] * len(others),
         sampling_rate_hz=rate_hz,
         values=numbers[is_sample].T,
-        marks=marks,
+        annotations=annotations,
         notes=notes,
     )
 
@@ -176,21 +176,21 @@ def _read_openbci(path: Path, text: str) -> Signals:
         raise InputError(f"{path}: no samples of EXG channels; expected some; export it again")
     places = [columns.index(name) for name in names]
     values = np.array([[line[place] for place in places] for line in cells], dtype=float).T
-    marks: list[Mark] = []
+    annotations: list[Annotation] = []
     if stamp is not None:
         stamps = np.array([line[stamp] for line in cells], dtype=float)
         # Milliseconds in older files, seconds in newer ones.
         stamps = stamps / 1000 if np.median(stamps) > 1e11 else stamps
-        marks += [(at / rate_hz, None, JOIN) for at in _pauses(stamps)]
+        annotations += [(at / rate_hz, None, JOIN) for at in _pauses(stamps)]
     if "Marker Channel" in columns:
         words = np.array([line[columns.index("Marker Channel")] for line in cells], dtype=float)
-        marks += [(at / rate_hz, None, f"{words[at]:g}") for at in np.flatnonzero(words)]
+        annotations += [(at / rate_hz, None, f"{words[at]:g}") for at in np.flatnonzero(words)]
     index = np.array([line[0] for line in cells], dtype=float)
     steps = np.diff(index)[np.diff(index) > 0]
     usual = np.median(steps) if len(steps) else 1.0
     if n_lost := int((steps > usual).sum()):
         notes.append(f"the sample index jumps at {n_lost} places: packets were lost; time is counted in samples")
-    return Signals(names, ["eeg"] * len(names), ["uV"] * len(names), rate_hz, values, marks, notes)
+    return Signals(names, ["eeg"] * len(names), ["uV"] * len(names), rate_hz, values, annotations, notes)
 
 
 # --- Emotiv: https://emotiv.gitbook.io/emotivpro-v3/ (CSV files)
@@ -230,13 +230,13 @@ def _read_emotiv(path: Path, text: str) -> Signals:
         names = [name for name in table.columns if name.startswith("EEG.") and name.removeprefix("EEG.") not in status]
         marker, is_eeg = "MarkerValueInt", set(names)
         names += [name for name in table.columns if name.startswith("MOT.")]
-    marks: list[Mark] = []
+    annotations: list[Annotation] = []
     if marker in table:
         words = pd.to_numeric(table[marker], errors="coerce").fillna(0).to_numpy(float)
         starts = np.flatnonzero((words != 0) & (np.diff(words, prepend=0) != 0))
-        marks = [(int(at) / rate_hz, None, f"{words[at]:g}") for at in starts]
+        annotations = [(int(at) / rate_hz, None, f"{words[at]:g}") for at in starts]
     if "Timestamp" in table:
-        marks += [(at / rate_hz, None, JOIN) for at in _pauses(table["Timestamp"].to_numpy(float))]
+        annotations += [(at / rate_hz, None, JOIN) for at in _pauses(table["Timestamp"].to_numpy(float))]
     values = table[names].apply(pd.to_numeric, errors="raise").to_numpy(float).T
     is_signal = np.array([name in is_eeg for name in names])
     notes = []
@@ -252,7 +252,7 @@ def _read_emotiv(path: Path, text: str) -> Signals:
         units=["uV" if name in is_eeg else None for name in names],
         sampling_rate_hz=rate_hz,
         values=values,
-        marks=marks,
+        annotations=annotations,
         notes=notes,
     )
 

@@ -33,7 +33,7 @@ SUFFIXES = (
     *XDF_SUFFIXES,
     *MIXED_SUFFIXES,
 )
-"""Suffixes of the recordings that are searched in a folder, besides plain arrays."""
+"""Suffixes of recordings that are searched for in a folder, in addition to plain arrays."""
 
 ONE_FILE_SUFFIXES = (*XDF_SUFFIXES, *TABLE_SUFFIXES, *GTEC_SUFFIXES)
 """Formats, of those that are read into memory, in which a recording is one file."""
@@ -85,10 +85,10 @@ def read_raw(path: Path) -> mne.io.BaseRaw:
     """
     import mne
 
-    # Some readers print messages, whatever their verbosity.
+    # Some readers print messages regardless of `verbose`.
     with mne.use_log_level("WARNING"), contextlib.redirect_stdout(io.StringIO()), _log_as_warnings():
         raw = _read_raw(path)
-    # MNE takes a negative duration of a record as it is.
+    # MNE accepts a negative record duration.
     if not 0 < raw.info["sfreq"] < math.inf:
         raise InputError(
             f"{path}: declares a sampling rate of {raw.info['sfreq']:g} Hz; expected a positive number; copy it again"

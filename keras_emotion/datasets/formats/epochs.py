@@ -32,17 +32,17 @@ def read_epochs(path: Path) -> mne.io.BaseRaw:
     else:
         epochs = mne.read_epochs(path, preload=True, verbose="WARNING")
     rate_hz = float(epochs.info["sfreq"])
-    values, starts, marks = joined(list(epochs.get_data(copy=False)), rate_hz)
+    values, starts, annotations = joined(list(epochs.get_data(copy=False)), rate_hz)
     raw = mne.io.RawArray(values, epochs.info, verbose="ERROR")
     names = {word: name for name, word in epochs.event_id.items()}
     n_samples = len(epochs.times)
     event = int(np.argmin(np.abs(epochs.times))) if epochs.tmin < 0 < epochs.tmax else 0
-    marks += [
+    annotations += [
         (start + event / rate_hz, (n_samples - event) / rate_hz, names[word])
         for start, word in zip(starts, epochs.events[:, 2], strict=True)
     ]
-    marks.sort(key=lambda mark: mark[0])
-    onsets, durations, texts = ([mark[place] for mark in marks] for place in range(3))
+    annotations.sort(key=lambda annotation: annotation[0])
+    onsets, durations, texts = ([annotation[place] for annotation in annotations] for place in range(3))
     raw.set_annotations(
         mne.Annotations(onsets, [duration or 0.0 for duration in durations], texts), emit_warning=False, verbose="ERROR"
     )

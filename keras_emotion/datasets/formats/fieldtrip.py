@@ -94,10 +94,10 @@ def signals_of(path: Path, structure: Mapping[str, Any]) -> Signals:
     rate_hz = float(structure["fsample"]) if "fsample" in structure else _rate_hz(times)
     if not 0 < rate_hz < np.inf:
         raise InputError(f"{path}: sampling rate of {rate_hz:g} Hz; expected a number above 0; correct it")
-    values, starts, marks = joined(trials, rate_hz)
+    values, starts, annotations = joined(trials, rate_hz)
     for start, time, text in zip(starts, times, _texts(structure, len(trials)), strict=True):
         event = int(np.argmin(np.abs(time))) if time[0] < 0 < time[-1] else 0
-        marks.append((start + event / rate_hz, (len(time) - event) / rate_hz, text))
+        annotations.append((start + event / rate_hz, (len(time) - event) / rate_hz, text))
     header = structure.get("hdr") or {}
     kinds = _of_channels(names, header, "chantype")
     return Signals(
@@ -107,7 +107,7 @@ def signals_of(path: Path, structure: Mapping[str, Any]) -> Signals:
         units=[None if unit == "unknown" else unit for unit in _of_channels(names, header, "chanunit")],
         sampling_rate_hz=rate_hz,
         values=values,
-        marks=marks,
+        annotations=annotations,
         notes=["the epochs are concatenated without the data between them"] if len(trials) > 1 else [],
         positions_m=_positions_m(names, structure.get("elec") or {}),
     )

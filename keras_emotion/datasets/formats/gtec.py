@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_emotion.array_files import open_hdf5
 from keras_emotion.datasets.formats.matlab73 import check_declared_size
-from keras_emotion.datasets.formats.whole import Mark, Signals
+from keras_emotion.datasets.formats.whole import Annotation, Signals
 from keras_emotion.schema import InputError
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def read_gtec(path: Path) -> Signals:
         rate = next((entry.text for entry in _all(task, "SamplingFrequency")), None)
         if rate is None:
             rate = next((entry.text for entry in _all(task, "SampleRate")), None)
-        marks = _marks(path, file, float(rate or 0))
+        annotations = _annotations(path, file, float(rate or 0))
     if values.ndim != 2 or values.shape[1] != len(channels) or not float(rate or 0) > 0:
         raise InputError(
             f"{path}: samples {values.shape} for {len(channels)} channels at {rate or 'no'} Hz; expected "
@@ -69,11 +69,11 @@ def read_gtec(path: Path) -> Signals:
         units=["uV"] * len(names),
         sampling_rate_hz=float(rate),
         values=values.T,
-        marks=marks,
+        annotations=annotations,
     )
 
 
-def _marks(path: Path, file: h5py.File, rate_hz: float) -> list[Mark]:
+def _annotations(path: Path, file: h5py.File, rate_hz: float) -> list[Annotation]:
     if not rate_hz or "AsynchronData/Time" not in file:
         return []
     samples, ids = (np.asarray(file[f"AsynchronData/{name}"]).ravel() for name in ("Time", "TypeID"))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 JOIN = "EDGE boundary"
 """Annotation between two discontinuous segments, as MNE writes it when concatenating recordings."""
 
-Mark = tuple[float, float | None, str]
+Annotation = tuple[float, float | None, str]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class Signals:
         units: channel units as spelled in the file, `None` if missing.
         sampling_rate_hz: samples per second.
         values: `(channels, samples)` in these units.
-        marks: `(start_seconds, duration_seconds, text)`, counted in samples; the duration is `None` if missing.
+        annotations: `(start_seconds, duration_seconds, text)`, counted in samples; the duration is `None` if missing.
         notes: assumptions, and data that were left out.
         positions_m: `(channels, 3)` coordinates (right, front, up), NaN if missing.
         bad_channels: names of channels that the file itself marks as bad.
@@ -43,7 +43,7 @@ class Signals:
     units: Sequence[str | None]
     sampling_rate_hz: float
     values: np.ndarray
-    marks: Sequence[Mark] = ()
+    annotations: Sequence[Annotation] = ()
     notes: Sequence[str] = ()
     positions_m: np.ndarray | None = None
     bad_channels: Sequence[str] = ()
@@ -59,12 +59,12 @@ class Signals:
                 channel["loc"][:3] = position
         raw = mne.io.RawArray(self.values, info, verbose="ERROR")
         raw.units_in_file = tuple(self.units)
-        marks = sorted(self.marks, key=lambda mark: mark[0])
+        annotations = sorted(self.annotations, key=lambda annotation: annotation[0])
         raw.set_annotations(
             mne.Annotations(
-                [start for start, _, _ in marks],
-                [duration or 0.0 for _, duration, _ in marks],
-                [text for _, _, text in marks],
+                [start for start, _, _ in annotations],
+                [duration or 0.0 for _, duration, _ in annotations],
+                [text for _, _, text in annotations],
             ),
             emit_warning=False,
             verbose="ERROR",
@@ -74,7 +74,7 @@ class Signals:
         return raw
 
 
-def joined(pieces: Sequence[np.ndarray], sampling_rate_hz: float) -> tuple[np.ndarray, list[float], list[Mark]]:
+def joined(pieces: Sequence[np.ndarray], sampling_rate_hz: float) -> tuple[np.ndarray, list[float], list[Annotation]]:
     """Concatenate discontinuous segments.
 
     Args:

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from keras_emotion.datasets.formats.whole import JOIN, Mark, Signals, require
+from keras_emotion.datasets.formats.whole import JOIN, Annotation, Signals, require
 from keras_emotion.limits import check_memory
 from keras_emotion.schema import InputError
 from keras_emotion.signals import resample
@@ -211,10 +211,12 @@ def signals_of(path: Path, streams: Sequence[Mapping[str, Any]]) -> Signals:
     measured_hz = _measured_rate_hz(main)
     if abs(measured_hz / main.rate_hz - 1) > RATE_TOLERANCE:
         notes.append(f"stream {main.name} declares {main.rate_hz:g} Hz, but its time stamps give {measured_hz:.4g} Hz")
-    marks: list[Mark] = [(first / main.rate_hz, None, JOIN) for first, _ in main.segments[1:]]
+    annotations: list[Annotation] = [(first / main.rate_hz, None, JOIN) for first, _ in main.segments[1:]]
     for times, texts in markers:
         starts = np.interp(times, main.times, np.arange(len(main.times)), left=np.nan, right=np.nan) / main.rate_hz
-        marks += [(float(start), None, text) for start, text in zip(starts, texts, strict=True) if np.isfinite(start)]
+        annotations += [
+            (float(start), None, text) for start, text in zip(starts, texts, strict=True) if np.isfinite(start)
+        ]
         if n_outside := int(np.isnan(starts).sum()):
             notes.append(f"markers before the first or after the last sample of the EEG, left out: {n_outside}")
     return Signals(
@@ -223,7 +225,7 @@ def signals_of(path: Path, streams: Sequence[Mapping[str, Any]]) -> Signals:
         units=[unit for stream in ordered for unit in stream.units],
         sampling_rate_hz=main.rate_hz,
         values=np.concatenate(values),
-        marks=marks,
+        annotations=annotations,
         notes=notes,
         positions_m=np.concatenate([stream.positions_m for stream in ordered]),
     )

@@ -5,7 +5,7 @@ import mne
 import numpy as np
 import pytest
 
-from keras_emotion.datasets.marks import Mark, find_words, read_marks
+from keras_emotion.datasets.recording_events import RecordingEvent, find_words, read_events
 
 
 def samples(*runs):
@@ -80,18 +80,18 @@ def recording(tmp_path, values, annotations=(), first_sample=0, names=("STI 014"
     if annotations:
         raw.set_annotations(mne.Annotations(*zip(*annotations, strict=True)))
     raw.save(tmp_path / "x_raw.fif", verbose="ERROR")
-    return read_marks(tmp_path / "x_raw.fif", tmp_path)
+    return read_events(tmp_path / "x_raw.fif", tmp_path)
 
 
 def test_annotations_and_words_of_one_recording(tmp_path):
     values = samples((0, 200), (4, 100), (9, 100), (0, 200))
     found = recording(tmp_path, values, [(2.01, 1.0, "clip"), (4.0, 0.01, "key\n1"), (3.0, 0, "BAD_x")], 300)
-    assert found.marks == (
-        Mark(2.01, 1.0, "clip"),
+    assert found.events == (
+        RecordingEvent(2.01, 1.0, "clip"),
         # Not at the time of an event, but of an annotation about the signal.
-        Mark(3.0, None, "BAD_x"),
-        Mark(3.0, None, "9", "trigger word"),
-        Mark(4.0, None, "key 1"),
+        RecordingEvent(3.0, None, "BAD_x"),
+        RecordingEvent(3.0, None, "9", "trigger word"),
+        RecordingEvent(4.0, None, "key 1"),
     )
     assert found.notes == (
         "events with a duration of one sample, read as no duration: 1",
@@ -106,7 +106,7 @@ def test_annotations_and_words_of_one_recording(tmp_path):
 )
 def test_several_trigger_channels_are_told_apart(tmp_path, names, kinds):
     found = recording(tmp_path, samples((0, 100), (4, 10), (0, 90)), names=names)
-    assert [(mark.start_seconds, mark.kind) for mark in found.marks] == [(1.0, kind) for kind in kinds]
+    assert [(event.start_seconds, event.kind) for event in found.events] == [(1.0, kind) for kind in kinds]
 
 
 def test_marks_outside_of_the_recording_are_counted(tmp_path):
@@ -115,12 +115,12 @@ def test_marks_outside_of_the_recording_are_counted(tmp_path):
         annotations=[edfio.EdfAnnotation(1, None, "a"), edfio.EdfAnnotation(999, None, "b")],
     )
     edf.write(tmp_path / "a.edf")
-    found = read_marks(tmp_path / "a.edf", tmp_path)
-    assert [(mark.start_seconds, mark.kind) for mark in found.marks] == [(1.0, "a")]
+    found = read_events(tmp_path / "a.edf", tmp_path)
+    assert [(event.start_seconds, event.kind) for event in found.events] == [(1.0, "a")]
     assert found.notes == ("events before the first or after the last sample, left out: 1",)
 
 
 def test_a_trigger_channel_of_other_numbers_holds_no_words(tmp_path):
     found = recording(tmp_path, np.linspace(0, 1, 200), [(1.0, 0, "a")])
-    assert [mark.kind for mark in found.marks] == ["a"]
+    assert [event.kind for event in found.events] == ["a"]
     assert found.notes == ("channel STI 014: no integer values, so no trigger words",)

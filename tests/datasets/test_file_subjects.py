@@ -2,7 +2,7 @@
 
 import pytest
 
-from keras_emotion.datasets.people import people_of
+from keras_emotion.datasets.file_subjects import subjects_from_names
 from keras_emotion.schema import InputError
 
 
@@ -43,32 +43,32 @@ from keras_emotion.schema import InputError
     ],
 )
 def test_runs_of_one_person_are_of_one_person(files, subjects):
-    assert list(people_of(files).subjects) == subjects
+    assert list(subjects_from_names(files).subjects) == subjects
 
 
 def test_assumptions_are_reported():
-    people = people_of(["s01_1.edf", "s01_2.edf", "s02_1.edf"])
+    people = subjects_from_names(["s01_1.edf", "s01_2.edf", "s02_1.edf"])
     assert people.notes == (
         "2 subjects, by the file names: s01, s02",
         "s01: 2 files read as the same subject: s01_1.edf, s01_2.edf",
     )
-    doubtful = people_of(["rec_1.edf", "rec_2.edf"])
+    doubtful = subjects_from_names(["rec_1.edf", "rec_2.edf"])
     assert doubtful.notes[-1] == "rec_1, rec_2 differ only in a number: read as different subjects"
 
 
 def test_subjects_and_sessions_of_a_bids_tree():
     files = [f"sub-{subject}/ses-{session}/eeg/x_eeg.edf" for subject in ("01", "2b") for session in ("pre", "post")]
-    people = people_of(files, is_bids=True)
+    people = subjects_from_names(files, is_bids=True)
     assert people.subjects == ("01", "01", "2b", "2b")
     assert people.sessions == ("pre", "post", "pre", "post")
 
 
 def test_a_pattern_of_the_users():
     files = ["lab/anna-7/x.edf", "lab/anna-8/x.edf", "lab/bob-7/x.edf"]
-    people = people_of(files, pattern=r"/(?P<subject>\w+)-(?P<session>\d)/")
+    people = subjects_from_names(files, pattern=r"/(?P<subject>\w+)-(?P<session>\d)/")
     assert people.subjects == ("anna", "anna", "bob")
     assert people.sessions == ("7", "8", "7")
-    assert people_of(files, pattern=r"(?P<subject>anna|bob)").sessions == ("", "", "")
+    assert subjects_from_names(files, pattern=r"(?P<subject>anna|bob)").sessions == ("", "", "")
 
 
 @pytest.mark.parametrize(
@@ -82,4 +82,4 @@ def test_a_pattern_of_the_users():
 )
 def test_patterns_that_cannot_be_used(pattern, message):
     with pytest.raises(InputError, match=message):
-        people_of(["anna.edf", "bob.edf"], pattern=pattern)
+        subjects_from_names(["anna.edf", "bob.edf"], pattern=pattern)

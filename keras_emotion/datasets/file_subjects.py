@@ -37,7 +37,7 @@ _NUMBER = re.compile(r"[-_ ./(]+(\d+)\)?$")
 
 
 @dataclasses.dataclass(frozen=True)
-class People:
+class FileSubjects:
     """Subjects of some recordings.
 
     Args:
@@ -51,7 +51,7 @@ class People:
     notes: tuple[str, ...]
 
 
-def people_of(files: Sequence[str], is_bids: bool = False, pattern: str | None = None) -> People:
+def subjects_from_names(files: Sequence[str], is_bids: bool = False, pattern: str | None = None) -> FileSubjects:
     """Derive the subjects of recordings from their names.
 
     A subject is identified by the usual prefixes (`sub-03`, `subject_3`, `s03_...`, `P3/...`). Otherwise it is the name
@@ -69,13 +69,13 @@ def people_of(files: Sequence[str], is_bids: bool = False, pattern: str | None =
         InputError: the pattern is invalid, has no group `subject`, or does not match a file.
 
     Example:
-        >>> people_of(["s01_1.edf", "s01_2.edf", "s02_1.edf"]).subjects
+        >>> subjects_from_names(["s01_1.edf", "s01_2.edf", "s02_1.edf"]).subjects
         ('s01', 's01', 's02')
     """
     if pattern is not None:
         found = [_by_pattern(file, pattern) for file in files]
         subjects, sessions = [subject for subject, _ in found], [session for _, session in found]
-        return People(tuple(subjects), tuple(sessions), _notes(files, subjects, f"--subject-pattern {pattern!r}"))
+        return FileSubjects(tuple(subjects), tuple(sessions), _notes(files, subjects, f"--subject-pattern {pattern!r}"))
     stems = [_stem(file) for file in files]
     sessions = [match[1] or match[2] if (match := _SESSION.search(stem)) else "" for stem in stems]
     named = {place: person for place, stem in enumerate(stems) if (person := _named_person(stem))}
@@ -92,7 +92,7 @@ def people_of(files: Sequence[str], is_bids: bool = False, pattern: str | None =
     notes = list(_notes(files, subjects, "the file names"))
     if doubtful:
         notes.append(f"{_listed(doubtful)} differ only in a number: read as different subjects")
-    return People(tuple(subjects), tuple(sessions), tuple(notes))
+    return FileSubjects(tuple(subjects), tuple(sessions), tuple(notes))
 
 
 def _stem(file: str) -> str:

@@ -54,7 +54,7 @@ _ALL_IN_ONE = ("STI101", "STI 014")
 
 
 @dataclasses.dataclass(frozen=True)
-class Mark:
+class RecordingEvent:
     """Event of a recording: an annotation or a trigger word.
 
     Args:
@@ -73,13 +73,13 @@ class Mark:
 
 
 @dataclasses.dataclass(frozen=True)
-class MarkedRecording:
+class RecordingWithEvents:
     """Events and metadata of a recording, without its signals.
 
     Args:
         path: the file.
         time_axis: time axis of its samples.
-        marks: its events, by start.
+        events: its events, by start.
         data_files: files with its samples; the main file first.
         has_signals: whether it contains channels other than annotations.
         bad_spans: segments that the file itself annotates as bad.
@@ -88,14 +88,14 @@ class MarkedRecording:
 
     path: Path
     time_axis: TimeAxis
-    marks: tuple[Mark, ...]
+    events: tuple[RecordingEvent, ...]
     data_files: tuple[Path, ...]
     has_signals: bool = True
     bad_spans: tuple[BadSpan, ...] = ()
     notes: tuple[str, ...] = ()
 
 
-def read_marks(path: Path, root: Path) -> MarkedRecording:
+def read_events(path: Path, root: Path) -> RecordingWithEvents:
     """Read all events of a recording: all annotations, and all words of its trigger channels.
 
     A duration of one sample counts as none: BrainVision and others write it for events without a duration. A trigger
@@ -110,10 +110,10 @@ def read_marks(path: Path, root: Path) -> MarkedRecording:
     """
     if is_array(path):
         opened = open_recording(path, root, ChannelTable(root / CHANNEL_FILE))
-        return MarkedRecording(path, opened.time_axis, (), (path.resolve(),))
+        return RecordingWithEvents(path, opened.time_axis, (), (path.resolve(),))
     if (header := _header_without_signals(path)) is not None:
-        marks = tuple(Mark(*mark) for mark in edf_times(header)[1])
-        return MarkedRecording(path, TimeAxis(1.0, 0), marks, (path.resolve(),), has_signals=False)
+        events = tuple(RecordingEvent(*event) for event in edf_times(header)[1])
+        return RecordingWithEvents(path, TimeAxis(1.0, 0), events, (path.resolve(),), has_signals=False)
     notes: list[str] = []
     raw = open_raw(path, root, notes)
     files = tuple(Path(file).resolve() for file in raw.filenames if file is not None) or (path.resolve(),)
@@ -123,7 +123,9 @@ def read_marks(path: Path, root: Path) -> MarkedRecording:
     axis = TimeAxis(rate_hz, raw.n_times, gaps)
     sample_seconds = 1 / rate_hz
     annotations = [
-        Mark(start, duration if (duration or 0) > 1.5 * sample_seconds else None, _CONTROL.sub(" ", text).strip())
+        RecordingEvent(
+            start, duration if (duration or 0) > 1.5 * sample_seconds else None, _CONTROL.sub(" ", text).strip()
+        )
         for start, duration, text in listed
     ]
     annotations = _with_columns(annotations, path, root, axis)
@@ -131,35 +133,35 @@ def read_marks(path: Path, root: Path) -> MarkedRecording:
     notes += of_words
     if n_samples := sum(0 < (duration or 0) <= 1.5 * sample_seconds for _, duration, _ in listed):
         notes.append(f"events with a duration of one sample, read as no duration: {n_samples}")
-    moments = np.sort([mark.start_seconds for mark in annotations if not is_about_signal(path, mark.kind)])
+    moments = np.sort([event.start_seconds for event in annotations if not is_about_signal(path, event.kind)])
     own = [word for word in words if not _is_near(word.start_seconds, moments, 1.5 * sample_seconds)]
     if len(own) < len(words):
         notes.append(f"trigger words at the moment of an annotation, left out: {len(words) - len(own)}")
-    marks = sorted([*annotations, *own], key=lambda mark: mark.start_seconds)
-    inside = [mark for mark in marks if -sample_seconds / 2 <= mark.start_seconds < axis.stop_seconds]
-    if len(inside) < len(marks):
-        notes.append(f"events before the first or after the last sample, left out: {len(marks) - len(inside)}")
-    return MarkedRecording(path, axis, tuple(inside), files, bad_spans=bad_spans, notes=tuple(notes))
+    events = sorted([*annotations, *own], key=lambda event: event.start_seconds)
+    inside = [event for event in events if -sample_seconds / 2 <= event.start_seconds < axis.stop_seconds]
+    if len(inside) < len(events):
+        notes.append(f"events before the first or after the last sample, left out: {len(events) - len(inside)}")
+    return RecordingWithEvents(path, axis, tuple(inside), files, bad_spans=bad_spans, notes=tuple(notes))
 
 
-def _with_columns(marks: list[Mark], path: Path, root: Path, axis: TimeAxis) -> list[Mark]:
+def _with_columns(events: list[RecordingEvent], path: Path, root: Path, axis: TimeAxis) -> list[RecordingEvent]:
     """Add the columns of the BIDS event table to the events, matched by time and text."""
     if not is_in_bids(path, root):
-        return marks
+        return events
     table = read_event_table(path, root, axis.n_samples / axis.sampling_rate_hz, axis.sampling_rate_hz)
     if table is None:
-        return marks
-    events = sorted(table.events, key=lambda event: event.start_seconds)
-    starts = [event.start_seconds for event in events]
+        return events
+    entries = sorted(table.events, key=lambda entry: entry.start_seconds)
+    starts = [entry.start_seconds for entry in entries]
     tolerance = 1.5 / axis.sampling_rate_hz
     found = []
-    for mark in marks:
-        first = bisect.bisect_left(starts, mark.start_seconds - tolerance)
-        last = bisect.bisect_right(starts, mark.start_seconds + tolerance)
+    for event in events:
+        first = bisect.bisect_left(starts, event.start_seconds - tolerance)
+        last = bisect.bisect_right(starts, event.start_seconds + tolerance)
         # mne-bids appends the value if one text has several values.
-        own = (one for one in events[first:last] if mark.kind == one.text or mark.kind.startswith(f"{one.text}/"))
-        event = min(own, key=lambda one: abs(one.start_seconds - mark.start_seconds), default=None)
-        found.append(mark if event is None else dataclasses.replace(mark, columns=event.columns))
+        own = (one for one in entries[first:last] if event.kind == one.text or event.kind.startswith(f"{one.text}/"))
+        entry = min(own, key=lambda one: abs(one.start_seconds - event.start_seconds), default=None)
+        found.append(event if entry is None else dataclasses.replace(event, columns=entry.columns))
     return found
 
 
@@ -193,7 +195,7 @@ def _is_near(moment: float, moments: np.ndarray, tolerance: float) -> bool:
 # --- trigger channels
 
 
-def _trigger_words(raw: mne.io.BaseRaw, axis: TimeAxis) -> tuple[list[Mark], list[str]]:
+def _trigger_words(raw: mne.io.BaseRaw, axis: TimeAxis) -> tuple[list[RecordingEvent], list[str]]:
     """Return the words of the trigger channels as events, and notes on assumptions."""
     names = [
         name
@@ -204,7 +206,7 @@ def _trigger_words(raw: mne.io.BaseRaw, axis: TimeAxis) -> tuple[list[Mark], lis
     factors = dict(zip(raw.ch_names, raw._raw_extras[0].get("units", ()), strict=False)) if raw._raw_extras[0] else {}
     factors = {name: factor for name, factor in factors.items() if name in _MARKER_CHANNELS}
     names = next(([name] for name in _ALL_IN_ONE if name in names), names)
-    marks, notes = [], []
+    events, notes = [], []
     for name in names:
         values = raw.get_data(picks=[name], verbose="ERROR")[0] / factors.get(name, 1.0)
         # EDF scales and rounds its numbers.
@@ -213,9 +215,11 @@ def _trigger_words(raw: mne.io.BaseRaw, axis: TimeAxis) -> tuple[list[Mark], lis
             continue
         words = find_words(np.round(values).astype(np.int64))
         prefix = f"{name}:" if len(names) > 1 else ""
-        marks += [Mark(axis.seconds_of(at), None, f"{prefix}{word}", "trigger word") for at, word in words.found]
+        events += [
+            RecordingEvent(axis.seconds_of(at), None, f"{prefix}{word}", "trigger word") for at, word in words.found
+        ]
         notes += [f"channel {name}: {note}" for note in words.notes]
-    return marks, notes
+    return events, notes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -257,7 +261,7 @@ class TriggerWords:
 
 
 def find_words(values: Sequence[int]) -> TriggerWords:
-    """Find the words of a trigger channel: every change to another non-zero word, whatever preceded it.
+    """Find the words of a trigger channel: every change to another non-zero word, regardless of the word before.
 
     Only the lower 16 bits are used. A word of at most `SETTLING_SAMPLES` samples, each bit of which equals that in the
     word before or in the word after, is a transition between the two; the word after starts with it. A pulse of one

@@ -197,7 +197,10 @@ def _reading(scores: pd.DataFrame) -> str:
     if scores["order"].notna().any():
         text += " Order alone: the nearest training windows in the order of presentation, without any signal."
     if scores["stimulus"].notna().any():
-        text += " Knows the stimulus: its most frequent label in the training set, without any signal."
+        text += (
+            " Knows the stimulus (stimulus-only baseline): predicts the most frequent label of the stimulus in the "
+            "training set, without any signal."
+        )
     return text
 
 

@@ -220,7 +220,10 @@ def _reading(scored_unit: str, table: MainTable) -> str:
         "of the test set, with its p-value. Majority class: the most frequent label of the training set."
     )
     if "knows the stimulus" in labels:
-        text += " Knows the stimulus: its most frequent label in the training set, without any signal."
+        text += (
+            " Knows the stimulus (stimulus-only baseline): predicts the most frequent label of the stimulus in the "
+            "training set, without any signal."
+        )
     return text
 
 

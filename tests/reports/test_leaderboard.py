@@ -104,7 +104,7 @@ def page(tmp_path_factory):
     return build_leaderboard(
         entries,
         "Leaderboard: X",
-        {"faces": "needs video", "looks": "reading video"},
+        {"faces": "needs video", "looks": "needs video"},
         {"machine": "one"},
         ["a stimulus is a sound"],
     )

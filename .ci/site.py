@@ -85,6 +85,8 @@ _COMMENT_BESIDE = re.compile(r"(?P<indent> *)(?P<command>\S.*?) +# +(?P<comment>
 _LONGEST_LINE = 100
 """Characters of a line of code that are beside each other on a wide screen."""
 _NUMBER_AND_SPREAD = re.compile(r"(?<=\d) ([±–]) (?=\d)")
+_TOGETHER = "\N{NO-BREAK SPACE}\\1\N{WORD JOINER}\N{NO-BREAK SPACE}"
+"""Lines may be broken after a dash, even before a no-break space."""
 _CODE = re.compile(r"<code\b[^>]*>.*?</code>", re.DOTALL)
 _OPTION = re.compile(r"(?<![\w<!-])--[A-Za-z][\w.-]*")
 _CELL = re.compile(r"<td\b[^>]*>.*?</td>", re.DOTALL)
@@ -187,7 +189,7 @@ def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:
     html = re.sub(r'(<li class="doc-section-item field-body">)\s*–', r"\1", html)
     html = _CODE.sub(lambda code: _OPTION.sub(r"<span class='option'>\g<0></span>", code[0]), html)
     html = _FIGURE.sub(r"<a href='\2'>\1</a>", html)
-    html = _CELL.sub(lambda cell: _NUMBER_AND_SPREAD.sub("\N{NO-BREAK SPACE}\\1\N{NO-BREAK SPACE}", cell[0]), html)
+    html = _CELL.sub(lambda cell: _NUMBER_AND_SPREAD.sub(_TOGETHER, cell[0]), html)
     return _FORMULA.sub(_mathml, html)
 
 
@@ -365,7 +367,7 @@ def _escaped(text: str) -> str:
 
 def _entries(lines: list[str]) -> tuple[str, list[tuple[str, str]]] | None:
     """Title and entries of a list of the help; `None` of a paragraph."""
-    first = next((at for at, line in enumerate(lines) if re.match(r"  (-|\S+(\s{2,}|$))", line) and at), None)
+    first = next((at for at, line in enumerate(lines) if re.match(r"  (-|\S+(\s{2,}|$|, --))", line) and at), None)
     if first is None:
         return None
     title = " ".join(line.strip() for line in lines[:first]).removesuffix(":").removesuffix(".")

@@ -81,6 +81,16 @@ _PAGE_IN_TEXT = re.compile(r"(?<!\[)`docs/(\w+\.md)`")
 _FORMULA = re.compile(
     r"<(?P<tag>span|div) class=\"arithmatex\">\s*\\(?P<open>[(\[])(?P<formula>.*?)\\[)\]]\s*</(?P=tag)>", re.DOTALL
 )
+_COMMENT_BESIDE = re.compile(r"(?P<indent> *)(?P<command>\S.*?) +# +(?P<comment>.*)")
+_LONGEST_LINE = 100
+"""Characters of a line of code that are beside each other on a wide screen."""
+_NUMBER_AND_SPREAD = re.compile(r"(?<=\d) ([±–]) (?=\d)")
+_TOGETHER = "\N{NO-BREAK SPACE}\\1\N{WORD JOINER}\N{NO-BREAK SPACE}"
+"""Lines may be broken after a dash, even before a no-break space."""
+_CODE = re.compile(r"<code\b[^>]*>.*?</code>", re.DOTALL)
+_OPTION = re.compile(r"(?<![\w<!-])--[A-Za-z][\w.-]*")
+_CELL = re.compile(r"<td\b[^>]*>.*?</td>", re.DOTALL)
+_FIGURE = re.compile(r"(<img\b[^>]*\bsrc=\"(?!data:)([^\"]+)\"[^>]*>)")
 _FENCE = re.compile(r"^( *)(```|~~~).*?^\1\2", re.MULTILINE | re.DOTALL)
 
 
@@ -153,15 +163,43 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
 
     parts, end = [], 0
     for fence in _FENCE.finditer(markdown):
-        parts += [outside_of_code(markdown[end : fence.start()]), fence[0]]
+        parts += [outside_of_code(markdown[end : fence.start()]), _with_comments_above(fence[0])]
         end = fence.end()
     return "".join([*parts, outside_of_code(markdown[end:])])
 
 
+def _with_comments_above(block: str) -> str:
+    """Put comments above their commands if a line is too long for the page, where it would be broken."""
+    lines = block.split("\n")
+    if not lines[0].strip().endswith("bash") or max(map(len, lines)) <= _LONGEST_LINE:
+        return block
+    moved: list[str] = []
+    for line in lines:
+        match = _COMMENT_BESIDE.fullmatch(line)
+        is_continued = bool(moved) and moved[-1].endswith("\\")
+        moved += [f"{match['indent']}# {match['comment']}", match["command"]] if match and not is_continued else [line]
+    return "\n".join(moved)
+
+
 def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:
-    """Turn formulas into MathML, which browsers draw without a script; returned values have no name before a dash."""
+    """Turn formulas into MathML, which browsers draw without a script; returned values have no name before a dash.
+
+    Options are marked, so that lines are not broken after their hyphens. A click on a figure opens it in full size.
+    """
     html = re.sub(r'(<li class="doc-section-item field-body">)\s*–', r"\1", html)
+    html = _CODE.sub(lambda code: _OPTION.sub(r"<span class='option'>\g<0></span>", code[0]), html)
+    html = _FIGURE.sub(r"<a href='\2'>\1</a>", html)
+    html = _CELL.sub(lambda cell: _NUMBER_AND_SPREAD.sub(_TOGETHER, cell[0]), html)
     return _FORMULA.sub(_mathml, html)
+
+
+def on_post_template(html: str, template_name: str, config: Any) -> str:
+    """Lead readers on from the page of addresses that do not exist."""
+    title = "<h1>404 - Not found</h1>"
+    if template_name != "404.html" or title not in html:
+        return html
+    text = "There is no page at this address. The menu lists all pages, and the search finds words in them."
+    return html.replace(title, f"<h1>Page not found</h1>\n<p>{text}</p>")
 
 
 def _mathml(match: re.Match) -> str:
@@ -197,7 +235,7 @@ def _tutorials() -> str:
     lines = ["# Tutorials", "Each page is a notebook of the folder `notebooks`; all of them run on synthetic data."]
     for path in notebooks():
         title, _, text = "".join(_cells(path)[0]["source"]).removeprefix("# ").partition("\n")
-        first = text.strip().split("\n\n")[0].replace("\n", " ")
+        first = text.strip().split("\n\n")[0].replace("\n", " ").removesuffix(" This notebook shows")
         lines.append(f"**[{title}]({path.stem}.md)**: {first}")
     return "\n\n".join(lines) + "\n"
 
@@ -298,7 +336,9 @@ def _help_of(call: str) -> str:
 def _help_as_markdown(text: str, heading: str) -> str:
     """The usage and examples as code, lists of options as tables."""
     parts = []
-    for block in text.rstrip().split("\n\n"):
+    usage, purpose, *blocks = text.rstrip().split("\n\n")
+    # A page begins with what the command does.
+    for block in [purpose, usage, *blocks]:
         lines = block.splitlines()
         if block.startswith("usage:"):
             parts.append(_fenced(re.sub(r"^(usage:|      ) ", "", block, flags=re.MULTILINE), "text"))
@@ -327,7 +367,7 @@ def _escaped(text: str) -> str:
 
 def _entries(lines: list[str]) -> tuple[str, list[tuple[str, str]]] | None:
     """Title and entries of a list of the help; `None` of a paragraph."""
-    first = next((at for at, line in enumerate(lines) if re.match(r"  (-|\S+(\s{2,}|$))", line) and at), None)
+    first = next((at for at, line in enumerate(lines) if re.match(r"  (-|\S+(\s{2,}|$|, --))", line) and at), None)
     if first is None:
         return None
     title = " ".join(line.strip() for line in lines[:first]).removesuffix(":").removesuffix(".")

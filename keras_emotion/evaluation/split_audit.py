@@ -96,8 +96,7 @@ def audit_split(
 
     | check | finding |
     |---|---|
-    | rows, trials, sessions, stimuli, subjects in both training and test set | `test windows in training`, `shared
-    trial`, ... |
+    | rows, trials, sessions, stimuli or subjects in both sets | `test windows in training`, `shared trial`, ... |
     | windows of a trial that overlap in time, with start and stop | `overlap in time` |
     | equal rows in training and test set | `duplicated windows` |
     | a validation set that is the test set | `selection on the test fold` |

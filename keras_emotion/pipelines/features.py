@@ -482,7 +482,7 @@ class EEGStepFeatures(FeaturePart):
         """Extract features and window table of all trials, read one at a time.
 
         Returns:
-            `({"eeg": (windows, steps, ..., bands) float32}, window table)`.
+            The array `eeg`, (windows, steps, ..., bands) float32, by its name, and the window table.
 
         Raises:
             InputError: a trial is shorter than one sample, lacks the baseline that `baseline` needs, or there is none.

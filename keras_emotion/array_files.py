@@ -15,8 +15,9 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_emotion.limits import check_memory
+from keras_emotion.limits import check_archive, check_memory
 from keras_emotion.refusals import reason_of, refusing_unreadable
+from keras_emotion.schema import InputError
 
 if TYPE_CHECKING:
     import h5py
@@ -56,6 +57,20 @@ def read_npz(path: Path, names: Collection[str] | None = None, message: str = _U
     """
     with refusing_unreadable(path, message), path.open("rb") as file:
         return _arrays(path, file, names)
+
+
+def read_npz_array(path: Path, name: str, message: str = _UNREADABLE) -> np.ndarray:
+    """Read one array of an `.npz` file.
+
+    Raises:
+        InputError: as `read_npz`, or the array is missing.
+    """
+    with refusing_unreadable(path, message), path.open("rb") as file, _opened(file) as archive:
+        check_archive(path, archive.zip, "arrays")
+        found = archive.files
+    if name not in found:
+        raise InputError(f"{path}: missing array `{name}`; found {', '.join(found) or 'none'}; copy it again")
+    return read_npz(path, (name,), message)[name]
 
 
 def parse_npz(content: bytes, path: Path) -> Mapping[str, np.ndarray]:

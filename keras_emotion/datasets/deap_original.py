@@ -115,6 +115,8 @@ class OriginalFile:
         missing = [electrode for electrode in self.electrodes if electrode not in header.labels]
         if missing:
             raise InputError(f"{path}: missing channel {', '.join(missing)}; found {', '.join(header.labels)}")
+        if doubles := [electrode for electrode in self.electrodes if header.labels.count(electrode) > 1]:
+            raise InputError(f"{path}: several channels are called {', '.join(doubles)}; copy it again")
         self.mixing = np.array([[_sign(term, electrode) for electrode in self.electrodes] for term in terms])
         dimensions = [header.dimensions[header.labels.index(electrode)] for electrode in self.electrodes]
         # MNE converts uV and mV to V and leaves every other unit unchanged.

@@ -11,11 +11,12 @@ from typing import Any, ClassVar
 import numpy as np
 from typing_extensions import override
 
+from keras_emotion.array_files import read_npz_array
 from keras_emotion.datasets import restricted_pickle
 from keras_emotion.datasets.reader import Problem
 from keras_emotion.datasets.seed_common import CHANNEL_NAMES, Contents, read_facts
 from keras_emotion.datasets.seed_series import TARGET, SEEDSeries, Visit, eye_problems
-from keras_emotion.datasets.seed_sessions import SessionFile, npz_errors, stored_bytes
+from keras_emotion.datasets.seed_sessions import DAMAGED_NPZ, SessionFile, stored_bytes
 from keras_emotion.schema import EyeMovements, InputError, ReleasedFeatures
 
 FACTS: dict[str, Any] = read_facts("seed_multimodal")
@@ -262,12 +263,7 @@ def _read_entropies(path: Path, seconds: Sequence[int], trial: int, name: str) -
 
 def _labels(path: Path, part: str, n_windows: int) -> np.ndarray:
     name = f"{part}_label"
-    with npz_errors(path), path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-        if name not in archive:
-            raise InputError(
-                f"{path}: missing array `{name}`; found {', '.join(archive.files) or 'none'}; copy it again"
-            )
-        labels = archive[name].ravel()
+    labels = read_npz_array(path, name, DAMAGED_NPZ).ravel()
     if labels.dtype.kind not in "fiu" or len(labels) != n_windows:
         raise InputError(
             f"{path}: `{name}` is {labels.dtype} {labels.shape}; expected {n_windows} numbers; copy the file again"

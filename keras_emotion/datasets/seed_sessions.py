@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from typing_extensions import override
 
+from keras_emotion.array_files import read_npz_array
 from keras_emotion.datasets import restricted_pickle
 from keras_emotion.datasets.matlab import variable_shapes
 from keras_emotion.datasets.reader import group_by_trial
@@ -382,32 +382,22 @@ def pickled_trials(path: Path, array: str, width: int) -> PickledTrials:
     return _cached_trials(path, array, width, status.st_size, status.st_mtime_ns)
 
 
+DAMAGED_NPZ = "{path}: damaged .npz file ({reason}); copy it again"
+
+
 def stored_bytes(path: Path, array: str) -> bytes:
     """Return the bytes of a pickle that an `.npz` file stores as one zero-dimensional array.
 
     Raises:
         InputError: the bytes are missing or invalid.
     """
-    # Opened here, because NumPy does not close a file that is not an archive.
-    with npz_errors(path), path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-        if array not in archive:
-            raise InputError(
-                f"{path}: missing array `{array}`; found {', '.join(archive.files) or 'none'}; copy it again"
-            )
-        stored = archive[array]
+    stored = read_npz_array(path, array, DAMAGED_NPZ)
     if stored.dtype.kind not in "SV" or stored.size != 1:
         raise InputError(
             f"{path}: `{array}` is {stored.dtype} {stored.shape}; expected the bytes of a pickle; copy it again"
         )
     # NumPy strips trailing zeros as padding; a pickle ends with a dot.
     return stored.tobytes().rstrip(b"\0")
-
-
-@contextlib.contextmanager
-def npz_errors(path: Path) -> Iterator[None]:
-    """Convert errors of NumPy while reading an archive into an `InputError`."""
-    with refusing_unreadable(path, "{path}: damaged .npz file ({reason}); copy it again"):
-        yield
 
 
 def read_pickled(path: Path, array: str, width: int, number: int) -> np.ndarray:

@@ -607,12 +607,25 @@ LABELS, DIMENSIONS = 256, 256 + N_SIGNALS * (16 + 80)
         (lambda path: patch(path, 236, b"many    "), "damaged header"),
         (lambda path: patch(path, 244, b"2       "), r"256.0 Hz; expected 512 Hz"),
         (lambda path: patch(path, LABELS + 16, b"A2".ljust(16)), "missing channel AF3; found Fp1, A2, F3"),
+        (lambda path: patch(path, LABELS + 16 * 47, b"AF3".ljust(16)), "several channels are called AF3"),
         (lambda path: patch(path, DIMENSIONS, b"nV".ljust(8)), "unit of Fp1 is 'nV'; expected uV"),
         (lambda path: patch(path, LABELS + 16 * 47, b"A".ljust(16) + b"B".ljust(16)), "no status channel"),
         (lambda path: zero_signals(path, [47]), "status channel has 0 video starts"),
         (lambda path: patch(path, 236, b"100     "), "ends within the last video"),
     ],
-    ids=["truncated", "header", "zeros", "records", "rate", "label", "unit", "status", "no video", "cut"],
+    ids=[
+        "truncated",
+        "header",
+        "zeros",
+        "records",
+        "rate",
+        "label",
+        "label twice",
+        "unit",
+        "status",
+        "no video",
+        "cut",
+    ],
 )
 def test_broken_original(original, break_it, message):
     break_it(original)

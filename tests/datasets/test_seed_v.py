@@ -5,6 +5,7 @@ import json
 import pickle
 import re
 import shutil
+import struct
 
 import numpy as np
 import pytest
@@ -195,6 +196,12 @@ def npy_bytes():
     return content.getvalue()
 
 
+def declare_compressed(path, n_bytes):
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<I", content, content.index(b"PK\x01\x02") + 20, n_bytes)
+    path.write_bytes(content)
+
+
 def class_of(path):
     path.write_bytes(b"")
     np.savez(path, data=b"cos\nsystem\n(S'true'\ntR.", label=pickle.dumps({}))
@@ -229,6 +236,10 @@ FEATURE_FAULTS = {
     "another array": (
         lambda root: np.savez(root / FEATURES / NPZ, x=np.ones(3)),
         (NPZ, "missing array `data`; found x; copy it again"),
+    ),
+    "sizes": (
+        lambda root: declare_compressed(root / FEATURES / NPZ, 2**31),
+        (NPZ, "damaged .npz file .its members declare 2,147,48"),
     ),
     "no pickle": (
         lambda root: np.savez(root / FEATURES / NPZ, data=np.ones(3)),

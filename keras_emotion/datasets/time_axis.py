@@ -42,6 +42,9 @@ class BadSpan:
     has_signal: bool = True
 
 
+_FARTHEST_SAMPLE = 2**62
+
+
 @dataclasses.dataclass(frozen=True)
 class TimeAxis:
     """Mapping between samples and seconds of a recording, as used by the file's own annotations.
@@ -66,7 +69,8 @@ class TimeAxis:
         starts = [self.seconds_of(gap.sample) for gap in self.gaps]
         n_before = bisect.bisect_right(starts, seconds + 0.5 / self.sampling_rate_hz)
         jumps = sum(gap.jump_seconds for gap in self.gaps[:n_before])
-        sample = round((seconds - jumps) * self.sampling_rate_hz)
+        # A table may give any time; those outside of the recording are reported where trials are read.
+        sample = round(min(max((seconds - jumps) * self.sampling_rate_hz, -_FARTHEST_SAMPLE), _FARTHEST_SAMPLE))
         return min(sample, self.gaps[n_before].sample) if n_before < len(self.gaps) else sample
 
     def piece_at(self, sample: int) -> tuple[int, int]:

@@ -55,11 +55,13 @@ _PREDICTION_KINDS: dict[str, Kind] = {
 }
 """Types of the columns that are not text: a subject may be called `NA` or `01`."""
 
+_CONFIG_FILE = "config.json"
 _HASHES = "tables"
 """Field of `FINISHED`: hash of each table of the run, by file name."""
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _DAMAGED = "damaged"
+_NO_CHECKSUM = "missing checksum, which all files of this run have"
 _CHANGED = "its content has changed since it was written"
 _AGAIN = "--resume creates it again"
 _REPEAT = "--resume moves it to the folder damaged and repeats what is missing"
@@ -216,7 +218,7 @@ class RunFolder:
         # First of all, and with the data: a folder with a config.json is a run that can be resumed, and of two
         # processes that start at once with different settings one is refused.
         content = {"identity": identity, "science": scientific_config, "data": data}
-        return self._write("config.json", lambda path: write_once(path, json_bytes(content)))
+        return self._write(_CONFIG_FILE, lambda path: write_once(path, json_bytes(content)))
 
     def record_start(self, environment: Mapping[str, Any]) -> None:
         """Record time and environment of a start or resume.
@@ -262,9 +264,9 @@ class RunFolder:
     @property
     def config(self) -> dict[str, Any]:
         """`{"identity": hash, "science": fields, "data": as `data`}` as written at the start."""
-        config = self._read("config.json", "restore it from a copy, or run again with another --output")
+        config = self._read(_CONFIG_FILE, "restore it from a copy, or run again with another --output")
         if problem := schema_problem(_Config, config):
-            raise DamagedFile(self._file("config.json"), problem, "restore it from a copy, or give another --output")
+            raise DamagedFile(self._file(_CONFIG_FILE), problem, "restore it from a copy, or give another --output")
         return config
 
     @property
@@ -280,7 +282,7 @@ class RunFolder:
     @property
     def is_started(self) -> bool:
         """Whether the folder contains a run."""
-        return self._file("config.json").is_file()
+        return self._file(_CONFIG_FILE).is_file()
 
     @property
     def inference(self) -> dict[str, Any] | None:
@@ -525,11 +527,18 @@ class RunFolder:
 
     def _read(self, name: str, advice: str = "--resume creates it again") -> dict[str, Any]:
         try:
-            return read_json(self._file(name))[0]
+            content, has_checksum = read_json(self._file(name))
+            if not has_checksum and name != _CONFIG_FILE and self._has_checksums():
+                raise DamagedFile(self._file(name), _NO_CHECKSUM)
+            return content
         except FileNotFoundError as error:
             raise InputError(f"{self._file(name)}: no such file; is {self.path} a run folder?") from error
         except DamagedFile as error:
             raise DamagedFile(error.path, error.reason, advice) from None
+
+    def _has_checksums(self) -> bool:
+        """Whether the run was started by a version that writes checksums, and its files all have one."""
+        return self.is_started and read_json(self._file(_CONFIG_FILE))[1]
 
     @property
     def _run(self) -> str:

@@ -157,6 +157,9 @@ def test_pieces_of_a_time_axis():
         *[(60, 100)] * 3,
     ]
     assert [axis.sample_at(seconds) for seconds in (2.9, 3.5, 8.0, 10.9, 11.0)] == [29, 30, 30, 59, 60]
+    # Any number may stand in a table of trials.
+    assert axis.sample_at(1e308) > axis.n_samples
+    assert axis.sample_at(-1e308) < 0
 
 
 # --- trials

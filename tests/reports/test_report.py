@@ -23,6 +23,7 @@ import rich.console
 
 from keras_emotion.evaluation import POOL, PROTOCOLS
 from keras_emotion.experiment.records import RunFolder
+from keras_emotion.json_files import json_bytes
 from keras_emotion.reports import PAPER_COLUMNS, SYNTHETIC_MARK, build_report, draw_mean_band_attention
 from keras_emotion.reports import figures as of_reports
 from keras_emotion.reports.listing import list_runs
@@ -699,10 +700,11 @@ def test_damaged_predictions_are_refused(tmp_path):
         ),
         (
             "data.json",
-            b'{"dataset": "deap"}',
+            json_bytes({"dataset": "deap"}),
             r"data\.json: damaged \(has no field synthetic, fingerprints\); --resume makes it again",
         ),
-        ("finished.json", b"{}", r"finished\.json: damaged \(has no field class_names"),
+        ("finished.json", json_bytes({}), r"finished\.json: damaged \(has no field class_names"),
+        ("finished.json", b'{"class_names": {}}', r"finished\.json: damaged \(missing checksum, which all files"),
         ("finished.json", b"[" * 100_000, r"finished\.json: damaged \(nested too deeply\)"),
         ("data.json", '{"dataset": "d\xe9"}'.encode("latin-1"), r"data\.json: damaged \(not UTF-8"),
         ("data.json", b'\xef\xbb\xbf{"dataset": "deap"}', r"data\.json: damaged \(not readable as JSON.*BOM"),

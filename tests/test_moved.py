@@ -60,7 +60,7 @@ def test_the_warning_names_the_line_that_imports(tmp_path):
         [sys.executable, "-W", "always::DeprecationWarning", script],
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([os.environ["PYTHONPATH"], *sys.path])},
     )
     assert done.returncode == 0, done.stderr
     assert "old.py:2: DeprecationWarning: keras_emotion.experiment.configuration.Training is now" in done.stderr

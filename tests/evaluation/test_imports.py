@@ -12,9 +12,10 @@ def test_evaluation_imports_only_the_schema():
         "ours = {name.split('.')[1] for name in sys.modules if name.startswith('keras_emotion.')}\n"
         "print(sorted(ours), sorted({'keras', 'tensorflow', 'jax', 'torch'} & set(sys.modules)))\n"
     )
+    search_path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ["PYTHONPATH"]])
     found = subprocess.run(
         [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        env={**os.environ, "PYTHONPATH": search_path},
         capture_output=True,
         text=True,
         check=True,

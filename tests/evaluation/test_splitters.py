@@ -158,9 +158,10 @@ def test_folds_do_not_depend_on_the_hash_seed():
         "for c, _, arguments in t.SPLITTERS.values():\n"
         "    print([f.tolist() for parts in c(**arguments).nested_split(table, labels) for f in parts])\n"
     )
+    search_path = os.pathsep.join([str(ROOT), os.environ["PYTHONPATH"]])
     found = subprocess.run(
         [sys.executable, "-c", code, str(Path(__file__).parent)],
-        env={**os.environ, "PYTHONHASHSEED": "1", "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONHASHSEED": "1", "PYTHONPATH": search_path},
         capture_output=True,
         text=True,
         check=True,

@@ -36,7 +36,11 @@ def command_line(folder, **variables):
     with subprocess.Popen(
         [sys.executable, "-c", COMMANDS],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(EXAMPLES), str(root)]), **variables},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(EXAMPLES), str(root), os.environ["PYTHONPATH"]]),
+            **variables,
+        },
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -235,7 +235,8 @@ PAPER = register_paper(
 
 def run_cli(folder, *commands, path=()):
     """Carries out commands one after the other in one new process, up to the first that does not end with 0."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*map(str, path), str(ROOT)]), "MPLBACKEND": "Agg"}
+    search_path = os.pathsep.join([*map(str, path), str(ROOT), os.environ["PYTHONPATH"]])
+    environment = {**os.environ, "PYTHONPATH": search_path, "MPLBACKEND": "Agg"}
     program = "import json, sys; from keras_emotion import cli; "
     program += "sys.exit(next(filter(None, map(cli.main, json.loads(sys.argv[1]))), 0))"
     words = json.dumps([[str(word) for word in command] for command in commands])

@@ -34,7 +34,7 @@ def test_importing_the_package_imports_neither_keras_nor_a_test_framework():
     code = f"import sys; import keras_emotion.testing; print(sorted({unwanted!r} & set(sys.modules)))"
     found = subprocess.run(
         [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ["PYTHONPATH"]])},
         capture_output=True,
         text=True,
         check=True,
@@ -52,7 +52,7 @@ def test_the_toy_dataset_and_paper_keep_the_contracts(tmp_path):
         "check_reader(lambda: toy_dataset.ToyDataset(root), (1, 2, 3))\n"
         "check_system(toy_paper.ToyLook(), toy_dataset.ToyDataset(root))\n"
     )
-    search_path = os.pathsep.join([str(ROOT), str(ROOT / "docs" / "examples")])
+    search_path = os.pathsep.join([str(ROOT), str(ROOT / "docs" / "examples"), os.environ["PYTHONPATH"]])
     process = subprocess.run(
         [sys.executable, "-c", code, tmp_path],
         env={**os.environ, "PYTHONPATH": search_path},

@@ -150,6 +150,9 @@ def read_text_table(path: Path, **options: Any) -> pd.DataFrame:
     table = pd.read_csv(path, **options)
     if not isinstance(table.index, pd.RangeIndex):
         raise ValueError("lines have more cells than the first")
+    # pandas makes Python integers of numbers with hundreds of digits, which no conversion to float accepts.
+    for name in filter(lambda name: pd.api.types.is_object_dtype(table[name]), table.columns):
+        table[name] = table[name].map(lambda cell: str(cell) if isinstance(cell, int) else cell)
     return table
 
 

@@ -340,7 +340,7 @@ class DEAP(Reader):
         for column in _RATING_COLUMNS:
             numbers = pd.to_numeric(table[column], errors="coerce")
             is_id = column in _RATING_COLUMNS[:3]
-            good = numbers.between(1, np.inf) & (numbers % 1 == 0) if is_id else numbers.between(low, high)
+            good = numbers.between(1, 2**31) & (numbers % 1 == 0) if is_id else numbers.between(low, high)
             if not good.all():
                 line = int(np.flatnonzero(~good)[0])
                 wanted = "an integer of 1 or more" if is_id else f"a number from {low} to {high}"

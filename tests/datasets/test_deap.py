@@ -495,6 +495,7 @@ BROKEN_RATINGS = {
     "text": (assign(1, "Arousal", "high"), "line 3, Arousal is 'high'; expected a number from 1 to 9"),
     "empty": (assign(2, "Liking", None), "line 4, Liking is 'nan'; expected a number from 1 to 9"),
     "out of range": (assign(0, "Valence", 11), r"line 2, Valence is '11.0'"),
+    "hundreds of digits": (assign(0, "Trial", "9" * 400), r"line 2, Trial is '9{400}'; expected an integer"),
     "half a trial": (assign(0, "Trial", 1.5), r"line 2, Trial is '1.5'; expected an integer"),
 }
 

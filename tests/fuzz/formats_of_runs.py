@@ -105,6 +105,7 @@ def write_archive(folder: Path) -> None:
 
 
 def read_archive(folder: Path) -> list[Any]:
+    shutil.rmtree(folder / "run", ignore_errors=True)
     unpack_run(folder / ARCHIVE_FILE, folder / "run")
     return [*read_records(folder), *read_tables(folder)]
 

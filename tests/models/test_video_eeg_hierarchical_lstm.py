@@ -187,29 +187,33 @@ def test_steps_behind_the_last_frame_change_nothing():
         np.testing.assert_allclose(theirs[path], gradient, rtol=1e-5, atol=1e-7, err_msg=path)
 
 
-def probabilities_with_each_frame_changed(model, name):
-    """Outputs for a sample, and for that sample with each frame changed in turn: `(1 + frames, classes)`."""
+def frames_that_count(model, name):
+    """The inputs, and the frames whose change changes the probabilities by more than rounding, 6e-8, does.
+
+    Rounding differs among the samples of a batch on some processors.
+    """
     inputs = {key: np.repeat(value, 13, axis=0) for key, value in inputs_of(model, 1).items()}
     for frame in range(12):
         inputs[name][1 + frame, frame] += 50.0
-    return inputs, as_arrays(model(inputs))["probabilities"]
+    probabilities = as_arrays(model(inputs))["probabilities"]
+    differences = np.abs(probabilities[1:] - probabilities[0]).max(axis=-1)
+    return inputs, [int(frame) for frame in np.flatnonzero(differences > 1e-5)]
 
 
 @pytest.mark.parametrize("name", ["faces", "eeg"])
 def test_only_the_frames_that_were_looked_at_count(name):
     model = built(**SMALL)
-    inputs, probabilities = probabilities_with_each_frame_changed(model, name)
+    inputs, counted = frames_that_count(model, name)
     looked_at = set(as_arrays(model(inputs))["positions"][0].astype(int))
     assert 2 < len(looked_at) < 12
-    counted = {frame for frame in range(12) if (probabilities[1 + frame] != probabilities[0]).any()}
-    assert counted == looked_at
+    assert set(counted) == looked_at
 
 
 def test_uniform_looking_spreads_the_looks_from_the_first_to_the_last_frame():
     model = built(**{**FEATURES, "looking": "uniform", "n_looks": 4, "given_noise": False})
-    _, probabilities = probabilities_with_each_frame_changed(model, "face_features")
+    _, counted = frames_that_count(model, "face_features")
     # 0, 11/3, 22/3 and 11, rounded.
-    assert [frame for frame in range(12) if (probabilities[1 + frame] != probabilities[0]).any()] == [0, 4, 7, 11]
+    assert counted == [0, 4, 7, 11]
 
 
 def test_loss_is_the_sum_of_its_terms_in_training_and_the_cross_entropy_alone_otherwise():

@@ -487,8 +487,8 @@ ROWS = (
         + (4 + 1 + 1)  # policy
         + (4 + 1)  # baseline
         + (4 * 3 + 3),
-        # The penalty is a sum of squares of the deviations of attention from 1 / L, which are wrong by 2 to 3 %; how much
-        # exactly, depends on the processor's order of summation.
+        # The penalty is a sum of squares of the deviations of attention from 1 / L, which are wrong by 2 to 3 %; how
+        # much exactly, depends on the processor's order of summation.
         bfloat16_tolerance=0.1,
     ),
     Row(

@@ -55,8 +55,8 @@ def read_npz(path: Path, names: Collection[str] | None = None, message: str = _U
         InputError: the file cannot be read, is not an `.npz` file of plain arrays, or declares more than
             `Limits.memory_gib`.
     """
-    with refusing_unreadable(path, message), path.open("rb") as file:
-        return _arrays(path, file, names)
+    with refusing_unreadable(path, message), path.open("rb") as file, _opened(file) as archive:
+        return _arrays(path, archive, names)
 
 
 def read_npz_array(path: Path, name: str, message: str = _UNREADABLE) -> np.ndarray:
@@ -67,28 +67,27 @@ def read_npz_array(path: Path, name: str, message: str = _UNREADABLE) -> np.ndar
     """
     with refusing_unreadable(path, message), path.open("rb") as file, _opened(file) as archive:
         check_archive(path, archive.zip, "arrays")
-        found = archive.files
-    if name not in found:
-        raise InputError(f"{path}: missing array `{name}`; found {', '.join(found) or 'none'}; copy it again")
-    return read_npz(path, (name,), message)[name]
+        if name not in archive:
+            found = ", ".join(archive.files) or "none"
+            raise InputError(f"{path}: missing array `{name}`; found {found}; copy it again")
+        return _arrays(path, archive, (name,))[name]
 
 
 def parse_npz(content: bytes, path: Path) -> Mapping[str, np.ndarray]:
     """Parse the content of an `.npz` file as `read_npz` does; `path` is for messages."""
-    with refusing_unreadable(path, _UNREADABLE):
-        return _arrays(path, io.BytesIO(content), None)
+    with refusing_unreadable(path, _UNREADABLE), _opened(io.BytesIO(content)) as archive:
+        return _arrays(path, archive, None)
 
 
-def _arrays(path: Path, file: IO[bytes], names: Collection[str] | None) -> dict[str, np.ndarray]:
+def _arrays(path: Path, archive: np.lib.npyio.NpzFile, names: Collection[str] | None) -> dict[str, np.ndarray]:
     arrays = {}
-    with _opened(file) as archive:
-        wanted = [name for name in archive.files if names is None or name in names]
-        check_memory(path, sum(_declared_bytes(archive, name) for name in wanted))
-        for name in wanted:
-            try:
-                arrays[name] = _with_valid_text(archive[name])
-            except ValueError as error:
-                raise ValueError(f"`{name}`: {error}") from error
+    wanted = [name for name in archive.files if names is None or name in names]
+    check_memory(path, sum(_declared_bytes(archive, name) for name in wanted))
+    for name in wanted:
+        try:
+            arrays[name] = _with_valid_text(archive[name])
+        except ValueError as error:
+            raise ValueError(f"`{name}`: {error}") from error
     return arrays
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -25,10 +26,13 @@ from keras_emotion.papers import FigureSource, Item, Reproduction
 from keras_emotion.papers.registry import Method, Table, with_fields
 from keras_emotion.schema import InputError
 from keras_emotion.systems import Experiment
-from keras_emotion.tables import csv_bytes
+from keras_emotion.tables import csv_bytes, read_cells
 
 RESULTS = {"run": "report.html", "train_teachers": "teacher", "pretrain": "network.keras"}
 """File that a finished command without `--table` and `--figure` has written, by command."""
+
+RUNS = "runs.csv"
+"""File in the folder of a table or figure: `method`, and `run`, its run folder as seen from there."""
 
 
 def make_item(request: Request, reductions: Sequence[str], reference: str) -> int:
@@ -99,12 +103,34 @@ def item_runs(request: Request, item: Item) -> dict[str, tuple[Experiment, Path]
     runs = {}
     for name, method in methods.items():
         wanted = _row(method, request, item, name)
+        # Earlier versions ran it in the folder of the table.
         place = request.item_output / re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_").lower()
-        # The requested experiment has its own folder, which its tables and figures share, unless an earlier version
-        # ran it in the folder of a table.
-        is_same = wanted.identity() == request.experiment.identity() and not place.exists()
-        runs[name] = wanted, request.output if is_same else place
+        runs[name] = wanted, place if place.exists() else request.method_output(wanted)
     return runs
+
+
+def started_runs(item_folder: Path) -> list[Path]:
+    """Run folders of a table or figure that was started, each once.
+
+    Raises:
+        InputError: the file that names them is damaged.
+    """
+    path = item_folder / RUNS
+    if not path.is_file():
+        return []
+    table = read_cells(path)
+    if "run" not in table:
+        raise InputError(f"{path}: the column run is missing; delete the file")
+    return list(dict.fromkeys(Path(os.path.normpath(item_folder / place)) for place in table["run"]))
+
+
+def _list_runs(request: Request, runs: Mapping[str, tuple[Experiment, Path]]) -> None:
+    """Write the file in the folder of the table or figure that names the run of each method."""
+    if runs and not request.options.dry_run:
+        output = request.item_output
+        folders = [Path(os.path.relpath(place, output)).as_posix() for _, place in runs.values()]
+        table = pd.DataFrame({"method": list(runs), "run": folders})
+        reports.output_folder(output).write_bytes(RUNS, csv_bytes(table))
 
 
 def _draw_figure(request: Request, item: Item, reductions: Sequence[str], reference: str) -> int:
@@ -114,7 +140,9 @@ def _draw_figure(request: Request, item: Item, reductions: Sequence[str], refere
     console, output = run_console(), request.item_output
     folder = None
     if figure.needs == "run":
-        ((wanted, place),) = item_runs(request, item).values()
+        runs = item_runs(request, item)
+        _list_runs(request, runs)
+        ((wanted, place),) = runs.values()
         folder = _run(request, wanted, place, console, "")
     if request.options.dry_run:
         if figure.needs != "run":
@@ -156,7 +184,9 @@ def _run_methods(request: Request, item: Item, reductions: Sequence[str], refere
     drawn = reproduction.compared_figures[item.number] if is_figure else None
     console, output = run_console(), request.item_output
     folders = {}
-    for name, (wanted, place) in item_runs(request, item).items():
+    runs = item_runs(request, item)
+    _list_runs(request, runs)
+    for name, (wanted, place) in runs.items():
         folder = _run(request, wanted, place, console, name)
         if folder is not None:
             folders[name] = folder

@@ -213,9 +213,11 @@ def _state(work: _Work) -> str:
 
 
 def _finished_jobs(folder: Path) -> set[str]:
+    """Finished jobs of a run, or of the runs of a table or figure; earlier versions kept these in its folder."""
+    from keras_emotion.cli.items import started_runs
     from keras_emotion.experiment import RunFolder
 
-    places = [folder, *(path for path in folder.iterdir() if path.is_dir())]
+    places = {folder, *started_runs(folder), *(path for path in folder.iterdir() if path.is_dir())}
     return {
         f"{place}/{job}"
         for place in places

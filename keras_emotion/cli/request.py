@@ -51,7 +51,8 @@ class RunOptions:
         retry_failed: continue a run, and repeat the jobs whose training diverged.
         verify: read all data files and stored features again, even if size and time are unchanged.
         dry_run: print the number of jobs and the time they take, and stop.
-        table: number of a table of the paper; each row (a method) is a run in its own folder.
+        table: number of a table of the paper; each row (a method) is a run in its own folder, which all tables and
+            figures with that method share.
         figure: number of a figure of the paper; the required runs are finished first.
         full: print all scores and notes; by default accuracies, chance and baselines.
     """
@@ -140,12 +141,29 @@ class Request:
     @property
     def output(self) -> Path:
         """The folder to write to."""
-        name = f"{self.experiment.name}-{self.options.preset}-{self.experiment.identity()}"
-        if self.reader_changes:
-            # They change the data, and not the experiment.
-            text = json.dumps(self.reader_changes, sort_keys=True)
-            name = f"{name}-{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}"
-        return self.options.output or Path("runs") / name
+        return self.options.output or Path("runs") / f"{self._name}-{self._key(self.experiment)}"
+
+    def method_output(self, wanted: Experiment) -> Path:
+        """The run folder of a method of a table or figure.
+
+        An experiment has one folder, whatever tables and figures it is part of: it is trained once.
+        """
+        key = self._key(wanted)
+        if key == self._key(self.experiment):
+            return self.output
+        folder = self.options.output or Path("runs") / self._name
+        return folder.with_name(f"{folder.name}-methods") / key
+
+    @property
+    def _name(self) -> str:
+        return f"{self.experiment.name}-{self.options.preset}"
+
+    def _key(self, wanted: Experiment) -> str:
+        """Hash of an experiment and of the arguments of the reader, which change the data and not the experiment."""
+        if not self.reader_changes:
+            return wanted.identity()
+        text = json.dumps(self.reader_changes, sort_keys=True)
+        return f"{wanted.identity()}-{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}"
 
     @property
     def item_output(self) -> Path:

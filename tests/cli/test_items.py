@@ -1,5 +1,7 @@
 """Figures that are drawn from one experiment: from its fields, its networks, or its records."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +9,7 @@ import pytest
 from keras_emotion.cli import items, main
 from keras_emotion.cli.reproduce import run_reproduction
 from keras_emotion.cli.request import Choice, parse_request
-from keras_emotion.papers import DrawnFigure, Reproduction, with_system
+from keras_emotion.papers import ComparedFigure, DrawnFigure, Reproduction, with_fields, with_system
 from keras_emotion.papers.comparison import regression_presets
 from keras_emotion.papers.figures import confusion_matrices, subject_accuracies
 from keras_emotion.pipelines import EEGGridFeatures
@@ -91,12 +93,49 @@ def test_a_confusion_matrix_counts_every_prediction(drawn):
 def test_a_figure_of_another_experiment_has_a_run_of_its_own(drawn):
     folder, _ = drawn
     # Those of the experiment that was asked for share its run.
-    assert not any(path.is_dir() for path in (folder / "run-figure5").iterdir())
+    runs = {number: items.started_runs(folder / f"run-figure{number}") for number in ("5", "6", "7")}
+    assert runs["5"] == runs["6"] == [folder / "run"]
+    (other,) = runs["7"]
+    assert other.parent == folder / "run-methods"
     regularisation = [
         pd.read_json(path / "config.json", typ="series")["science"]["system"]["inverse_regularisation"]
-        for path in (folder / "run", folder / "run-figure7" / "run")
+        for path in (folder / "run", other)
     ]
     assert regularisation[1] == 1e-6 != regularisation[0]
+
+
+def test_a_method_of_two_figures_is_trained_once(drawn, reproduction):
+    folder, arguments = drawn
+    (first,) = items.started_runs(folder / "run-figure7")
+    before = (first / "predictions.csv").stat().st_mtime_ns
+    compared = {
+        "8": ComparedFigure({"More": with_fields({}), "Less": LESS, "The same again": LESS}, caption="More or less")
+    }
+    assert (
+        run_reproduction(dataclasses.replace(reproduction, compared_figures=compared), [*arguments, "--figure", "8"])
+        == 0
+    )
+    assert items.started_runs(folder / "run-figure8") == [folder / "run", first]
+    assert [path.name for path in (folder / "run-methods").iterdir()] == [first.name]
+    assert (first / "predictions.csv").stat().st_mtime_ns == before
+    table = pd.read_csv(folder / "run-figure8" / "methods.csv")
+    assert list(table["method"].unique()) == ["More", "Less", "The same again"]
+
+
+def test_runs_of_a_table_that_an_earlier_version_kept_in_its_folder_are_found(drawn, reproduction, tmp_path):
+    _, (_, data_root, *_) = drawn
+    request = parse_request(
+        Choice(reproduction, "test"), ["--data-root", data_root, "--figure", "7", "--output", str(tmp_path / "run")]
+    )
+    (tmp_path / "run-figure7" / "run").mkdir(parents=True)
+    ((_, place),) = items.item_runs(request, items.requested_item(request)).values()
+    assert place == tmp_path / "run-figure7" / "run"
+
+
+def test_a_damaged_list_of_runs_is_an_error(tmp_path):
+    (tmp_path / items.RUNS).write_text("method,folder\na,b\n")
+    with pytest.raises(InputError, match="column run is missing"):
+        items.started_runs(tmp_path)
 
 
 def test_a_finished_run_is_not_run_again_for_a_figure(drawn, reproduction, capsys):
@@ -152,5 +191,5 @@ def test_each_item_has_a_page_of_its_name(reproduction, drawn):
 def test_an_item_is_finished_when_its_page_is_there(drawn):
     folder, _ = drawn
     made = {path.parent.name for path in folder.glob("run-*/*.html")}
-    assert made == {"run-figure5", "run-figure6", "run-figure7"}
+    assert {"run-figure5", "run-figure6", "run-figure7"} <= made
     assert np.all([path.stat().st_size for path in folder.glob("run-*/*.html")])

@@ -6,6 +6,7 @@ import pytest
 
 from keras_emotion import papers
 from keras_emotion.cli import main
+from keras_emotion.experiment import RunFolder
 from keras_emotion.papers import Demo, DrawnFigure, Paper, Reproduction, register_paper, registry
 from keras_emotion.papers.comparison import regression_presets
 from keras_emotion.papers.figures import subject_accuracies
@@ -143,6 +144,13 @@ def test_all_of_a_paper_is_made_and_a_failure_stops_nothing(small_paper, tmp_pat
         assert all((tmp_path / place).is_file() for place in made)
     assert states[0] == ["made", "made", "failed", "made", "failed"]
     assert states[1] == ["done before", "done before", "failed", "done before", "failed"]
+    # Without its page, a table is unfinished; its run is that of the reproduction.
+    (run,) = tmp_path.glob(f"runs/small_sam40-demo-{'[0-9a-f]' * 16}")
+    n_jobs = len(RunFolder(run).finished_jobs())
+    assert n_jobs > 1
+    (run.with_name(f"{run.name}-table1") / "table1.html").unlink()
+    row = listed(capsys, "small")["keras-emotion run small_sam40 --table 1"]
+    assert row["state"] == f"interrupted or running, {n_jobs} jobs done"
 
 
 def test_hours_are_those_of_what_is_not_finished(small_paper, tmp_path, capsys):

@@ -30,6 +30,11 @@ def is_quiet() -> bool:
     return bool(os.environ.get(QUIET_VARIABLE))
 
 
+def dataset_title(name: str) -> str:
+    """Return the name of a dataset as written in titles: `MAHNOB-HCI` for `mahnob_hci`."""
+    return name.replace("_", "-").upper()
+
+
 def condensed(lines: Iterable[str]) -> list[str]:
     """Merge equal messages about more than three files, and truncate long lists.
 

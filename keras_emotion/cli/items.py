@@ -22,6 +22,7 @@ from keras_emotion.cli.run_output import (
     run_console,
 )
 from keras_emotion.file_names import word_file_name
+from keras_emotion.messages import dataset_title
 from keras_emotion.papers import FigureSource, Item, Reproduction
 from keras_emotion.papers.registry import Method, Table, with_fields
 from keras_emotion.schema import InputError
@@ -263,14 +264,14 @@ def _other_datasets(item: Item, printed: pd.DataFrame) -> list[str]:
     lines = []
     for (dataset, target), rows in printed[printed["metric"] == "accuracy"].groupby(["dataset", "target"], sort=False):
         cells = ", ".join(f"{row.variant} {row.value:.1f}" for row in rows.itertuples())
-        title = dataset.replace("_", "-").upper()
-        lines.append(f"table {item.number} of the paper is on {title}; its accuracies of {target}: {cells}")
+        lines.append(
+            f"table {item.number} of the paper is on {dataset_title(dataset)}; its accuracies of {target}: {cells}"
+        )
     return lines
 
 
 def _title(request: Request, item: Item) -> str:
-    dataset = request.reproduction.dataset.replace("_", "-").upper()
-    return f"{request.reproduction.name}: {_name(item)}, {dataset}"
+    return f"{request.reproduction.name}: {_name(item)}, {dataset_title(request.reproduction.dataset)}"
 
 
 def _name(item: Item) -> str:

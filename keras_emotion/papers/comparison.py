@@ -97,6 +97,7 @@ Examples:
 PAPER = Paper(
     name="comparison",
     citation="Methods of other papers, for comparison: see `ComparisonNetwork` and `ComparisonEstimator`",
+    title="Methods for comparison",
     reproductions=(SAM40,),
     models={
         "dgcnn": comparison_presets(ComparisonNetwork(network="dgcnn")),

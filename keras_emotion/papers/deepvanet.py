@@ -275,6 +275,7 @@ PAPER = Paper(
     name="deepvanet",
     citation="Zhang, Hossain, Rahman, DeepVANet: a deep end-to-end network for multi-modal emotion recognition, "
     "INTERACT 2021, 227-237",
+    title="DeepVANet (Zhang, Hossain and Rahman, 2021)",
     reproductions=(DEAP, MAHNOB_HCI, AFEW_VA),
     models={"deepvanet": _own_data},
 )

@@ -526,6 +526,7 @@ PAPER = Paper(
     name="3facrnn",
     citation="Du et al., Attention-based 3D convolutional recurrent neural network model for multimodal emotion "
     "recognition, Front. Neurosci. 17:1330077, 2024",
+    title="3FACRNN (Du et al., 2024)",
     reproductions=(DEAP, MAHNOB_HCI, SAM40, SEED, AFEW_VA_VISUAL, AFFECTNET_VISUAL),
     models={"facrnn": _own_data},
 )

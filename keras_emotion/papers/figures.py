@@ -10,6 +10,7 @@ import pandas as pd
 from keras_emotion import experiment, reports, signals
 from keras_emotion.datasets import Reader
 from keras_emotion.file_names import word_file_name
+from keras_emotion.messages import dataset_title
 from keras_emotion.papers.diagrams import recorded
 from keras_emotion.papers.registry import DrawnFigure, FigureSource, Method
 from keras_emotion.pipelines import FaceFeatures
@@ -69,7 +70,9 @@ def electrode_grid(caption: str) -> DrawnFigure:
         names, grid = recorded(source.experiment).eeg, source.experiment.system.features.grid
         places = signals.grid_positions(names, grid).tolist()
         cells = dict(zip(names, map(tuple, places), strict=True))
-        title = f"{_shown(source.experiment.dataset)}: electrodes on the grid, figure {source.number} of the paper"
+        title = (
+            f"{dataset_title(source.experiment.dataset)}: electrodes on the grid, figure {source.number} of the paper"
+        )
         return (reports.draw_electrode_grid(cells, signals.GRID_SHAPES[grid], title, source.number),)
 
     return DrawnFigure(caption, draw, needs="network")
@@ -112,7 +115,7 @@ def _feature_drawings(wanted: Experiment, dataset: Reader) -> Iterator[Drawing]:
     # One legend for all targets, with the names of the target with most classes.
     class_names = max((wanted.rule(name, dataset.class_names).class_names for name in wanted.targets), key=len)
     for protocol, features in experiment.window_features(wanted, dataset).items():
-        title = f"{_shown(dataset.name)}: features of the first fold, {protocol}"
+        title = f"{dataset_title(dataset.name)}: features of the first fold, {protocol}"
         places = reports.place_features(features)
         table = places.assign(label=[class_names[label] for label in places["label"]])
         yield Drawing(reports.draw_feature_places(places, class_names, title, _mark(dataset)), table, protocol)
@@ -159,7 +162,7 @@ def _prior_drawings(wanted: Experiment, dataset: Reader) -> Iterator[Drawing]:
             maps[0, chosen],
             names,
             [f"{window * part.window_seconds:g} s" for window in chosen],
-            f"{_shown(dataset.name)}, {target}: prior for subject {row['subject']}, trial {row['trial']}",
+            f"{dataset_title(dataset.name)}, {target}: prior for subject {row['subject']}, trial {row['trial']}",
             _mark(dataset),
             crops["faces"][0, chosen] if has_faces else (),
         )
@@ -188,7 +191,7 @@ def draw_looks(wanted: Experiment, dataset: Reader, folder: Path) -> str:
                 where = f"subject {row['subject']}, trial {row['trial']}, from {row['start_seconds']:g} s: {said}"
                 pictures = (None if one is None else one[place] for one in (found.faces, found.images))
                 strips.append((where, window, *pictures))
-            title = f"{_shown(dataset.name)}, {target}: looks of the first fold, {protocol}"
+            title = f"{dataset_title(dataset.name)}, {target}: looks of the first fold, {protocol}"
             part = wanted.system.images
             panel = reports.LooksPanel(
                 found.looks, found.positions, 1 / part.frame_rate_hz, found.n_frames, strips, list(part.bands)
@@ -208,10 +211,6 @@ def _written(drawings: Iterator[Drawing], folder: Path, name: str) -> Iterator[s
         file = folder / f"{name}_{word_file_name(one.part)}.png"
         file.write_bytes(one.picture.png)
         yield str(file)
-
-
-def _shown(dataset: str) -> str:
-    return dataset.replace("_", "-").upper()
 
 
 def _mark(dataset: Reader) -> str:

@@ -272,6 +272,7 @@ PAPER = Paper(
     name="hlstm",
     citation="Wu, Zhang and Zhao, Multimodal fused emotion recognition about expression-EEG interaction and "
     "collaboration using deep learning, IEEE Access 8, 2020",
+    title="Video-EEG hierarchical LSTM (Wu, Zhang and Zhao, 2020)",
     reproductions=(DEAP, MAHNOB_HCI),
     models={
         "hlstm": _own_data,

@@ -451,6 +451,7 @@ PAPER = Paper(
     name="mercl",
     citation="Lee, Kim and Kim, Emotion recognition using EEG signals and audiovisual features with contrastive "
     "learning, Bioengineering 11:997, 2024",
+    title="MERCL (Lee, Kim and Kim, 2024)",
     reproductions=(DEAP, SEED, RECORDINGS),
     models={
         "mercl": _own_data,

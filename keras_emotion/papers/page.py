@@ -16,6 +16,7 @@ import PIL.PngImagePlugin
 
 from keras_emotion.datasets import READERS
 from keras_emotion.evaluation import PROTOCOLS, joint_ratings
+from keras_emotion.messages import dataset_title
 from keras_emotion.papers import (
     FigureSource,
     Item,
@@ -52,9 +53,12 @@ def markdown_page() -> str:
 
 
 def _section(paper: Paper) -> str:
-    lines = [f"## {paper.name}", paper.citation + "."]
+    lines = [f"## {paper.title or paper.name}", paper.citation + "."]
+    names = [f"all tables and figures: `keras-emotion papers --run {paper.name}`"] if paper.reproductions else []
     if paper.models:
-        lines.append(f"`--model` {', '.join(f'`{name}`' for name in paper.models)}")
+        models = ", ".join(f"`{name}`" for name in paper.models)
+        names.append(f"on any dataset: `keras-emotion run --model NAME`, with one of {models}")
+    lines += [f"{text[0].upper()}{text[1:]}." for text in names]
     for name, one, number in network_figures(paper):
         caption = one.drawn_figures[number].caption
         lines.append(
@@ -98,7 +102,7 @@ def _reproduction(one: Reproduction) -> str:
         epochs, batch_size, rate = changed.values()
         rows.append((f"`--preset {name}`", f"{epochs} epochs, batch size {batch_size}, learning rate {rate:g}{folds}"))
     table = "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)])
-    return f"### `reproductions/{one.name}.py`\n\n{table}"
+    return f"### {dataset_title(full.dataset)}: `{one.name}`\n\n{table}"
 
 
 def _told(one: Reproduction, item: Item) -> str:

@@ -195,6 +195,7 @@ Examples:
 PAPER = Paper(
     name="prior_dfcn",
     citation="Zheng et al., Prior-driven dynamic brain networks for multi-modal emotion recognition, MICCAI 2023",
+    title="Prior-driven dynamic brain networks (Zheng et al., 2023)",
     reproductions=(DEAP, SAM40),
     models={"dfcn": _own_data},
 )

@@ -255,6 +255,7 @@ class Paper:
     Args:
         name: short name, unique.
         citation: authors, title, journal and year.
+        title: heading of the paper in the documentation; by default its name.
         reproductions: reproductions on the datasets of the paper, and on others.
         models: models of `keras-emotion run --model` by name: functions that make the presets of an experiment with the
             given fields (`name`, `dataset`, `targets`, `protocols`), for recordings without baseline and face videos.
@@ -262,6 +263,7 @@ class Paper:
 
     name: str
     citation: str
+    title: str = ""
     reproductions: tuple[Reproduction, ...] = ()
     models: Mapping[str, Callable[[Mapping[str, Any]], Presets]] = dataclasses.field(default_factory=dict)
 

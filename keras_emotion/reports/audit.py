@@ -15,6 +15,7 @@ from rich.text import Text
 
 from keras_emotion.evaluation.leaks import KINDS, Finding
 from keras_emotion.experiment.records import RunFolder
+from keras_emotion.messages import dataset_title
 from keras_emotion.reports.figures import Picture, draw_audit, page_picture
 from keras_emotion.reports.numbers import SYNTHETIC_MARK
 from keras_emotion.reports.report import page_templates
@@ -87,7 +88,7 @@ def build_audit_report(audit: Audit) -> AuditReport:
         InputError: the folder cannot be written.
     """
     folder = RunFolder(audit.path)
-    dataset = folder.data["dataset"].replace("_", "-").upper()
+    dataset = dataset_title(folder.data["dataset"])
     mark = SYNTHETIC_MARK if audit.synthetic else ""
     shuffled = audit.scores[audit.scores["n_permutations"] > 0]
     picture = draw_audit(shuffled, audit.null, dataset, mark) if len(shuffled) else None

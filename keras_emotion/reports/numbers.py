@@ -15,6 +15,7 @@ from keras_emotion.experiment.record_schema import schema_problem
 from keras_emotion.experiment.record_tables import FAILED, FITTED_WINDOWS
 from keras_emotion.experiment.records import FINISHED, Jobs, RunFolder
 from keras_emotion.json_files import DamagedFile
+from keras_emotion.messages import dataset_title
 from keras_emotion.schema import InputError
 
 SYNTHETIC_MARK = "synthetic data: says nothing about emotion"
@@ -161,7 +162,7 @@ class RunNumbers:
     @property
     def title_of_dataset(self) -> str:
         """Name of the dataset as written in titles: `MAHNOB-HCI`."""
-        return self.dataset.replace("_", "-").upper()
+        return dataset_title(self.dataset)
 
     @property
     def evaluated(self) -> dict[str, tuple[str, ...]]:

@@ -196,6 +196,33 @@ class MERCLSystem(NetworkSystem):
     @override
     def unlike_the_paper(self) -> tuple[str, ...]:
         lines = []
+        if self.contrastive:
+            lines.append(
+                "contrastive losses use logarithms of sums of exp(similarity / temperature); Eq. (3) to (6) print sums "
+                "of similarities, which may be negative"
+            )
+            if self.freeze_encoders:
+                lines.append(
+                    "the second stage does not train the encoders, as in Algorithm 1; section 3.3 trains them together "
+                    "with attention and classifier (--system.no-freeze-encoders)"
+                )
+            if "audio" in self.modalities and self.silent_rows == "keep":
+                lines.append(
+                    "windows without sound take part in all losses, as in Table 9 (all samples); section 3.2 leaves "
+                    "them out of the alignment within samples (--system.silent-rows no_smcl)"
+                )
+        if self.cross_modal_attention:
+            lines.append("cross-modal attention has a softmax, which is missing in Eq. (12)")
+        if self.spatial_encoders == "frozen":
+            lines.append(
+                "spatial encoders of picture and sound are not trained; Algorithm 1 updates all encoders "
+                "(--system.spatial-encoders trained)"
+            )
+        if "eeg" in self.modalities and self.conformer == "eeg":
+            lines.append(
+                "the spatial encoder of EEG is the convolution module of the EEG Conformer; the paper cites the "
+                "Conformer for speech (--system.conformer speech)"
+            )
         for modality, name, part in (("visual", "picture", self.picture), ("audio", "sound", self.sound)):
             if modality in self.modalities and part.encoder.is_random:
                 lines.append(f"{name} features by a network with random weights; in the paper it is pre-trained")

@@ -21,6 +21,10 @@ MERCL_LINES = (
     "EEG windows are not delayed relative to picture and sound",
     "contrastive losses use logarithms of sums of exp(similarity / temperature)",
     "cross-modal attention has a softmax, which is missing in Eq. (12)",
+    "the second stage does not train the encoders, as in Algorithm 1; section 3.3 trains them",
+    "windows without sound take part in all losses, as in Table 9 (all samples); section 3.2 leaves them out",
+    "spatial encoders of picture and sound are not trained; Algorithm 1 updates all encoders",
+    "the convolution module of the EEG Conformer; the paper cites the Conformer for speech",
 )
 DEEPVANET_LINES = (
     "face network trained from scratch; in the paper pre-trained on AFEW-VA",

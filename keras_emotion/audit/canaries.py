@@ -119,8 +119,8 @@ def _of_fold(plan: Plan, job: Job, rows: Rows) -> dict[str, Any]:
     clear_joined_windows(plan)
     predicted = probabilities[RANDOM].argmax(axis=1)
     is_unused = (
-        np.array_equal(*probabilities.values())
-        and not np.array_equal(*labels.values())
+        np.array_equal(probabilities[RANDOM], probabilities[SHUFFLED])
+        and not np.array_equal(labels[RANDOM], labels[SHUFFLED])
         and len(np.unique(predicted)) > 1
     )
     return {

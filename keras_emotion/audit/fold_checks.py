@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -168,10 +169,8 @@ def rows_of(unit: WindowSet, names: list[tuple]) -> np.ndarray:
 
 @without_warnings
 def _training_findings(plan: Plan, job: Job, rows: Rows) -> list[Finding]:
-    unit, place = (
-        plan.window_set(job.subject, job.target, job.session),
-        {"protocol": job.protocol, "target": job.target},
-    )
+    unit = plan.window_set(job.subject, job.target, job.session)
+    place: dict[str, Any] = {"protocol": job.protocol, "target": job.target}
     train, _, test = rows
     tested, trained = trial_names(unit, test), trial_names(unit, train)
     probe, others = tested[0], frozenset(tested[1:])

@@ -119,7 +119,7 @@ class Faces:
                 save_array(temporary / f"{name}.npy", values)
             # Not by `imwrite`, which is silent where it cannot write.
             _, picture = cv2.imencode(".png", faces.contact_sheet(sequence)[:, :, ::-1])
-            (temporary / "contact_sheet.png").write_bytes(picture)
+            (temporary / "contact_sheet.png").write_bytes(picture.tobytes())
             (temporary / "quality.json").write_text(json.dumps(quality, indent=1))
             for path in temporary.iterdir():
                 os.replace(path, out / path.name)

@@ -196,7 +196,7 @@ def _run_methods(request: Request, item: Item, reductions: Sequence[str], refere
     n_failed = sum(print_failed(folder) for folder in folders.values())
     printed, everywhere = _printed(reproduction, f"figure {item.number}" if is_figure else item.number)
     with error_after_failures(n_failed):
-        compared = reports.build_method_table(folders, printed, output, drawn and drawn.reference)
+        compared = reports.build_method_table(folders, printed, output, None if drawn is None else drawn.reference)
         compared.print(console, full=request.options.full)
         notes = []
         if printed is not None and printed.empty:

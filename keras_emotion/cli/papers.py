@@ -169,7 +169,12 @@ def _works(name: str | None, preset: str, roots: Mapping[str, Path]) -> Iterator
             if name not in (None, paper.name, one.name):
                 continue
             root = roots.get(one.dataset)
-            shared = {"paper": paper.name, "citation": paper.citation, "reproduction": one, "preset": preset}
+            shared: dict[str, Any] = {
+                "paper": paper.name,
+                "citation": paper.citation,
+                "reproduction": one,
+                "preset": preset,
+            }
             title = one.description.split("\n\n")[0].strip().rstrip(".")
             yield _Work(**shared, option="", caption=title, root=root, needs_data=True)
             for item in one.items():

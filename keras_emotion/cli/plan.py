@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from keras_emotion.cli.output import make_console, print_json
 from keras_emotion.options import Option
@@ -123,7 +123,7 @@ class Plan:
         from keras_emotion.evaluation.power import Assumptions, plan_study
 
         trials = self.trials or _TRIALS
-        fixed = {"chance": (self.chance or 50.0) / 100, "power": self.power, "alpha": self.alpha}
+        fixed: dict[str, Any] = {"chance": (self.chance or 50.0) / 100, "power": self.power, "alpha": self.alpha}
         own = Assumptions(between=_BETWEEN / 100, **fixed)
         if self.spread is not None:
             own = Assumptions.of_spread(self.spread / 100, self.spread_trials or trials, **fixed)

@@ -78,7 +78,7 @@ SAMPLING_RATE_HZ = 128.0
 """Default sampling rate after resampling, as in DEAP and in the defaults of the models."""
 
 
-def rate_options(dataset: str, rate_hz: float | None) -> dict[str, float]:
+def rate_options(dataset: str, rate_hz: float | None) -> dict[str, Any]:
     """Arguments of a reader for resampling; empty for datasets with a fixed rate.
 
     Args:

@@ -92,7 +92,7 @@ class AMIGOS(Reader):
     usual_protocols: ClassVar[tuple[str, ...]] = ("trial_disjoint", "subject_disjoint")
     class_names: ClassVar[Mapping[str, tuple[str, ...]]] = dict.fromkeys(EMOTIONS, ("no", "yes"))
     rating_scales: ClassVar[Mapping[str, tuple[float, float]]] = dict.fromkeys(
-        SCALES, tuple(map(float, FACTS["rating_range"]))
+        SCALES, (float(FACTS["rating_range"][0]), float(FACTS["rating_range"][1]))
     )
 
     def __init__(self, root: str | Path, file_format: FileFormat | None = None):

@@ -87,7 +87,8 @@ def notes_on_units(names: Sequence[str], kinds: Sequence[str], units: Sequence[U
         kinds: channel kinds.
         units: channel units, as in the file.
     """
-    volts, others = [], []
+    volts: list[str] = []
+    others: list[str] = []
     wrong: dict[tuple[str, str], list[str]] = {}
     for name, kind, unit in zip(names, kinds, units, strict=True):
         if not unit.is_known:

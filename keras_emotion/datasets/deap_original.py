@@ -121,7 +121,7 @@ class OriginalFile:
         dimensions = [header.dimensions[header.labels.index(electrode)] for electrode in self.electrodes]
         # MNE converts uV and mV to V and leaves every other unit unchanged.
         self.scale = np.array([_UNITS_OF_MNE.get(dimension, 1.0) for dimension in dimensions])
-        is_voltage = self.mixing[np.isin(CHANNEL_KINDS, ("eeg", "eog", "emg"))].any(axis=0)
+        is_voltage = np.logical_or.reduce(self.mixing[np.isin(CHANNEL_KINDS, ("eeg", "eog", "emg"))] != 0, axis=0)
         for electrode, dimension, expected in zip(self.electrodes, dimensions, is_voltage, strict=True):
             if expected and dimension not in _MICROVOLT:
                 raise InputError(f"{path}: unit of {electrode} is {dimension!r}; expected uV; copy it again")

@@ -80,7 +80,7 @@ class DREAMER(Reader):
     name = "dreamer"
     usual_protocols: ClassVar[tuple[str, ...]] = ("trial_disjoint", "subject_disjoint")
     rating_scales: ClassVar[Mapping[str, tuple[float, float]]] = dict.fromkeys(
-        FACTS["ratings"], tuple(map(float, FACTS["rating_range"]))
+        FACTS["ratings"], (float(FACTS["rating_range"][0]), float(FACTS["rating_range"][1]))
     )
 
     def __init__(self, root: str | Path, file_format: FileFormat | None = None, baseline_seconds: float = 4.0):

@@ -485,7 +485,8 @@ class EAV(Reader):
         from keras_emotion.audio import audio_facts
 
         seconds = self._parameters.get("trial_seconds", FACTS["trial_seconds"])
-        for kind, facts in (("voice", audio_facts), ("video", video_facts)):
+        facts_of: dict[Any, Any] = {"voice": audio_facts, "video": video_facts}
+        for kind, facts in facts_of.items():
             for _, one in sorted(files.media[kind].items()):
                 try:
                     lasts = facts(one.path).duration_seconds

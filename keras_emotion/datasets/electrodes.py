@@ -335,7 +335,8 @@ def channels_of(
     sockets, cap_directions = cap or ({}, {})
     # Never both: their units and origins may differ.
     seen = directions_from(np.where(is_eeg[:, np.newaxis], of_table if has_own_positions else of_file, np.nan))
-    channels, unknown, sources = [], [], {}
+    channels, unknown = [], []
+    sources: dict[str, str] = {}
     faults, notes = [], []
     if has_own_positions and np.isnan(seen).all():
         faults.append(

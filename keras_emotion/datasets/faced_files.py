@@ -217,7 +217,7 @@ def stimuli_differences(path: Path) -> list[str]:
     index, seconds, emotion = (header.index(columns[place]) for place in (0, 1, 5))
     found: dict[int, str] = {}
     for row in rows[1:]:
-        cells = [*row, *[None] * (len(header) - len(row))]
+        cells: list[Any] = [*row, *[None] * (len(header) - len(row))]
         if not str(cells[index] or "").strip().isdigit():
             # The rows after the videos are notes.
             break

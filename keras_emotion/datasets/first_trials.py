@@ -381,7 +381,7 @@ def _from_marks(
     """Return trials that start with an event, and why other events start none."""
     axis = recording.time_axis
     sample_seconds = 1 / axis.sampling_rate_hz
-    left_out = {}
+    left_out: dict[RecordingEvent, str] = {}
     moments = _moments(events, seconds, 0.75 * sample_seconds)
     starts = [group[0].start_seconds for group, _ in moments]
     trials, points = [], []

@@ -308,7 +308,7 @@ class MAHNOBHCI(Reader):
         by_subject: dict[int, list[Session]] = {}
         for session in rated:
             by_subject.setdefault(session.subject, []).append(session)
-        presentations = {}
+        presentations: dict[int, int] = {}
         for own in by_subject.values():
             is_known = all(session.order is not None for session in own)
             ordered = sorted(own, key=lambda session: session.order) if is_known else own

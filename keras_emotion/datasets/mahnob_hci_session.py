@@ -130,7 +130,7 @@ class Session:
         subjects = [attributes for tag, attributes in elements[1:] if tag == "subject"]
         if len(subjects) != 1:
             raise InputError(f"{path}: {len(subjects)} elements <subject>; expected one; copy it again")
-        identity = {
+        identity: dict[str, Any] = {
             "folder": folder,
             "id": _whole_number(path, fields, "sessionId"),
             "subject": _whole_number(path, subjects[0], "id", "of <subject>"),

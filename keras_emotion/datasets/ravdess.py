@@ -119,8 +119,9 @@ class RAVDESS(ActedClips):
         utterance = Utterance(int(actor), _TRIALS[codes], _stimulus(codes, int(actor)), ratings)
         kind = FACTS["modalities"][modality]
         # A file with both precedes video-only files as video, and follows audio-only files as audio.
-        ranks = {"audio_video": {"video": 0, "audio": 1}, "video": {"video": 1}, "audio": {"audio": 0}}[kind]
-        return [MediaFile(path, medium, utterance, rank) for medium, rank in ranks.items()]
+        ranks: dict[str, dict[Any, int]]
+        ranks = {"audio_video": {"video": 0, "audio": 1}, "video": {"video": 1}, "audio": {"audio": 0}}
+        return [MediaFile(path, medium, utterance, rank) for medium, rank in ranks[kind].items()]
 
 
 def _stimulus(codes: tuple[str, int, int, int, int], actor: int) -> str:

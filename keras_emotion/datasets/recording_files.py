@@ -7,7 +7,7 @@ import functools
 import glob
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import pydantic
@@ -310,7 +310,9 @@ def time_of(path: Path, root: Path, raw: mne.io.BaseRaw, sampling_rate_hz: float
     Raises:
         InputError: the times are inconsistent.
     """
-    annotations, jumps, notes = None, [], []
+    annotations = None
+    jumps: list[Any] = []
+    notes: list[str] = []
     if path.suffix.lower() in EDF_SUFFIXES:
         header = EdfHeader.read(path)
         starts, annotations = edf_times(header)

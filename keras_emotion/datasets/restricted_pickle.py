@@ -18,7 +18,7 @@ import pickle
 import pickletools
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -143,7 +143,7 @@ class _Arguments(_Part):
 class _DataType(_Part):
     def __init__(self, code: str):
         self.code = code
-        self.byte_order = "="
+        self.byte_order: Literal["=", "<", ">", "|"] = "="
 
 
 class _EmptyArray(_Part):
@@ -210,16 +210,17 @@ class _Machine:
             if argument.n in _COUNT_BYTES:
                 count = stream.view(_COUNT_BYTES[argument.n])
                 return (stream.view(int.from_bytes(count, "little")),)
+            reader: Any = stream
             # Parsed here, because pickletools decodes these two as ASCII, which the arrays of protocol 0 are not, and
             # warns of escapes that no pickler writes.
             if opcode.name == "STRING":
-                text = pickletools.read_stringnl(stream, decode=False)
+                text: Any = pickletools.read_stringnl(reader, decode=False)
                 if not _ESCAPED.fullmatch(text):
                     raise ValueError("an invalid escape")
                 return (memoryview(codecs.escape_decode(text)[0]),)
             if opcode.name == "GLOBAL":
                 return tuple(stream.readline().removesuffix(b"\n").decode("ascii") for _ in range(2))
-            return (argument.reader(stream),)
+            return (argument.reader(reader),)
         except ValueError as error:
             raise self.refused(f"argument of {opcode.name}: {error}") from None
 
@@ -473,7 +474,7 @@ class _Machine:
             case _:
                 raise self.refused("the state of an object is not what NumPy writes for an array of numbers")
 
-    def array(self, view: memoryview, data_type: _DataType, shape: tuple, order: str) -> np.ndarray:
+    def array(self, view: memoryview, data_type: _DataType, shape: tuple, order: Literal["C", "F"]) -> np.ndarray:
         dtype = np.dtype(data_type.code).newbyteorder(data_type.byte_order)
         if len(shape) > 32 or not all(isinstance(length, int) and 0 <= length < 2**31 for length in shape):
             raise self.refused(f"array of shape {shape}")

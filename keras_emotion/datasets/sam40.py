@@ -110,6 +110,7 @@ class SAM40(Reader):
 
     def _find(self, file_format: FileFormat) -> dict[int, dict[int, Any]]:
         """Return the file of each recording, or its row in the compact file, by subject and trial id."""
+        keys: list[Any]
         if file_format != "compact":
             keys = [(*_FILE_NAME.fullmatch(path.name).groups(), path) for path in self._published_files[file_format]]
         elif self._compact_file is None:

@@ -176,7 +176,7 @@ class SEEDIV(SEEDSeries):
         if features is None and not has_events:
             return None
         n_features = len(EYE_FEATURE_NAMES)
-        read = features and functools.partial(read_features, features, trial, n_features, features_first=True)
+        read = functools.partial(read_features, features, trial, n_features, features_first=True) if features else None
         return EyeMovements(
             sources=(*([features] if features else []), *(events.values() if has_events else ())),
             feature_names=EYE_FEATURE_NAMES if features else (),

@@ -396,7 +396,8 @@ class SEEDSeries(Reader):
 
     def _problems_of_visits(self, subject: int) -> list[Problem]:
         """Return duplicate files of a session."""
-        problems, seen = [], {}
+        problems: list[Problem] = []
+        seen: dict[int, Visit] = {}
         for visit in self._visits[subject]:
             first = seen.setdefault(visit.number, visit)
             if first is not visit:

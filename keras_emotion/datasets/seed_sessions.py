@@ -99,7 +99,7 @@ class MatSignals(SessionFile):
     @override
     def recording(self, trial: int) -> Recording:
         (array,) = read_numbers(self._path, (self._variables[trial],), ("channels", "samples"))
-        signal = np.array(array, dtype=self._dtype, order="C")
+        signal: np.ndarray = np.array(array, dtype=self._dtype, order="C")
         return Recording(
             signal=signal if self._new_rate == self._rate else resample(signal, self._rate, self._new_rate),
             channel_names=CHANNEL_NAMES,

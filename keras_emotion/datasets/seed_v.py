@@ -94,7 +94,7 @@ class SEEDV(SEEDSeries):
                 date = None
             else:
                 match = _RECORDING.fullmatch(path.name)
-                date = match and parse_date(match[3])
+                date = parse_date(match[3]) if match else None
                 sessions = [int(match[2])] if date else []
             for session in sessions:
                 if session <= FACTS["n_sessions"]:
@@ -119,7 +119,7 @@ class SEEDV(SEEDSeries):
             flaws.append(
                 f"{raw.info['sfreq']:g} Hz; expected {FACTS['sampling_rate_hz']} Hz; check that it is the original file"
             )
-        of_trials = dict(enumerate((tuple(map(float, span)) for span in spans), 1))
+        of_trials = {trial: (float(start), float(stop)) for trial, (start, stop) in enumerate(spans, 1)}
         return CntSignals(visit.path, raw, of_trials, numbers, self.sampling_rate_hz, flaws)
 
     def _label_fault(self, visit: Visit, keys: Mapping[int, int]) -> str:

@@ -97,7 +97,7 @@ class SEEDVII(SEEDSeries):
         for path in () if folder is None else sorted(folder.iterdir()):
             if file_format == "raw":
                 match = _RECORDING.fullmatch(path.name)
-                date = match and parse_date(match[2])
+                date = parse_date(match[2]) if match else None
                 sessions = [int(match[3])] if date else []
             else:
                 match, date = _SUBJECT.fullmatch(path.name), None
@@ -167,7 +167,7 @@ class SEEDVII(SEEDSeries):
     def _spans(self, visit: Visit, onsets: Sequence[float]) -> tuple[dict[int, tuple[float, float]], list[str]]:
         """Return start and stop of each clip in seconds, and inconsistencies."""
         n_trials, table = FACTS["n_trials"], self._trigger_path(visit)
-        flaws = []
+        flaws: list[str] = []
         if table is not None:
             return _spans_of_triggers(table, FACTS["recording_starts"][visit.path.stem]), flaws
         if len(onsets) < 2 * n_trials:

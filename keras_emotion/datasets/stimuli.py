@@ -538,7 +538,9 @@ def write_first_stimuli(folder: str | Path, reader: Reader) -> FirstStimuli:
         raise InputError(f"{path}: file exists; expected none; move or delete it to write a new one")
     seconds = _longest([reader.inspect(subject).description for subject in reader.subjects])
     files, starts = clip_files(folder), reader.stimulus_starts()
-    rows, without_file, cut, without_start, faults = [], [], [], [], []
+    rows, without_file, faults = [], [], []
+    cut: list[str] = []
+    without_start: list[str] = []
     for stimulus, trial_seconds in seconds.items():
         found = files.get(stimulus, [])
         row = {"stimulus": stimulus, "file": "", "start_seconds": "", "stop_seconds": ""}
@@ -566,5 +568,6 @@ def write_first_stimuli(folder: str | Path, reader: Reader) -> FirstStimuli:
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror})") from None
     not_used = [file for stem, paths in files.items() if stem not in seconds or len(paths) > 1 for file in paths]
-    lists = (without_file, cut, without_start, not_used, faults)
-    return FirstStimuli(path, len(rows), *map(tuple, lists))
+    return FirstStimuli(
+        path, len(rows), tuple(without_file), tuple(cut), tuple(without_start), tuple(not_used), tuple(faults)
+    )

@@ -13,7 +13,7 @@ import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import av
 import av.error
@@ -97,7 +97,7 @@ class Showing:
                 f"1/{LARGEST_PIXEL_ASPECT} to {LARGEST_PIXEL_ASPECT}; convert it with square pixels"
             )
         width, height = (round(width * aspect), height) if aspect >= 1 else (width, round(height / aspect))
-        matrix = frame.side_data.get("DISPLAYMATRIX")
+        matrix: Any = frame.side_data.get("DISPLAYMATRIX")
         # Displayed column and row are `x a + y c` and `x b + y d`, in units of 1 / 65536, up to a shift.
         a, b, _, c, d = (1, 0, 0, 0, 1) if matrix is None else struct.unpack("=5i", bytes(matrix)[:20])
         straight, crossed = max(abs(a), abs(d)), max(abs(b), abs(c))
@@ -189,7 +189,8 @@ def _as_rgb(frame: av.VideoFrame) -> np.ndarray:
 
 def _pixels(plane: av.video.plane.VideoPlane) -> np.ndarray:
     """Return `(height, width)` of a plane, as a view."""
-    return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]
+    buffer: Any = plane
+    return np.frombuffer(buffer, np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]
 
 
 @contextlib.contextmanager

@@ -104,5 +104,4 @@ def _trial(
 ) -> Trial:
     """Create a trial with a video; its windows need only the length of the recording."""
     silent = Recording(np.zeros((0, n_samples)), (), (), sampling_rate_hz, baseline_seconds)
-    kept = {"video": video, "video_offset_seconds": float(start_seconds)}
-    return Trial("video", 1, number, video.stem, silent, (), {}, **kept)
+    return Trial("video", 1, number, video.stem, silent, (), {}, video=video, video_offset_seconds=float(start_seconds))

@@ -588,7 +588,8 @@ def describe_channels(
     said = {name: table.entry(name, "kind") if table else None for name in names}
     rows = [row for row, name in enumerate(names) if said[name] != LEFT_OUT]
     spelt = list(spelt_units or [None] * len(names))
-    units, factors, unknown = [], [], {}
+    units, factors = [], []
+    unknown: dict[str, list[str]] = {}
     for row in rows:
         unit = stream_unit(spelt[row])
         if not unit.is_known:

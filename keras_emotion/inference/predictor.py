@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -300,7 +300,8 @@ class Predictor:
         problems = problems_of(windows, paired)
         usable = np.flatnonzero(problems == "")
         wanted = set(usable[evenly_spread(len(usable), n_shown)].tolist())
-        outputs, distances, places, shown = [], [], [], {}
+        outputs, distances, places = [], [], []
+        shown: dict[int, Any] = {}
         for some, inputs in self._usable(recording, block_seconds, paired, windows, problems):
             of_block = self.apply(inputs)
             is_number = np.isfinite(of_block["probabilities"]).all(axis=1)

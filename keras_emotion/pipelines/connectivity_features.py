@@ -167,7 +167,10 @@ class ConnectivityFeatures(FeaturePart):
             raise ValueError(f"`hop_seconds` of {hop_seconds:g} s is less than one sample")
         # Each window is computed once, even if it is in several samples.
         unit = common_unit(window, hop)
-        cut = {"window_seconds": self.window_seconds, "hop_seconds": None if unit == window else unit / rate}
+        cut: dict[str, Any] = {
+            "window_seconds": self.window_seconds,
+            "hop_seconds": None if unit == window else unit / rate,
+        }
         power = signals.band_power(signal, rate, self.bands, **cut)
         if self.logarithm:
             # A window without any power in a band gets the smallest representable number.

@@ -124,7 +124,7 @@ def _of_all_channels(
         subject = groups[0][1]["subject"].iloc[0]
         raise InputError(f"subject {subject}, between its files (numbered here from 0): {error}") from None
     wanted = study.channels
-    n_missing = collections.Counter()
+    n_missing: collections.Counter[str] = collections.Counter()
     for lacking in study.missing.values():
         n_missing.update(lacking)
     aligned = [

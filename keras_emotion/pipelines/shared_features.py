@@ -24,7 +24,8 @@ def trials_without_signals(trials: Iterable[Trial]) -> tuple[Trial, ...]:
     Raises:
         InputError: trials have no clip; one line per stimulus.
     """
-    found, faults = [], {}
+    found: list[Trial] = []
+    faults: dict[str, str] = {}
     for trial in trials:
         try:
             clip = clip_of(trial)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -147,8 +147,8 @@ def _librosa_functionals(waveform: np.ndarray) -> np.ndarray:
     import librosa
 
     magnitudes = _magnitudes(waveform, _FRAME, _HOP)
-    of_spectrum = {"S": magnitudes, "sr": SOUND_RATE_HZ}
-    of_time = {"frame_length": _FRAME, "hop_length": _HOP, "center": False}
+    of_spectrum: dict[str, Any] = {"S": magnitudes, "sr": SOUND_RATE_HZ}
+    of_time: dict[str, Any] = {"frame_length": _FRAME, "hop_length": _HOP, "center": False}
     quantities = np.concatenate(
         [
             _cepstra(magnitudes, _N_COEFFICIENTS),

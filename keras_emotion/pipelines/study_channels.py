@@ -209,9 +209,9 @@ def _described(keys: Sequence[str], subjects: Sequence[Any], sets: Sequence[Chan
                 directions.setdefault(key, direction)
     if faults:
         raise InputError("\n".join(faults))
-    chosen = {"names": names, "units": {key: unit for key, (unit, _) in units.items()}}
     return ChannelSet(
-        *(tuple(table[key] for key in keys) for table in chosen.values()),
+        tuple(names[key] for key in keys),
+        tuple(units[key][0] for key in keys),
         directions=tuple(directions.get(key) for key in keys),
     )
 
@@ -257,7 +257,7 @@ def take_channels(values: np.ndarray, axes: Sequence[int], places: np.ndarray) -
     """
     for axis in axes:
         values = np.take(values, np.maximum(places, 0), axis=axis)
-        at = [slice(None)] * values.ndim
+        at: list[Any] = [slice(None)] * values.ndim
         at[axis] = places < 0
         values[tuple(at)] = np.nan
     return values

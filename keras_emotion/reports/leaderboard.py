@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -86,7 +87,7 @@ def build_leaderboard(
     rows = []
     for entry in entries:
         status = _status(entry)
-        row = {"protocol": entry.protocol, "model": entry.model, "status": status}
+        row: dict[str, Any] = {"protocol": entry.protocol, "model": entry.model, "status": status}
         if status == "finished":
             tables = read_tables(entry.folder)
             own = compute_numbers(_scored_by_trial(tables))
@@ -183,7 +184,7 @@ def _pairs(numbers: Mapping[tuple[str, str], RunNumbers], protocol: str) -> list
             p_value = paired_subject_test(one, other).p_value
             difference = float(one.mean() - other.mean())
             found.append((first, second, difference, p_value))
-    corrected = holm_correction([p_value for *_, p_value in found]) if found else []
+    corrected = list(holm_correction([one[-1] for one in found])) if found else []
     names = ("first", "second", "difference", "p_value")
     return [
         {"protocol": protocol, **dict(zip(names, one, strict=True)), "p_value_holm": p_value}

@@ -49,7 +49,7 @@ class LooksPanel:
         looks, positions = self.looks, self.positions
         chosen = positions[np.arange(positions.shape[1]) < np.asarray(looks)[:, np.newaxis]]
         heights = [2.2, *map(self._strip_inches, self.strips)]
-        parts = np.atleast_1d(figure.subfigures(len(heights), 1, height_ratios=heights))
+        parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
         left, right = parts[0].subplots(1, 2)
         left.hist(chosen * self.frame_seconds, bins=np.arange(self.n_frames + 1) * self.frame_seconds, color="#0072B2")
         left.set(xlabel="time in the window (s)", ylabel="looks", title="where it looked")

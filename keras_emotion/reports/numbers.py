@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -219,7 +219,7 @@ class RunTables:
         return rows.rename(columns={"value": "majority_class"})
 
     @property
-    def scored_unit(self) -> str:
+    def scored_unit(self) -> Literal["window", "trial"]:
         """Unit that the protocols score.
 
         Raises:

@@ -52,9 +52,10 @@ def draw_subject_accuracies(numbers: RunNumbers, printed: pd.DataFrame | None, n
     """
     rows, lines = [], ""
     for target, subjects in numbers.evaluated.items():
-        own = () if printed is None else printed[(printed["target"] == target) & (printed["metric"] == "accuracy")]
-        mean = own["value"].iloc[0] if len(own) else np.nan
-        if len(own):
+        own = None if printed is None else printed[(printed["target"] == target) & (printed["metric"] == "accuracy")]
+        mean = np.nan
+        if own is not None and len(own):
+            mean = own["value"].iloc[0]
             source = f"table {own['table'].iloc[0]}, {own['variant'].iloc[0]}"
             lines = f"; lines of the same colour: mean over subjects as printed in the paper ({source})"
         for protocol in numbers.protocols_of(target):
@@ -202,8 +203,8 @@ def draw_electrode_grid(
         for (row, column), used in np.ndenumerate(is_used):
             if not used:
                 axes.text(column, row, "0", ha="center", va="center", fontsize=7, color="#999999")
-        axes.set_xticks(range(n_columns), range(1, n_columns + 1))
-        axes.set_yticks(range(n_rows), range(1, n_rows + 1))
+        axes.set_xticks(range(n_columns), list(map(str, range(1, n_columns + 1))))
+        axes.set_yticks(range(n_rows), list(map(str, range(1, n_rows + 1))))
         axes.set_xticks(np.arange(n_columns + 1) - 0.5, minor=True)
         axes.set_yticks(np.arange(n_rows + 1) - 0.5, minor=True)
         axes.grid(which="minor", color="#BBBBBB")

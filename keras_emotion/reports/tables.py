@@ -124,7 +124,7 @@ def main_table(
     if printed:
         sources = dict.fromkeys(f"table {row.table}, {row.variant}" for row in printed.values())
         notes.append(f"paper: {'; '.join(sources)}, as printed; ± is over subjects")
-        remarks = {row.note: [] for row in printed.values() if row.note}
+        remarks: dict[str, list[str]] = {row.note: [] for row in printed.values() if row.note}
         for row in printed.values():
             remarks.get(row.note, []).append(f"{row.metric.replace('f1', 'F1')} of {row.target}")
         notes += [f"paper, {join(places)}: {remark}" for remark, places in remarks.items()]

@@ -203,7 +203,7 @@ class BlockFilter:
         traces, future = np.swapaxes(forwards, 0, 1)[np.newaxis], None
         if self.zero_phase:
             future = _times(_real(self._after(past, tail)), self._end_of_traces) + tail[:, -1:] * self._end_of_sample
-            np.subtract(*by_block, out=backwards)
+            np.subtract(by_block[0], by_block[1], out=backwards)
             self._run(backwards[::-1], self._after(future.view(complex), tail[:, ::-1]))
             traces = steps
             np.add(forwards, backwards, out=by_block[0])

@@ -149,6 +149,6 @@ def to_images(values: np.ndarray, matrix: np.ndarray) -> np.ndarray:
         raise ValueError(f"`values` has shape {values.shape}; expected `(..., {len(matrix)})`, the number of channels")
     dtype: type = np.float32 if values.dtype == np.float32 else np.float64
     # One matrix product for any leading axes.
-    flat = values.reshape(-1, len(matrix)).astype(dtype, copy=False)
+    flat: np.ndarray = values.reshape(-1, len(matrix)).astype(dtype, copy=False)
     images = flat @ np.asarray(matrix, dtype).reshape(len(matrix), -1)
     return images.reshape(*values.shape[:-1], *matrix.shape[1:])

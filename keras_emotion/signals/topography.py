@@ -23,6 +23,7 @@ import csv
 import functools
 import importlib.resources
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import scipy.optimize
@@ -235,7 +236,8 @@ def _rows_and_columns(channels: Sequence[str] | np.ndarray, layout: str) -> tupl
     if layout not in GRID_SHAPES:
         raise ValueError(f"`layout` is {layout!r}; expected one of {', '.join(GRID_SHAPES)}")
     if isinstance(channels, str) or not np.issubdtype(np.asarray(channels).dtype, np.integer):
-        return tuple(grid_positions(channels, layout).T)
+        names: Any = channels
+        return tuple(grid_positions(names, layout).T)
     positions = np.asarray(channels)
     if positions.ndim != 2 or positions.shape[1] != 2:
         raise ValueError(f"positions have shape {positions.shape}; expected `(channels, 2)`")

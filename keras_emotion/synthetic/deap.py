@@ -299,7 +299,7 @@ def _ratings(seed: int, subject: int, n_trials: int, agreement: float = STIMULUS
     )
 
 
-def _deviation(rating: float | np.ndarray) -> float | np.ndarray:
+def _deviation(rating: Any) -> Any:
     """Convert ratings into standard deviations above the middle of the scale."""
     return (rating - RATING_MIDDLE) / RATING_SD
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import joblib
 import numpy as np
@@ -235,6 +236,6 @@ def write_video(path: Path, frames: Iterable[np.ndarray], frame_rate_hz: float, 
         stream.options = {"preset": "veryfast", "bf": "0", "x264-params": "mbtree=0:weightp=0"}
         stream.codec_context.thread_count = 1
         for frame in frames:
-            planes = cv2.cvtColor(frame, cv2.COLOR_RGB2YUV_I420)
+            planes: Any = cv2.cvtColor(frame, cv2.COLOR_RGB2YUV_I420)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(planes, format="yuv420p")))
         container.mux(stream.encode())

@@ -108,7 +108,7 @@ _OPENNESS_OF_PHOTOGRAPH = 0.25
 _FIXED_POINT_STEPS, _NEWTON_STEPS = 4, 5
 """Iterations that locate a displaced point, to some thousandths of a pixel."""
 
-_INSIDE_OF_MOUTH = np.float32([55, 22, 22])
+_INSIDE_OF_MOUTH = np.array([55, 22, 22], np.float32)
 _MOUTH_OPENS_AT = 0.1
 """Arousal above which the area behind the teeth is visible."""
 

@@ -202,7 +202,7 @@ def write_mahnob_hci(
         raise ValueError(f"`video_tail_seconds` is {video_tail_seconds!r}; expected 0 or more, or None")
     check_video(video_frame_rate_hz, video_size)
     out = Path(out)
-    recorded = {
+    recorded: dict[str, Any] = {
         "effect_size": effect_size,
         "fingerprint_size": fingerprint_size,
         "fingerprint_in_baseline": fingerprint_in_baseline,
@@ -449,7 +449,7 @@ def _write_xml(
     """Write `session.xml`; the samples of video and audio count from the start of the take."""
     begin, length = span_seconds
     time = TAKE + datetime.timedelta(seconds=begin)
-    of_streams = {}
+    of_streams: dict[str, Any] = {}
     for stream, rate_hz, middle in (("vid", video_frame_rate_hz, 0.5 if video else 0), ("aud", AUDIO_RATE_HZ, 0)):
         of_streams |= {
             f"{stream}Rate": f"{rate_hz:g}",

@@ -268,8 +268,9 @@ def _session(
         rng = np.random.default_rng([seed, subject, session, _SESSION_SIGNAL])
         cap_log_power = rng.normal(0, SESSION_LOG_POWER_SD, (n_eeg, 1))
     # Between trials the amplifier continues, with a small signal.
-    signal = rng.normal(0, 5, (n_eeg + 2, n_seconds * rate))
-    steps = rng.standard_normal((2, n_seconds * rate))
+    n_samples = n_seconds * int(rate)
+    signal = rng.normal(0, 5, (n_eeg + 2, n_samples))
+    steps = rng.standard_normal((2, n_samples))
     signal[n_eeg] = steps[0] * _EOG_RMS_UV
     signal[n_eeg + 1] = _GSR_KOHM + np.cumsum(steps[1]) / rate
     bands = list(BAND_EDGES_HZ)

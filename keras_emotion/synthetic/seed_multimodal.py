@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -91,7 +92,8 @@ def _write_session(folders: dict[str, Path], clips: Clips, subject: int, session
         labels.append(np.full(n_windows, float(label)))
     n_training = FACTS["n_training_clips"]
     parts = {"train": slice(None, n_training), "test": slice(n_training, None)}
-    of_eeg, of_eyes = {}, {}
+    of_eeg: dict[str, Any] = {}
+    of_eyes: dict[str, Any] = {}
     for part, own in parts.items():
         joined = np.concatenate(entropies[own], axis=1)
         bands = {band: joined[..., place].T for place, band in enumerate(FACTS["bands"])}

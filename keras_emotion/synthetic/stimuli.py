@@ -73,7 +73,7 @@ class Look:
         return cls(
             colour=colour,
             waves=np.array([[2.0, 0.5], [-1.0, 2.0], [1.5, -1.5]]) + 1.5 * own(_N_GRATINGS, 2),
-            tint=0.5 + 0.5 * own(_N_GRATINGS, 3),
+            tint=np.asarray(0.5 + 0.5 * own(_N_GRATINGS, 3)),
             speed=0.4 * np.exp(0.3 * float(own()) + 0.8 * arousal),
             pitch_hz=_PITCH_HZ * 2 ** (0.5 * float(own()) + 0.6 * valence),
             partials=partials / np.sqrt((partials**2).sum()),

@@ -61,8 +61,8 @@ class AVERT(StimulusBlocks, EstimatorSystem):
     @property
     def eeg(self) -> SlidingBandPowers:
         """Log-powers of the EEG, one step as long as a block."""
-        lengths = dict.fromkeys(("window_seconds", "step_window_seconds"), self.window_seconds)
-        return SlidingBandPowers(bands=self.bands, **lengths)
+        seconds = self.window_seconds
+        return SlidingBandPowers(bands=self.bands, window_seconds=seconds, step_window_seconds=seconds)
 
     @property
     def paper_variant(self) -> str | None:

@@ -133,13 +133,12 @@ class ComparisonNetwork(NetworkSystem):
 
     def with_released_features(self) -> System:
         """See `System`; for networks on channel features, and for those on faces, with eye movements instead."""
+        network: Any = self.network
         if self._known.parts is _of_trials_and_faces:
-            return EyeComparisonNetwork(
-                network=self.network, features=OfficialFeatures(steps=_STEPS_WITH_EYES[self.network])
-            )
+            return EyeComparisonNetwork(network=network, features=OfficialFeatures(steps=_STEPS_WITH_EYES[network]))
         if self._known.parts is not _of_trials:
             return super().with_released_features()
-        return OfficialComparisonNetwork(network=self.network)
+        return OfficialComparisonNetwork(network=network)
 
     @override
     def model(self, shapes: Shapes, n_classes: int, inference: Mapping[str, Any]) -> keras.Model:

@@ -156,7 +156,7 @@ class Experiment(Configuration):
             return self.label_rule.named(names)
         if pair[0] == pair[1]:
             raise InputError(f"target {target!r}: the same rating twice; expected two")
-        rules = tuple(self.rule(rating, class_names) for rating in pair)
+        rules: Any = tuple(self.rule(rating, class_names) for rating in pair)
         for rating, rule in zip(pair, rules, strict=True):
             if rule.n_classes != 2:
                 raise InputError(

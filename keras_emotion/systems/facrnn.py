@@ -191,7 +191,7 @@ class FACRNN(NetworkSystem):
     @override
     def source_files(self) -> tuple[Path, ...]:
         if self._has_network_of_file:
-            return tuple(teacher_files(self.teacher).values())
+            return tuple(teacher_files(Path(self.teacher)).values())
         return () if isinstance(self.teacher, str) else (self.teacher,)
 
     @override
@@ -203,7 +203,7 @@ class FACRNN(NetworkSystem):
     def derived(self) -> dict[str, DerivedPart]:
         if not self._has_network_of_file:
             return {}
-        return {"teacher_features": TeacherOfFile(self.teacher, self._cut_faces())}
+        return {"teacher_features": TeacherOfFile(Path(self.teacher), self._cut_faces())}
 
     def candidates(self) -> dict[str, System]:
         """See `System`; one for each weight of `w_grid`."""

@@ -66,8 +66,12 @@ class VEBiLSTM(StimulusBlocks, NetworkSystem):
     def eeg(self) -> SlidingBandPowers:
         """Log-powers of the EEG, one step per frame."""
         step_seconds = 1 / self.picture.frame_rate_hz
-        steps = {"step_window_seconds": step_seconds, "step_hop_seconds": step_seconds}
-        return SlidingBandPowers(window_seconds=self.window_seconds, bands=self.bands, **steps)
+        return SlidingBandPowers(
+            window_seconds=self.window_seconds,
+            bands=self.bands,
+            step_window_seconds=step_seconds,
+            step_hop_seconds=step_seconds,
+        )
 
     @property
     def paper_variant(self) -> str | None:

@@ -118,8 +118,8 @@ class ViTFolder:
     epsilon: float
     dropout: float
     attention_dropout: float
-    scale: tuple[float, float, float]
-    offset: tuple[float, float, float]
+    scale: tuple[float, ...]
+    offset: tuple[float, ...]
 
     @classmethod
     def read(cls, folder: Path | str) -> ViTFolder:
@@ -202,7 +202,7 @@ class ViTFolder:
             offset,
         )._checked(config.file)
 
-    def _checked(self, file: Path) -> ViTFolder:
+    def _checked(self, file: Path | str) -> ViTFolder:
         if self.sizes.width % self.sizes.n_heads or self.image_size % self.sizes.patch_size:
             raise InputError(
                 f"{file}: {self.sizes.width} features for {self.sizes.n_heads} heads, pictures of {self.image_size} "

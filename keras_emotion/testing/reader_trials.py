@@ -128,7 +128,7 @@ def _check_source(case: ReaderCase, trial: Trial) -> None:
 def _check_pictures(case: ReaderCase, trial: Trial) -> None:
     where = f"subject {trial.subject}, trial {trial.trial}"
     clips = (("media", trial.media), ("voice", trial.voice))
-    for field, path in (("video", trial.video), *((field, clip and clip.path) for field, clip in clips)):
+    for field, path in (("video", trial.video), *((field, clip.path if clip else None) for field, clip in clips)):
         require(path is None or path.is_file(), f"{where}: no such {field}: {path}")
         islisted = path is None or path in case.files(f"{field}_files", trial.subject)
         require(islisted, f"{where}: `{field}_files` lacks {path}")

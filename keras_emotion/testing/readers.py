@@ -140,8 +140,8 @@ class ReaderCase:
                 files |= {path for path in self.files("source_files", trial.subject) if path.is_relative_to(source)}
             files |= {
                 trial.video,
-                trial.media and trial.media.path,
-                trial.voice and trial.voice.path,
+                trial.media.path if trial.media else None,
+                trial.voice.path if trial.voice else None,
                 *(trial.images.files if trial.images is not None else ()),
             }
             files |= {trial.released_features.source} if trial.released_features is not None else set()
@@ -193,10 +193,8 @@ def check_reader(
         ...     root = write_recordings(folder, n_subjects=2, n_trials=2, trial_seconds=4)
         ...     check_reader(lambda: Recordings(root), expected_subjects=("s01", "s02"))
     """
-    made = make_reader if isinstance(make_reader, Reader) else None
-    if made is not None:
-        make_reader = made.reopened
-    case = ReaderCase(make_reader, expected_subjects, subjects, units)
+    make: Callable[[], Reader] = make_reader.reopened if isinstance(make_reader, Reader) else make_reader
+    case = ReaderCase(make, expected_subjects, subjects, units)
     run_checks(f"{type(case.reader).__name__}({case.reader.root})", READER_CHECKS, case, skip)
 
 

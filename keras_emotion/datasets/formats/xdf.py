@@ -139,7 +139,7 @@ def _check_chunks(path: Path) -> None:
                 file.seek(start + length)
 
 
-def _read_length(file: IO[bytes]) -> int | None:
+def _read_length(file: IO[bytes] | gzip.GzipFile) -> int | None:
     """Read a variable-length number; `None` at the end of the file, 0 if it is invalid."""
     n_bytes = file.read(1)
     if not n_bytes:
@@ -155,7 +155,7 @@ def _bytes_of_a_sample(header: bytes) -> int:
     return 1 + (int(count[1]) if count else 1) * item
 
 
-def _seek_boundary(file: IO[bytes], place: int) -> bool:
+def _seek_boundary(file: IO[bytes] | gzip.GzipFile, place: int) -> bool:
     """Seek the position after the next boundary chunk, and return whether there is one."""
     file.seek(place)
     kept = b""

@@ -342,9 +342,12 @@ def test_methods_of_a_table_are_run_on_the_same_folds_and_compared(four_subjects
     rows = pd.read_csv(folder / "methods.csv").set_index(["method", "target", "metric"])
     assert len(rows) == 3 * 2 * 2
     scores = {}
-    # The run that was asked for is the first row: it is not run a second time in the folder of the table.
-    for name, place in (("Ours", tmp_path / "run"), ("Coarse", folder / "coarse")):
-        predictions = pd.read_csv(place / "predictions.csv")
+    listed = pd.read_csv(folder / "runs.csv")
+    runs = {row.method: (folder / row.run).resolve() for row in listed.itertuples()}
+    # The run that was asked for is the first row: it is not run a second time for the table.
+    assert runs["Ours"] == (tmp_path / "run").resolve()
+    for name in ("Ours", "Coarse"):
+        predictions = pd.read_csv(runs[name] / "predictions.csv")
         predictions = predictions[predictions["target"] == "valence"]
         scores[name] = (predictions["label"] == predictions["prediction"]).groupby(predictions["subject"]).mean()
         row = rows.loc[(name, "valence", "accuracy")]
@@ -364,11 +367,10 @@ def test_methods_of_a_table_are_run_on_the_same_folds_and_compared(four_subjects
     assert corrected[others.index[0]] == pytest.approx(smaller)
     assert corrected[others.index[1]] == pytest.approx(min(1, max(smaller, others.iloc[1])))
     # A second time, nothing is done again.
-    runs = [tmp_path / "run", folder / "coarse", folder / "much_regularised"]
-    assert sorted(path for path in folder.iterdir() if path.is_dir()) == sorted(runs[1:])
-    before = [(run / "predictions.csv").stat().st_mtime_ns for run in runs]
+    assert len(list((tmp_path / "run-methods").iterdir())) == 2
+    before = [(run / "predictions.csv").stat().st_mtime_ns for run in runs.values()]
     _tables(four_subjects, tmp_path / "run", "--table", "1")
-    assert [(run / "predictions.csv").stat().st_mtime_ns for run in runs] == before
+    assert [(run / "predictions.csv").stat().st_mtime_ns for run in runs.values()] == before
     # The page has the numbers of the table.
     page = (folder / "table1.html").read_text()
     assert "says nothing about emotion" in page

@@ -4,22 +4,70 @@ Usage: `KERAS_BACKEND=jax python folds_at_once.py FOLDER cases` (or `slow_cases`
 `told.json` there. Without the ending that pytest collects; a program, because a process has one backend.
 """
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
 
+import keras
+
 from keras_emotion.audit import audit
 from keras_emotion.experiment import Experiment, estimate, prepare, run, training, vectorized
-from keras_emotion.pipelines import EEGImages
+from keras_emotion.pipelines import EEGImages, RawSignals
 from keras_emotion.systems.comparison_networks import ComparisonNetwork
 from keras_emotion.systems.facrnn import FACRNN
+from keras_emotion.systems.facrnn_visual import FACRNNVisual
 from keras_emotion.systems.hlstm import HLSTMSystem
+
+
+class StepNetwork(keras.Model):
+    """A network that gives each step of a window its probabilities, and the features below them."""
+
+    def __init__(self, name, shape, layers, n_classes):
+        given = keras.Input(shape, name=name)
+        features = keras.layers.Reshape((shape[0], -1))(given)
+        for layer in layers:
+            features = layer(features)
+        probabilities = keras.layers.Dense(n_classes, activation="softmax")(features)
+        super().__init__({name: given}, {"probabilities": probabilities, "features": features})
+
+    def window_probabilities(self, outputs):
+        return keras.ops.mean(outputs["probabilities"], axis=1)
+
+
+class SmallTeacher(FACRNNVisual):
+    """A teacher whose network is compiled in a second."""
+
+    def model(self, shapes, n_classes, inference):
+        layers = keras.layers.Rescaling(1 / 255), keras.layers.Dense(4, activation="tanh"), keras.layers.Dropout(0.2)
+        return StepNetwork("faces", shapes["faces"], layers, n_classes)
+
+
+class SmallStudent(FACRNN):
+    """3FACRNN's teacher for each fold, losses and records, with networks that are compiled in a second."""
+
+    def stages(self):
+        teacher, student = super().stages()
+        return dataclasses.replace(teacher, system=SmallTeacher(faces=self.faces)), student
+
+    def model(self, shapes, n_classes, inference):
+        return StepNetwork("eeg", shapes["eeg"], [keras.layers.LSTM(4, return_sequences=True)], n_classes)
+
+    def diagnostics(self, model, arrays, rows):
+        return {}
+
+    @property
+    def diagnosed_outputs(self):
+        return ("features",)
+
+    def output_diagnostics(self, outputs):
+        return {f"feature_{number}": float(mean) for number, mean in enumerate(outputs["features"].mean(axis=(0, 1)))}
 
 
 def cases(folder: Path):
     """Name, experiment and reader of each."""
     from conftest import MemoryReader
-    from test_teacher import TEACHING, MemoryTrials
+    from test_teacher import TEACHING, MemoryTrials, faces
     from test_teacher import experiment as taught_experiment
     from tiny_run import tiny_experiment
 
@@ -34,10 +82,13 @@ def cases(folder: Path):
     yield "chosen_by_accuracy", fast.changed({"protocols": ("as_published",)}), weak
     fields = {name: getattr(fast, name) for name in Experiment.model_fields}
     # Dropout, batch normalisation, depthwise and separable convolutions.
-    yield "eegnet", Experiment(**{**fields, "system": ComparisonNetwork(network="eegnet")}), reader
-    # Two epochs, so that there is one to choose.
+    eegnet = ComparisonNetwork(network="eegnet", raw=RawSignals(channels="eeg", window_seconds=2.0))
+    yield "eegnet", Experiment(**{**fields, "system": eegnet}), MemoryReader(folder, n_subjects=1, seconds=4)
+    # Two networks of each fold, of which the second reads what the first gives. Two epochs, so that there is one to
+    # choose.
     teaching = TEACHING.changed({"epochs": 2})
-    taught = taught_experiment(folder, teacher="fold", teacher_training=teaching)
+    student = SmallStudent(teacher="fold", teacher_training=teaching, scale_features="none", faces=faces())
+    taught = taught_experiment(folder).changed({"system": student})
     yield "with_teacher", taught.changed({"protocols": ("trial_disjoint",)}), MemoryTrials(folder)
 
 

@@ -73,7 +73,7 @@ def cases(folder: Path):
 
     reader = MemoryReader(folder, n_subjects=1)
     # What is chosen by is no matter of the network, and any one diverges at that rate: the one that is traced fastest.
-    fast = tiny_experiment(folder / "features").changed({"training.epochs": 3, "training.batch_size": 5})
+    fast = tiny_experiment(folder / "features", workers=1).changed({"training.epochs": 3, "training.batch_size": 5})
     each_epoch = fast.changed({"training.restore_best": "each_epoch"})
     # An effect so weak that the best epoch is not the last one in all folds.
     weak = MemoryReader(folder, n_subjects=2, effect=0.2)
@@ -102,7 +102,7 @@ def slow_cases(folder: Path):
         modalities=("eeg",),
         **{"image_size": 8, "n_looks": 4, "n_rollouts": 2, "units": 6, "width": 6, "filters": (2,)},
     )
-    yield "hlstm", tiny_experiment(folder / "features", system), MemoryReader(folder, n_subjects=1)
+    yield "hlstm", tiny_experiment(folder / "features", system, workers=1), MemoryReader(folder, n_subjects=1)
 
 
 def both_ways(cases) -> dict:

@@ -4,71 +4,22 @@ Usage: `KERAS_BACKEND=jax python folds_at_once.py FOLDER cases` (or `slow_cases`
 `told.json` there. Without the ending that pytest collects; a program, because a process has one backend.
 """
 
-import dataclasses
 import json
 import sys
 from pathlib import Path
-
-import keras
 
 from keras_emotion.audit import audit
 from keras_emotion.experiment import Experiment, estimate, prepare, run, training, vectorized
 from keras_emotion.pipelines import EEGImages, RawSignals
 from keras_emotion.systems.comparison_networks import ComparisonNetwork
 from keras_emotion.systems.facrnn import FACRNN
-from keras_emotion.systems.facrnn_visual import FACRNNVisual
 from keras_emotion.systems.hlstm import HLSTMSystem
-
-
-class StepNetwork(keras.Model):
-    """A network that gives each step of a window its probabilities, and the features below them."""
-
-    def __init__(self, name, shape, layers, n_classes):
-        given = keras.Input(shape, name=name)
-        features = keras.layers.Reshape((shape[0], -1))(given)
-        for layer in layers:
-            features = layer(features)
-        probabilities = keras.layers.Dense(n_classes, activation="softmax")(features)
-        super().__init__({name: given}, {"probabilities": probabilities, "features": features})
-
-    def window_probabilities(self, outputs):
-        return keras.ops.mean(outputs["probabilities"], axis=1)
-
-
-class SmallTeacher(FACRNNVisual):
-    """A teacher whose network is compiled in a second."""
-
-    def model(self, shapes, n_classes, inference):
-        layers = keras.layers.Rescaling(1 / 255), keras.layers.Dense(4, activation="tanh"), keras.layers.Dropout(0.2)
-        return StepNetwork("faces", shapes["faces"], layers, n_classes)
-
-
-class SmallStudent(FACRNN):
-    """3FACRNN's teacher for each fold, losses and records, with networks that are compiled in a second."""
-
-    def stages(self):
-        teacher, student = super().stages()
-        return dataclasses.replace(teacher, system=SmallTeacher(faces=self.faces)), student
-
-    def model(self, shapes, n_classes, inference):
-        return StepNetwork("eeg", shapes["eeg"], [keras.layers.LSTM(4, return_sequences=True)], n_classes)
-
-    def diagnostics(self, model, arrays, rows):
-        return {}
-
-    @property
-    def diagnosed_outputs(self):
-        return ("features",)
-
-    def output_diagnostics(self, outputs):
-        return {f"feature_{number}": float(mean) for number, mean in enumerate(outputs["features"].mean(axis=(0, 1)))}
 
 
 def cases(folder: Path):
     """Name, experiment and reader of each."""
     from conftest import MemoryReader
-    from test_teacher import TEACHING, MemoryTrials, faces
-    from test_teacher import experiment as taught_experiment
+    from test_teacher import TEACHING, MemoryTrials, small_experiment
     from tiny_run import tiny_experiment
 
     reader = MemoryReader(folder, n_subjects=1)
@@ -87,8 +38,7 @@ def cases(folder: Path):
     # Two networks of each fold, of which the second reads what the first gives. Two epochs, so that there is one to
     # choose.
     teaching = TEACHING.changed({"epochs": 2})
-    student = SmallStudent(teacher="fold", teacher_training=teaching, scale_features="none", faces=faces())
-    taught = taught_experiment(folder).changed({"system": student})
+    taught = small_experiment(folder, teacher_training=teaching)
     yield "with_teacher", taught.changed({"protocols": ("trial_disjoint",)}), MemoryTrials(folder)
 
 

@@ -140,7 +140,7 @@ def test_the_score_with_real_labels_is_that_of_a_run(fingerprints, tmp_path):
 
 
 def test_an_effect_is_seen_in_whole_trials(tmp_path, memory_reader):
-    reader = memory_reader(tmp_path, n_trials=16, effect=1.5)
+    reader = memory_reader(tmp_path, n_subjects=1, n_trials=16, effect=1.5)
     found = audit(experiment_in(tmp_path), reader, tmp_path / "audit", n_light_permutations=39)
     (clean,) = rows_of(found, protocol="trial_disjoint").itertuples()
     assert clean.p_value == 1 / 40
@@ -221,12 +221,12 @@ def test_labels_that_go_with_time_are_found(tmp_path, memory_reader):
                 for place, number in enumerate(order, start=1):
                     yield dataclasses.replace(own[number], presentation=place)
 
-    reader = Blocks(tmp_path, n_trials=16, effect=0.0)
+    reader = Blocks(tmp_path, n_subjects=1, n_trials=16, effect=0.0)
     experiment = experiment_in(tmp_path, protocols=("trial_disjoint",), maximum_folds=3)
     found = audit(experiment, reader, tmp_path / "blocks", n_light_permutations=99)
     assert kinds(found, "warning") == {"order of presentation"}
     assert rows_of(found, protocol="trial_disjoint")["order"].item() > 0.8
-    reader = Blocks(tmp_path, n_trials=18, effect=0.0)
+    reader = Blocks(tmp_path, n_subjects=1, n_trials=18, effect=0.0)
     reader.in_blocks = False
     found = audit(experiment, reader, tmp_path / "mixed", n_light_permutations=99)
     assert not found.findings

@@ -57,7 +57,7 @@ def study(visits, tmp_path_factory):
         system=BandPowerRegression(features=EEGGridFeatures(steps=1, baseline="none"), inverse_regularisation_grid=()),
         runtime=Runtime(workers=1, feature_store=folder / "features"),
     )
-    return run(experiment, reader, folder / "run"), audit(experiment, reader, folder / "audit", n_light_permutations=19)
+    return run(experiment, reader, folder / "run"), audit(experiment, reader, folder / "audit", n_light_permutations=9)
 
 
 def test_predictions_carry_the_visit_and_every_window_is_tested_once(study):

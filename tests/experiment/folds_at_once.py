@@ -10,7 +10,7 @@ from pathlib import Path
 
 from keras_emotion.audit import audit
 from keras_emotion.experiment import Experiment, estimate, prepare, run, training, vectorized
-from keras_emotion.pipelines import EEGImages
+from keras_emotion.pipelines import EEGImages, RawSignals
 from keras_emotion.systems.comparison_networks import ComparisonNetwork
 from keras_emotion.systems.facrnn import FACRNN
 from keras_emotion.systems.hlstm import HLSTMSystem
@@ -19,13 +19,12 @@ from keras_emotion.systems.hlstm import HLSTMSystem
 def cases(folder: Path):
     """Name, experiment and reader of each."""
     from conftest import MemoryReader
-    from test_teacher import TEACHING, MemoryTrials
-    from test_teacher import experiment as taught_experiment
+    from test_teacher import TEACHING, MemoryTrials, small_experiment
     from tiny_run import tiny_experiment
 
     reader = MemoryReader(folder, n_subjects=1)
     # What is chosen by is no matter of the network, and any one diverges at that rate: the one that is traced fastest.
-    fast = tiny_experiment(folder / "features").changed({"training.epochs": 3, "training.batch_size": 5})
+    fast = tiny_experiment(folder / "features", workers=1).changed({"training.epochs": 3, "training.batch_size": 5})
     each_epoch = fast.changed({"training.restore_best": "each_epoch"})
     # An effect so weak that the best epoch is not the last one in all folds.
     weak = MemoryReader(folder, n_subjects=2, effect=0.2)
@@ -34,10 +33,12 @@ def cases(folder: Path):
     yield "chosen_by_accuracy", fast.changed({"protocols": ("as_published",)}), weak
     fields = {name: getattr(fast, name) for name in Experiment.model_fields}
     # Dropout, batch normalisation, depthwise and separable convolutions.
-    yield "eegnet", Experiment(**{**fields, "system": ComparisonNetwork(network="eegnet")}), reader
-    # Two epochs, so that there is one to choose.
+    eegnet = ComparisonNetwork(network="eegnet", raw=RawSignals(channels="eeg", window_seconds=2.0))
+    yield "eegnet", Experiment(**{**fields, "system": eegnet}), MemoryReader(folder, n_subjects=1, seconds=4)
+    # Two networks of each fold, of which the second reads what the first gives. Two epochs, so that there is one to
+    # choose.
     teaching = TEACHING.changed({"epochs": 2})
-    taught = taught_experiment(folder, teacher="fold", teacher_training=teaching)
+    taught = small_experiment(folder, teacher_training=teaching)
     yield "with_teacher", taught.changed({"protocols": ("trial_disjoint",)}), MemoryTrials(folder)
 
 
@@ -51,7 +52,7 @@ def slow_cases(folder: Path):
         modalities=("eeg",),
         **{"image_size": 8, "n_looks": 4, "n_rollouts": 2, "units": 6, "width": 6, "filters": (2,)},
     )
-    yield "hlstm", tiny_experiment(folder / "features", system), MemoryReader(folder, n_subjects=1)
+    yield "hlstm", tiny_experiment(folder / "features", system, workers=1), MemoryReader(folder, n_subjects=1)
 
 
 def both_ways(cases) -> dict:

@@ -5,6 +5,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy.special import softmax
 
 from keras_emotion.models import FACRNNVisualNetwork, distillation_losses
+from tests.training import QUICK
 
 SMALL = {"n_steps": 5, "image_size": 24, "width_multiplier": 1 / 8, "units": 6}
 
@@ -239,7 +240,7 @@ def test_learns_a_planted_effect(normalization, share_modules, n_epochs):
     # Class 1 is brighter in the lower half of the face.
     crops[classes == 1, :, 12:] += 50
     targets = {"probabilities": np.repeat(classes[:, None], 2, axis=1)}
-    model.compile(keras.optimizers.Adam(0.01), **distillation_losses(teacher=False))
+    model.compile(keras.optimizers.Adam(0.01), **distillation_losses(teacher=False), **QUICK)
     model.fit({"faces": crops}, targets, batch_size=16, epochs=n_epochs, verbose=0)
     outputs = model.predict({"faces": crops}, batch_size=64, verbose=0)
     probabilities = keras.ops.convert_to_numpy(model.window_probabilities(outputs))

@@ -134,6 +134,17 @@ def own_keras_settings() -> Iterator[None]:
         yield
 
 
+def xla_pays() -> bool:
+    """Return whether XLA saves time: on a GPU, but not on a CPU.
+
+    Always on Keras's JAX backend: otherwise each operation would be a separate program.
+    """
+    import keras
+
+    has_gpu = any(name.lower().startswith("gpu") for name in keras.distribution.list_devices())
+    return has_gpu or keras.config.backend() == "jax"
+
+
 def _set(settings: dict[str, Any]) -> None:
     import keras
 

@@ -14,6 +14,7 @@ import numpy as np
 from keras_emotion.experiment.fold import Fold
 from keras_emotion.experiment.origin import Origin
 from keras_emotion.files import TEMPORARY_PREFIX, sync_file
+from keras_emotion.keras_settings import xla_pays
 from keras_emotion.pipelines import WindowBatches
 from keras_emotion.schema import InputError
 from keras_emotion.systems.base import path_contents
@@ -87,16 +88,10 @@ class CompiledModel:
 
 
 def use_xla(training: Training) -> bool:
-    """Return whether XLA compiles the training step: by default on a GPU, but not on a CPU.
-
-    Always on Keras's JAX backend: otherwise each operation would be a separate program.
-    """
-    import keras
-
+    """Return whether XLA compiles the training step: by default, if it pays."""
     if training.jit_compile != "auto":
         return training.jit_compile == "on"
-    has_gpu = any(name.lower().startswith("gpu") for name in keras.distribution.list_devices())
-    return has_gpu or keras.config.backend() == "jax"
+    return xla_pays()
 
 
 _COMPILED: dict[str, CompiledModel] = {}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_emotion.keras_settings import own_keras_settings
+from keras_emotion.keras_settings import own_keras_settings, xla_pays
 from keras_emotion.schema import InputError
 
 if TYPE_CHECKING:
@@ -30,6 +30,10 @@ class Network:
         attends = getattr(model, "band_attention", False) and hasattr(model, "attention_model")
         with own_keras_settings():
             self._attention = model.attention_model() if attends else None
+            for network in (self._model, self._attention):
+                # Keras's default is XLA, which on a CPU takes seconds for a network of milliseconds.
+                if network is not None and not network.compiled and not xla_pays():
+                    network.jit_compile = False
 
     def apply(self, inputs: Mapping[str, np.ndarray]) -> Arrays:
         """Apply the network.

@@ -64,7 +64,8 @@ class LayerCase:
         wrap: converts the layer to a callable on the inputs (a cell to a recurrent layer).
         off_policy: sublayers with their own dtype policy, with the reason.
         without_gradient: trainable weights whose gradient is zero by design, with the reason.
-        observed: returns effects of an argument other than outputs and weights.
+        observed: returns effects of an argument other than outputs and weights, of a layer that may have been built
+            but not yet called on values.
         training: training of a model.
         n_trainable: number of trainable parameters of this configuration, counted by hand; `None` if not counted.
         bfloat16_tolerance: largest difference between an output under mixed_bfloat16 and in float32, relative to the
@@ -229,7 +230,7 @@ def check_alive_arguments(case: LayerCase) -> None:
         if isinstance(value, Alternative):
             others, value = value.others, value.value
         expected = _fingerprint(case, **others) if others else base
-        # Up to the first difference: layers with different weights are not called.
+        # Up to the first difference: layers with different weights or effects are not called.
         if all(map(operator.eq, _traits(case, **others, **{argument: value}), expected)):
             dead.append(argument)
     require(not dead, f"arguments without any effect: {', '.join(dead)}")
@@ -241,15 +242,15 @@ def _fingerprint(case: LayerCase, **changes: Any) -> list[Any]:
 
 
 def _traits(case: LayerCase, **changes: Any) -> Iterator[Any]:
-    """Yield the same, starting with its weights."""
+    """Yield the same, starting with its weights: outputs take longest and come last."""
     import keras
 
     keras.utils.set_random_seed(0)
     layer, model = case.build(**changes)
     yield _bytes_of(model.get_weights())
+    yield case.observed(layer)
     inputs = random_inputs(model, np.random.default_rng(1))
     yield _bytes_of(flat_arrays(model(inputs, training=False)))
-    yield case.observed(layer)
 
 
 def _bytes_of(arrays: Sequence[np.ndarray]) -> list[tuple]:

@@ -9,7 +9,8 @@ from keras_emotion.layers import MaxPooling2D
 
 CASES = (((9, 9), 2, None), ((13, 12), 3, 2), ((7, 8), (2, 3), (1, 4)), ((3, 3), 3, 1))
 PROGRAM = f"""
-import sys
+import gc, sys
+gc.disable()  # a sixth of the time
 from keras_emotion.native_log import quiet_start_up
 quiet_start_up()
 import keras, jax
@@ -44,5 +45,7 @@ def test_values_against_numpy(size, pool_size, strides):
 
 
 def test_values_and_gradients_on_jax_are_those_of_keras():
-    environment = os.environ | {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    # JAX optimises each of these small programs longer than it runs.
+    jax_settings = {"JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+    environment = os.environ | {"KERAS_BACKEND": "jax", **jax_settings}
     subprocess.run([sys.executable, "-c", PROGRAM], env=environment, check=True, timeout=120)

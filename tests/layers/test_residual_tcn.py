@@ -4,6 +4,7 @@ import pytest
 from scipy.signal import lfilter
 
 from keras_emotion.layers import ResidualTCN, TemporalBlock
+from tests.training import QUICK
 
 
 def array(tensor):
@@ -208,7 +209,7 @@ def test_learns_a_pattern_and_is_loaded_with_it(share_modules, tmp_path):
     network = ResidualTCN(12, rates, dropout=0.0, normalization="layer", share_modules=share_modules)
     x = network(inputs)
     model = keras.Model(inputs, keras.layers.Dense(1, activation="sigmoid")(x))
-    model.compile(keras.optimizers.Adam(0.02), "binary_crossentropy")
+    model.compile(keras.optimizers.Adam(0.02), "binary_crossentropy", **QUICK)
     model.fit(sequences, classes, batch_size=32, epochs=40, verbose=0)
     predicted = model.predict(sequences, verbose=0)
     assert ((predicted > 0.5) == classes).mean() > 0.95

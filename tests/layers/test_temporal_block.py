@@ -4,6 +4,7 @@ import pytest
 from scipy.signal import lfilter
 
 from keras_emotion.layers import TemporalBlock
+from tests.training import QUICK
 
 
 def block_with_random_weights(rng, input_shape, **arguments):
@@ -235,7 +236,7 @@ def test_learns_whether_two_steps_before_was_positive():
     inputs = keras.Input((None, 1))
     x = TemporalBlock(8, dropout=0.1, normalization="layer")(inputs)
     model = keras.Model(inputs, keras.layers.Dense(1, activation="sigmoid")(x))
-    model.compile(keras.optimizers.Adam(0.02), "binary_crossentropy")
+    model.compile(keras.optimizers.Adam(0.02), "binary_crossentropy", **QUICK)
     model.fit(sequences, classes, batch_size=32, epochs=30, verbose=0)
     assert ((model.predict(sequences, verbose=0) > 0.5) == classes).mean() > 0.95
 

@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_emotion.evaluation import rating_metrics
 from keras_emotion.losses import ConcordanceLoss
+from tests.training import QUICK
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def test_where_nothing_varies_the_loss_is_one_and_its_gradient_finite(constant):
     true = np.full((2, 3), 0.7, "float32")
     assert float(ConcordanceLoss()(true, np.full((2, 3), constant, "float32"))) == pytest.approx(1)
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3, kernel_initializer="zeros")])
-    model.compile(keras.optimizers.SGD(1.0), loss=ConcordanceLoss())
+    model.compile(keras.optimizers.SGD(1.0), loss=ConcordanceLoss(), **QUICK)
     model.fit(np.ones((2, 3)), true, verbose=0)
     assert all(np.isfinite(weights).all() for weights in model.get_weights())
 
@@ -61,7 +62,7 @@ def test_a_network_learns_by_it():
     values = inputs @ rng.normal(size=(5, 4)).astype("float32")
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(4)])
-    model.compile(keras.optimizers.Adam(0.05), loss=ConcordanceLoss())
+    model.compile(keras.optimizers.Adam(0.05), loss=ConcordanceLoss(), **QUICK)
     model.fit(inputs, values, epochs=60, batch_size=32, verbose=0)
     assert rating_metrics(values.ravel(), model.predict(inputs, verbose=0).ravel())["concordance"] > 0.99
 

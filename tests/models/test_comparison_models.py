@@ -9,6 +9,7 @@ from scipy.special import expit, softmax
 from keras_emotion import models, signals
 from keras_emotion.pipelines import EEGGridFeatures, RawSignals
 from keras_emotion.schema import Recording, Trial
+from tests.training import QUICK
 
 # The parts, each reimplemented.
 
@@ -396,7 +397,7 @@ def test_dgcnn_learns_a_planted_effect_and_its_graph_moves():
     features = rng.standard_normal((512, 6, 1)).astype("float32")
     classes = (features[:, 0, 0] + features[:, 3, 0] > 0).astype(int)
     model = models.DGCNN(n_channels=6, n_features=1, filters=8, hidden_units=None)
-    model.compile(keras.optimizers.Adam(0.05), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.compile(keras.optimizers.Adam(0.05), "sparse_categorical_crossentropy", metrics=["accuracy"], **QUICK)
     before = keras.ops.convert_to_numpy(model.graph())
     model.fit({"eeg": features}, classes, batch_size=512, epochs=25, verbose=0)
     after = keras.ops.convert_to_numpy(model.graph())
@@ -418,7 +419,7 @@ def test_norms_of_eegnet_stay_below_their_maxima():
 
     assert norms()[0].max() > 1.5
     assert norms()[1].max() > 0.5
-    model.compile(keras.optimizers.SGD(1e-6), "sparse_categorical_crossentropy")
+    model.compile(keras.optimizers.SGD(1e-6), "sparse_categorical_crossentropy", **QUICK)
     model.train_on_batch(windows_for(model, rng), np.array([0, 1, 2, 0]))
     of_filters, of_classes = norms()
     assert of_filters.shape == (8, 2)

@@ -5,6 +5,7 @@ from scipy.special import expit, softmax
 
 from keras_emotion.losses import CanonicalCorrelationLoss
 from keras_emotion.models import DCCA, correlation_losses
+from tests.training import QUICK
 
 SIZES = {"n_windows": 3, "n_channels": 4, "n_bands": 2, "n_face_channels": 5, "n_eye_channels": 6}
 SMALL = {**SIZES, "hidden_units": (6, 4), "units": 3}
@@ -153,7 +154,7 @@ def test_padding_of_a_batch_does_not_change_the_step():
     inputs, classes = windows(whole, rng), rng.integers(0, 2, 4)
     before = whole.get_weights()
     for model, n_padding in ((whole, 0), (padded, 2)):
-        model.compile(keras.optimizers.SGD(0.5), **correlation_losses(0.5, 0.1))
+        model.compile(keras.optimizers.SGD(0.5), **correlation_losses(0.5, 0.1), **QUICK)
         given = {name: np.concatenate([array, 100 * array[:n_padding]]) for name, array in inputs.items()}
         labels = np.concatenate([classes, 1 - classes[:n_padding]])
         weights = np.array([1.0] * 4 + [0.0] * n_padding)
@@ -189,7 +190,7 @@ def test_one_stage_learns_class_and_correlation():
     model = small_model(fusion="attention", hidden_units=(8,))
     inputs, classes = planted(model, rng)
     before = total_correlation(model, inputs)
-    model.compile(keras.optimizers.Adam(0.03), **correlation_losses())
+    model.compile(keras.optimizers.Adam(0.03), **correlation_losses(), **QUICK)
     model.fit(inputs, {"probabilities": classes, "views": classes}, batch_size=32, epochs=15, verbose=0)
     unseen, theirs = planted(model, rng)
     assert total_correlation(model, unseen) > before + 0.1

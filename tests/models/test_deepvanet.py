@@ -12,6 +12,7 @@ from scipy.special import expit
 import keras_emotion
 from keras_emotion.models import DeepVANet, FaceAffectNetwork
 from keras_emotion.schema import InputError
+from tests.training import QUICK
 
 OTHER_BACKENDS = sorted({"tensorflow", "jax", "torch"} - {keras.backend.backend()})
 SMALL = {"n_frames": 2, "image_size": 32, "n_samples": 32, "n_bio_channels": 5, "width_multiplier": 1 / 8}
@@ -267,6 +268,7 @@ def test_released_weights_give_the_released_outputs_on_other_backends(backend, t
     np.savez(tmp_path / "weights.npz", **state)
     np.savez(tmp_path / "inputs.npz", **ours(faces, bio))
     lines = (
+        "import gc; gc.disable()",  # a sixth of the time
         "from keras_emotion.native_log import quiet_start_up; quiet_start_up()",
         "import keras, numpy as np",
         "from keras_emotion.models import DeepVANet",
@@ -283,6 +285,8 @@ def test_released_weights_give_the_released_outputs_on_other_backends(backend, t
             **os.environ,
             "KERAS_BACKEND": backend,
             "PYTHONPATH": search_path,
+            # JAX optimises the program longer than it runs.
+            "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
         },
         capture_output=True,
         text=True,
@@ -634,7 +638,7 @@ def test_face_weights_are_taken_over():
     rng = np.random.default_rng(10)
     faces = rng.uniform(0, 1, (16, 32, 32, 3)).astype("float32")
     pretrained = FaceAffectNetwork(image_size=32, units=8, width_multiplier=1 / 8)
-    pretrained.compile("adam", "mean_squared_error")
+    pretrained.compile("adam", "mean_squared_error", **QUICK)
     pretrained.fit({"faces": faces}, rng.uniform(-1, 1, (16, 2)), verbose=0)
     model = small_model()
     before = {layer.name: layer.get_weights() for layer in model.layers}
@@ -687,7 +691,7 @@ def test_learns_a_planted_effect(modalities):
     inputs["bio"][:, :, 2] += 2 * high * np.sin(np.arange(32))
     inputs = {name: inputs[name] for name in modalities}
     model = small_model(modalities=modalities, width_multiplier=1 / 4)
-    model.compile(keras.optimizers.Adam(0.01), "binary_crossentropy")
+    model.compile(keras.optimizers.Adam(0.01), "binary_crossentropy", **QUICK)
     model.fit(inputs, high, batch_size=16, epochs=30, verbose=0)
     probabilities = array(model.window_probabilities(model.predict(inputs, verbose=0)))
     assert (probabilities.argmax(axis=1) == high[:, 0]).mean() > 0.9

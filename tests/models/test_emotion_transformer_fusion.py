@@ -4,6 +4,7 @@ import pytest
 from scipy.special import softmax
 
 from keras_emotion.models import EmotionTransformerFusion
+from tests.training import QUICK
 
 SMALL = {"n_windows": 3, "n_channels": 4, "n_bands": 2, "n_face_channels": 5, "n_layers": 2, "units": 6, "n_heads": 2}
 
@@ -137,7 +138,7 @@ def test_learns_from_both_modalities():
         return inputs, (parts.sum(axis=0) > 0).astype(int)
 
     inputs, classes = planted(128)
-    model.compile(keras.optimizers.Adam(0.03), "sparse_categorical_crossentropy")
+    model.compile(keras.optimizers.Adam(0.03), "sparse_categorical_crossentropy", **QUICK)
     model.fit(inputs, classes, batch_size=32, epochs=10, verbose=0)
     unseen, theirs = planted(128)
     assert np.mean(model.predict(unseen, verbose=0).argmax(axis=1) == theirs) > 0.9

@@ -8,6 +8,7 @@ from scipy.special import softmax
 from keras_emotion.layers import ImportanceSelection
 from keras_emotion.models import FaceEEGLSTM
 from tests.models.test_mercl_comparison_models import dense, lstm, moved, scaled
+from tests.training import QUICK
 
 
 def test_a_forward_pass():
@@ -61,7 +62,7 @@ def test_training_selects_the_power_that_follows_the_label():
     keras.utils.set_random_seed(0)
     model = FaceEEGLSTM((3, 4, 2), (3, 5), units=4, n_selected=1)
     names = ("eeg", "face", "importance")
-    model.compile(keras.optimizers.Adam(0.05), dict.fromkeys(names, "sparse_categorical_crossentropy"))
+    model.compile(keras.optimizers.Adam(0.05), dict.fromkeys(names, "sparse_categorical_crossentropy"), **QUICK)
     model.fit(inputs, dict.fromkeys(names, labels), batch_size=64, epochs=40, verbose=0)
     importance = np.abs(model.get_layer("selection").get_weights()[0]).sum(axis=1)
     assert importance.argmax() == 2 * 2 + 1

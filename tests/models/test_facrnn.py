@@ -5,6 +5,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy.special import expit, softmax
 
 from keras_emotion.models import FACRNNEEGNetwork, distillation_losses
+from tests.training import QUICK
 
 SMALL = {"n_steps": 3, "grid_shape": (5, 4), "n_bands": 4, "width_multiplier": 1 / 16, "units": 6}
 EAGER = {"run_eagerly": True}
@@ -199,7 +200,7 @@ def test_a_compiled_model_is_loaded_compiled(tmp_path):
     rng = np.random.default_rng(5)
     model = small_model()
     windows, targets = eeg(model, rng), targets_for(model, rng)
-    model.compile("sgd", **distillation_losses())
+    model.compile("sgd", **distillation_losses(), **QUICK)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(
@@ -304,7 +305,7 @@ def test_learns_a_planted_effect_and_from_its_teacher(cell):
     # A teacher with information on the class.
     teacher = np.where(classes, 0.3, -0.3)[:, None, None] * np.ones((64, model.n_steps, model.units), "float32")
     targets = {"probabilities": np.repeat(classes[:, None], model.n_steps, axis=1), "features": teacher}
-    model.compile(keras.optimizers.Adam(0.01), **distillation_losses(distillation_weight=20.0))
+    model.compile(keras.optimizers.Adam(0.01), **distillation_losses(distillation_weight=20.0), **QUICK)
     model.fit(windows, targets, batch_size=32, epochs=18, verbose=0)
     outputs = arrays(model(windows))
     probabilities = keras.ops.convert_to_numpy(model.window_probabilities(outputs))

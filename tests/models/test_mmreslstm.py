@@ -4,6 +4,7 @@ import pytest
 from scipy.special import expit, softmax
 
 from keras_emotion.models import MMResLSTM
+from tests.training import QUICK
 
 SMALL = {
     "n_windows": 3,
@@ -121,7 +122,7 @@ def test_learns_from_both_modalities():
         return inputs, (parts.sum(axis=0) > 0).astype(int)
 
     inputs, classes = planted(128)
-    model.compile(keras.optimizers.Adam(0.03), "sparse_categorical_crossentropy")
+    model.compile(keras.optimizers.Adam(0.03), "sparse_categorical_crossentropy", **QUICK)
     model.fit(inputs, classes, batch_size=32, epochs=8, verbose=0)
     unseen, theirs = planted(128)
     assert np.mean(model.predict(unseen, verbose=0).argmax(axis=1) == theirs) > 0.9

@@ -5,6 +5,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy.special import softmax
 
 from keras_emotion.models import PriorDFCN
+from tests.training import QUICK
 
 SMALL = {
     "n_windows": 4,
@@ -289,7 +290,7 @@ def test_data_without_faces_need_a_network_without_prior():
 
 def fitted(model, inputs, labels):
     """Loss in the first and in the last of the steps, and the accuracy at the end."""
-    model.compile(keras.optimizers.Adam(0.02), "sparse_categorical_crossentropy")
+    model.compile(keras.optimizers.Adam(0.02), "sparse_categorical_crossentropy", **QUICK)
     losses = model.fit(inputs, labels, batch_size=len(labels), epochs=30, verbose=0).history["loss"]
     return losses[0], losses[-1], (array(model(inputs)).argmax(axis=1) == labels).mean()
 

@@ -1,8 +1,10 @@
 """The toy paper of the documentation, which lies outside of the package, is used as any other."""
 
 import contextlib
+import io
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -12,6 +14,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+
+from keras_emotion import cli, datasets
+from keras_emotion.papers import registry as paper_registry
+from keras_emotion.systems import registry as system_registry
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 RUN = "run --register toy_paper --model toy_look --dataset toy --data-root data --target valence --preset demo"
@@ -64,9 +70,31 @@ def command_line(folder, **variables):
 
 @pytest.fixture(scope="module")
 def registered(folder):
-    """Carries out commands in a process that has registered the toy paper."""
-    with command_line(folder) as run_choice:
+    """Carries out commands that register the toy paper: here, where TensorFlow is imported already.
+
+    In the end all is as it was, so that no other test sees the paper.
+    """
+    registries = (datasets.READERS, paper_registry._REGISTERED, system_registry._SYSTEMS)
+    before = [dict(one) for one in registries]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.syspath_prepend(str(EXAMPLES))
+
+        def run_choice(command):
+            printed = io.StringIO()
+            with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+                try:
+                    code = cli.main(command.split())
+                except SystemExit as end:
+                    code = end.code
+            return printed.getvalue(), str(code)
+
         yield run_choice
+    for one, kept in zip(registries, before, strict=True):
+        one.clear()
+        one.update(kept)
+    for name in ("toy_paper", "toy_dataset"):
+        sys.modules.pop(name, None)
 
 
 @pytest.fixture(scope="module")
@@ -79,9 +107,11 @@ def another_process(folder):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("toy")
-    writer = "import sys, pathlib; sys.path.insert(0, sys.argv[1]); import toy_dataset"
-    writer += "; toy_dataset.write_toy(pathlib.Path('data'), n_subjects=1)"
-    subprocess.run([sys.executable, "-c", writer, str(EXAMPLES)], cwd=folder, check=True)
+    with pytest.MonkeyPatch.context() as patch:
+        # The file is run for its writer: only `--register` may make its reader known.
+        patch.setattr(datasets, "register_reader", lambda reader: reader)
+        write_toy = runpy.run_path(str(EXAMPLES / "toy_dataset.py"))["write_toy"]
+    write_toy(folder / "data", n_subjects=1)
     return folder
 
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -233,25 +232,16 @@ PAPER = register_paper(
 '''
 
 
-def run_cli(folder, *commands, path=()):
-    """Carries out commands one after the other in one new process, up to the first that does not end with 0."""
-    search_path = os.pathsep.join([*map(str, path), str(ROOT), os.environ["PYTHONPATH"]])
-    environment = {**os.environ, "PYTHONPATH": search_path, "MPLBACKEND": "Agg"}
-    program = "import json, sys; from keras_emotion import cli; "
-    program += "sys.exit(next(filter(None, map(cli.main, json.loads(sys.argv[1]))), 0))"
-    words = json.dumps([[str(word) for word in command] for command in commands])
-    return subprocess.run(
-        [sys.executable, "-c", program, words], cwd=folder, env=environment, capture_output=True, text=True
-    )
-
-
 @pytest.fixture(scope="module")
 def sam40(tmp_path_factory):
     return write_sam40(tmp_path_factory.mktemp("data") / "sam40", n_subjects=2, effect_size=2.0)
 
 
 @pytest.mark.parametrize("way", ["option", "entry point"])
-def test_a_paper_from_outside_is_run_audited_and_not_found_without_it(way, sam40, tmp_path, capsys):
+def test_a_paper_from_outside_is_run_audited_and_not_found_without_it(
+    way, sam40, searched, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
     site = tmp_path / "site"
     (site / "outside-1.0.dist-info").mkdir(parents=True)
     (site / "outside_paper.py").write_text(OUTSIDE)
@@ -267,16 +257,17 @@ def test_a_paper_from_outside_is_run_audited_and_not_found_without_it(way, sam40
         "--dataset",
         "sam40",
         "--data-root",
-        sam40,
+        str(sam40),
         "--target",
         "task",
         "--workers",
-        1,
+        "1",
     ]
-    small = ["--preset", "demo", "--system.features.sample-seconds", 24, "--output", "run"]
-    audit = [*register, "audit", "run", "--light-permutations", 1]
-    done = run_cli(tmp_path, [*register, *words, *small], audit, path=[site])
-    assert done.returncode == 0, done.stderr
+    small = ["--preset", "demo", "--system.features.sample-seconds", "24", "--output", "run"]
+    audit = [*register, "audit", "run", "--light-permutations", "1"]
+    with searched(site):
+        for command in ([*register, *words, *small], audit):
+            assert cli.main(command) == 0, capsys.readouterr().err
     assert (tmp_path / "run" / "audit" / "findings.json").is_file()
     assert json.loads((tmp_path / "run" / "experiment.json").read_text())["system"] == "OutsideSVM"
     # A run folder names no module: nothing is imported because a folder says so.
@@ -284,7 +275,7 @@ def test_a_paper_from_outside_is_run_audited_and_not_found_without_it(way, sam40
         content = json.loads(file.read_text())
         content.pop("command", None)
         assert "outside_paper" not in json.dumps(content)
-    # In this process the paper is not registered.
+    # The paper is no longer registered.
     with pytest.raises(SystemExit, match=r"^2$"):
         cli.main(["audit", str(tmp_path / "run"), "--light-permutations", "1"])
     assert "unknown system 'OutsideSVM'" in capsys.readouterr().err
@@ -308,14 +299,14 @@ def test_a_module_that_registers_nothing_is_refused(words, message, tmp_path, mo
     assert "Traceback" not in printed
 
 
-def test_an_entry_point_that_is_broken_names_its_package(tmp_path):
+def test_an_entry_point_that_is_broken_names_its_package(tmp_path, searched, capsys):
     folder = tmp_path / "broken-1.0.dist-info"
     folder.mkdir()
     (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
     (folder / "entry_points.txt").write_text("[keras_emotion.papers]\nbroken = no_module_of_this_name:PAPER\n")
-    done = run_cli(tmp_path, ["run", "--model", "facrnn", "--help"], path=[tmp_path])
-    assert done.returncode == 2
-    assert "broken: its entry point keras_emotion.papers (no_module_of_this_name:PAPER)" in done.stderr
+    with searched(tmp_path), pytest.raises(SystemExit, match=r"^2$"):
+        cli.main(["run", "--model", "facrnn", "--help"])
+    assert "broken: its entry point keras_emotion.papers (no_module_of_this_name:PAPER)" in capsys.readouterr().err
 
 
 def test_grids_follow_the_tables_that_the_paper_numbers():

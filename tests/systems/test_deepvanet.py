@@ -164,6 +164,8 @@ class FacesOfTrials(FaceFeatures):
 def run_of(tmp_path, memory_reader, **fields):
     faces = FacesOfTrials(window_seconds=1.0, steps=2, image_size=32)
     system = DeepVANetSystem(faces=faces, width_multiplier=0.1, bio_units=8, dropout=0.0, **fields)
+    # Members of a decision must know more than one network of both.
+    epochs, rate = (12, 1e-2) if system.fusion == "feature" else (40, 5e-3)
     experiment = DeepVANetExperiment(
         name="test",
         dataset="memory",
@@ -172,7 +174,7 @@ def run_of(tmp_path, memory_reader, **fields):
         maximum_folds=3,
         maximum_repetitions=1,
         system=system,
-        training=Training(epochs=40, batch_size=16, learning_rate=5e-3),
+        training=Training(epochs=epochs, batch_size=16, learning_rate=rate),
         runtime=Runtime(workers=1, feature_store=tmp_path / "features", save_models=True),
     )
     reader = memory_reader(tmp_path, n_subjects=1, effect=0.0, n_trials=8, seconds=6)

@@ -86,9 +86,11 @@ def experiment(folder, system, protocols=("stimulus_disjoint",), **fields):
 
 @pytest.fixture(scope="module")
 def made(reader, tmp_path_factory):
-    """A plan, and its first job."""
+    """A plan of networks that are trained with one batch, and its first job."""
     training.prepare_backend(1)
-    plan, _ = prepare(experiment(tmp_path_factory.mktemp("features"), MERCLSystem(**SMALL)), reader)
+    step = Training(epochs=1, batch_size=64, learning_rate=3e-3)
+    wanted = experiment(tmp_path_factory.mktemp("features"), MERCLSystem(**{**SMALL, "pretraining": step}))
+    plan, _ = prepare(wanted.changed({"training.epochs": 1, "training.batch_size": 64}), reader)
     return plan, plan.jobs()[0][0][0]
 
 
@@ -103,7 +105,10 @@ def trained(made):
         done.append((request, layer_weights(request.compiled.model)))
         return result
 
-    return done, fit.run_fits(training.train_network(plan, job, training.job_fold(plan, job)), noted)
+    with pytest.MonkeyPatch.context() as patch:
+        # One step needs no graph, which takes much longer to trace; loss and networks are traced in their own tests.
+        patch.setattr(keras.Model, "run_eagerly", property(lambda self: True, lambda self, value: None), raising=False)
+        return done, fit.run_fits(training.train_network(plan, job, training.job_fold(plan, job)), noted)
 
 
 HEAD = {"cross_modal_attention", "hidden", "classifier"}

@@ -19,7 +19,8 @@ from keras_emotion.systems.hlstm import HLSTMSystem
 def cases(folder: Path):
     """Name, experiment and reader of each."""
     from conftest import MemoryReader
-    from test_teacher import TEACHING, MemoryTrials, small_experiment
+    from test_teacher import TEACHING, MemoryTrials
+    from test_teacher import experiment as taught_experiment
     from tiny_run import tiny_experiment
 
     reader = MemoryReader(folder, n_subjects=1)
@@ -38,7 +39,7 @@ def cases(folder: Path):
     # Two networks of each fold, of which the second reads what the first gives. Two epochs, so that there is one to
     # choose.
     teaching = TEACHING.changed({"epochs": 2})
-    taught = small_experiment(folder, teacher_training=teaching)
+    taught = taught_experiment(folder, teacher="fold", teacher_training=teaching)
     yield "with_teacher", taught.changed({"protocols": ("trial_disjoint",)}), MemoryTrials(folder)
 
 

@@ -313,11 +313,14 @@ def test_features_of_eeg_are_compared_with_the_training():
     scaling = types.SimpleNamespace(mean=np.full((1, 2), 3.0), scale=np.full((1, 2), 0.5))
     eeg = np.full((4, 5, 1, 2), 7.0)
     for scalings in (scaling, {"eeg": scaling}):
-        assert Network(types.SimpleNamespace(feature_scaling=scalings)).distance({"eeg": eeg}) == 2.0
+        assert Network(types.SimpleNamespace(compiled=True, feature_scaling=scalings)).distance({"eeg": eeg}) == 2.0
     # Powers below the floor count as it.
     floored = types.SimpleNamespace(mean=np.zeros(2), scale=np.ones(2), floor=np.full(2, -3.0))
-    assert Network(types.SimpleNamespace(feature_scaling={"eeg": floored})).distance({"eeg": -10 * eeg}) == 3.0
-    assert Network(types.SimpleNamespace()).distance({"eeg": eeg}) == 0.0
+    assert (
+        Network(types.SimpleNamespace(compiled=True, feature_scaling={"eeg": floored})).distance({"eeg": -10 * eeg})
+        == 3.0
+    )
+    assert Network(types.SimpleNamespace(compiled=True)).distance({"eeg": eeg}) == 0.0
 
 
 def test_released_weights_are_asked_for(folder, microvolts, tmp_path, capsys):

@@ -368,7 +368,7 @@ Examples:
     printed_numbers=PRINTED_NUMBERS,
     printed_data=PrintedData(n_subjects=10),
     tables={"5": _methods({}), **_ablations({})},
-    table_captions=TABLE_CAPTIONS,
+    table_captions={**TABLE_CAPTIONS, "5": "Comparison of methods on three classes"},
     drawn_figures=FIGURES,
     choose_subjects=lambda dataset: _as_many_women_as_men(dataset, 5),
 )

@@ -158,3 +158,8 @@ def test_clips_of_a_synthetic_study_are_there_for_each_stimulus(tmp_path):
     table = pd.DataFrame(description["stimuli"])
     assert len(table) == 4
     assert (table["picture_seconds"] >= 4).all()
+
+
+def test_the_caption_of_table_5_is_that_of_its_dataset():
+    captions = [one.table_captions["5"] for one in (mercl.DEAP, mercl.SEED)]
+    assert captions == ["Comparison of methods on four classes", "Comparison of methods on three classes"]

@@ -4,7 +4,6 @@ import shutil
 import sys
 from pathlib import Path
 
-import keras
 import matplotlib.figure
 import numpy as np
 import pandas as pd
@@ -28,15 +27,9 @@ from keras_emotion.systems.logistic_regression import (
     BandPowerRegression,
     BandPowerRegressionExperiment,
 )
+from tests.training import without_graphs
 
 SCRIPTS = Path(__file__).parents[2] / "reproductions"
-
-
-@pytest.fixture
-def without_graphs(monkeypatch):
-    """Networks are trained step by step: for one step in an epoch, graphs take longer to trace than they save."""
-    always = property(lambda self: True, lambda self, value: None)
-    monkeypatch.setattr(keras.Model, "run_eagerly", always, raising=False)
 
 
 FIXED = BandPowerRegression(inverse_regularisation_grid=())
@@ -89,7 +82,7 @@ def test_from_a_folder_to_a_report(script, deap, tmp_path):
     assert list((tmp_path / "run" / "figures").glob("*.png"))
 
 
-@pytest.mark.usefixtures("without_graphs")
+@without_graphs()
 @pytest.mark.parametrize(
     "ablation",
     [
@@ -282,7 +275,7 @@ def few_faces(tmp_path_factory):
     return write_deap(tmp_path_factory.mktemp("few") / "deap", n_subjects=1, n_trials=6, face_videos=True, **video)
 
 
-@pytest.mark.usefixtures("without_graphs")
+@without_graphs()
 def test_a_teacher_is_trained_on_one_dataset_after_another_saved_and_used(script, few_faces, tmp_path, monkeypatch):
     write_affectnet(tmp_path / "affectnet", n_training=12, n_validation=6)
     write_afew_va(tmp_path / "afew_va", n_clips=8, n_actors=4, frames_per_clip=5, frame_size=(96, 80))
@@ -305,7 +298,7 @@ def test_a_teacher_is_trained_on_one_dataset_after_another_saved_and_used(script
     assert "the visual teacher is trained on the faces of each fold" not in " ".join(out.split())
 
 
-@pytest.mark.usefixtures("without_graphs")
+@without_graphs()
 def test_pictures_teach_too(script, tmp_path):
     write_affectnet(tmp_path / "affectnet", n_training=12, n_validation=6)
     small = ("--preset", "demo", "--training.epochs", "1", "--workers", "1", "--targets", "valence")

@@ -11,12 +11,12 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-import keras
 import numpy as np
 import pandas as pd
 import pytest
 
 from keras_emotion import cli, datasets
+from tests.training import without_graphs
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 RUN = "run --register toy_paper --model toy_look --dataset toy --data-root data --target valence --preset demo"
@@ -113,10 +113,8 @@ def printed(registered):
         "finished": f"{RUN} --output run --save-models",
     }
     printed = {name: registered(command) for name, command in commands.items()}
-    with pytest.MonkeyPatch.context() as patch:
-        # One step in an epoch: graphs, with which the run was trained, would take longer to trace.
-        always = property(lambda self: True, lambda self, value: None)
-        patch.setattr(keras.Model, "run_eagerly", always, raising=False)
+    # The run was trained with graphs.
+    with without_graphs():
         audit = "audit run --register toy_paper --light-permutations 2 --permutations 1"
         return {**printed, "audit": registered(audit)}
 

@@ -23,6 +23,7 @@ from keras_emotion.systems.mercl import MERCLExperiment, MERCLSystem, stimulus_n
 from keras_emotion.systems.stages import layer_weights
 from keras_emotion.testing import check_system
 from tests.conftest import MemoryReader
+from tests.training import without_graphs
 
 N_STIMULI = 6
 SECONDS = 12
@@ -105,9 +106,8 @@ def trained(made):
         done.append((request, layer_weights(request.compiled.model)))
         return result
 
-    with pytest.MonkeyPatch.context() as patch:
-        # One step needs no graph, which takes much longer to trace; loss and networks are traced in their own tests.
-        patch.setattr(keras.Model, "run_eagerly", property(lambda self: True, lambda self, value: None), raising=False)
+    # Loss and networks are traced in their own tests.
+    with without_graphs():
         return done, fit.run_fits(training.train_network(plan, job, training.job_fold(plan, job)), noted)
 
 

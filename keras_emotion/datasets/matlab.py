@@ -8,18 +8,15 @@ from pathlib import Path
 import numpy as np
 
 from keras_emotion.datasets.formats.matlab73 import array_shapes, is_matlab73, read_arrays
-from keras_emotion.datasets.matlab_check import check_matlab_file
+from keras_emotion.datasets.matlab_check import DAMAGED, OneVariable, check_matlab_file, find_variables
 from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import InputError
-
-_DAMAGED = "{path}: damaged or truncated MATLAB file ({reason}); copy it again"
 
 
 def read_variables(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     """Read the named variables, as far as the file contains them.
 
-    Reading stops at the last of them, and other variables before it are skipped without being decompressed: reading the
-    variables of a file one by one takes about as long as reading all at once.
+    Only their bytes are read: reading the variables of a file one by one takes about as long as reading all at once.
 
     Args:
         path: the file.
@@ -38,8 +35,15 @@ def read_variables(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
         return read_arrays(path, names)
     _refuse_other_than_hdf5(path)
     check_matlab_file(path, names)
-    with refusing_unreadable(path, _DAMAGED):
-        variables = scipy.io.loadmat(path, variable_names=list(names), appendmat=False)
+    found = find_variables(path)
+    with refusing_unreadable(path, DAMAGED), path.open("rb") as file:
+        if found is None:
+            variables = scipy.io.loadmat(file, variable_names=list(names))
+        else:
+            variables = {}
+            for variable in found:
+                if variable.name in names:
+                    variables |= scipy.io.loadmat(OneVariable(file, variable))
     return {name: variables[name] for name in names if name in variables}
 
 
@@ -64,13 +68,16 @@ def variable_shapes(path: Path) -> dict[str, tuple[int, ...]]:
         return array_shapes(path)
     _refuse_other_than_hdf5(path)
     check_matlab_file(path, ())
-    with refusing_unreadable(path, _DAMAGED):
+    found = find_variables(path)
+    if found is not None:
+        return {variable.name: variable.shape for variable in found if variable.name}
+    with refusing_unreadable(path, DAMAGED):
         return {name: tuple(map(int, shape)) for name, shape, _ in scipy.io.whosmat(path, appendmat=False)}
 
 
 def _refuse_other_than_hdf5(path: Path) -> None:
     """Refuse a file that declares itself MATLAB 7.3 but is not HDF5."""
-    with refusing_unreadable(path, _DAMAGED), path.open("rb") as file:
+    with refusing_unreadable(path, DAMAGED), path.open("rb") as file:
         # Version and byte order.
         is_version_73 = file.read(128)[124:] in (b"\x00\x02IM", b"\x02\x00MI")
     if is_version_73:

@@ -7,18 +7,22 @@ process, and a small compressed file can make it allocate any declared size. For
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import struct
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from keras_emotion.limits import check_memory
 from keras_emotion.refusals import refusing_unreadable
 
+DAMAGED = "{path}: damaged or truncated MATLAB file ({reason}); copy it again"
+
 _HEADER_BYTES = 128
-_INT8, _INT32, _UINT32, _MATRIX, _COMPRESSED = 1, 5, 6, 14, 15
-_CELL, _STRUCT, _OBJECT, _CHAR, _SPARSE, _FIRST_NUMERIC, _LAST_NUMERIC = 1, 2, 3, 4, 5, 6, 15
+_INT8, _INT32, _UINT32, _MATRIX, _COMPRESSED, _UTF8 = 1, 5, 6, 14, 15, 16
+_CELL, _STRUCT, _OBJECT, _CHAR, _SPARSE, _FIRST_NUMERIC, _LAST_NUMERIC, _OPAQUE = 1, 2, 3, 4, 5, 6, 15, 17
 _ITEM_BYTES = {1: 1, 2: 1, 3: 2, 4: 2, 5: 4, 6: 4, 7: 4, 9: 8, 12: 8, 13: 8, 16: 1, 17: 2, 18: 4}
 """Bytes per number by type of a data element."""
 
@@ -35,6 +39,43 @@ _DEEPEST = 64
 _HEAD_BYTES = 4096
 
 
+@dataclasses.dataclass(frozen=True)
+class Variable:
+    """Variable of a file of version 5 to 7, as its tag and header declare it.
+
+    Args:
+        name: name; empty for what MATLAB keeps beside the variables.
+        place: byte of the file at which its element begins, with the tag.
+        n_bytes: bytes of the element, with the tag.
+        shape: shape, of texts without that of their characters; empty for objects of classes, which declare none.
+    """
+
+    name: str
+    place: int
+    n_bytes: int
+    shape: tuple[int, ...]
+
+
+def find_variables(path: Path) -> tuple[Variable, ...] | None:
+    """Return what the variables of a file of version 5 to 7 declare; `None` for other versions.
+
+    A file is gone through once, not again for each of its variables, as long as its size and time stay.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    with refusing_unreadable(path, DAMAGED):
+        stamp = path.stat()
+    return _found_variables(path.absolute(), path, stamp.st_size, stamp.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=64)
+def _found_variables(place: Path, path: Path, size: int, time_ns: int) -> tuple[Variable, ...] | None:
+    with refusing_unreadable(path, DAMAGED), path.open("rb") as file:
+        order = _byte_order(file.read(_HEADER_BYTES))
+        return None if order is None else tuple(_variables(file, order))
+
+
 def check_matlab_file(path: Path, names: Collection[str] | None = None) -> None:
     """Refuse a MATLAB file of version 4 to 7 with inconsistent elements, or that declares too much.
 
@@ -47,19 +88,52 @@ def check_matlab_file(path: Path, names: Collection[str] | None = None) -> None:
     Raises:
         InputError: the file is damaged, or declares arrays of more than `Limits.memory_gib`.
     """
-    message = "{path}: damaged or truncated MATLAB file ({reason}); copy it again"
-    with refusing_unreadable(path, message), path.open("rb") as file:
+    found = find_variables(path)
+    with refusing_unreadable(path, DAMAGED), path.open("rb") as file:
         header = file.read(_HEADER_BYTES)
-        if b"\0" in header[:4]:
+        if found is None:
             # As SciPy tells version 4, which has no header.
-            _check_version_4(path, file)
+            if b"\0" in header[:4]:
+                _check_version_4(path, file)
             return
-        # Version 7.3 has 2 instead of 1, and is an HDF5 file.
-        if len(header) < _HEADER_BYTES or header[126:128] not in (b"IM", b"MI"):
-            return
-        order = "<" if header[126:128] == b"IM" else ">"
-        if struct.unpack(f"{order}H", header[124:126])[0] == 0x0100:
-            _check_variables(path, file, order, names)
+        declared = 0
+        for variable in found:
+            if names is None or variable.name in names:
+                declared = _check_variable(path, file, variable, _byte_order(header), declared)
+
+
+class OneVariable:
+    """Part of an open file of version 5 to 7, as a file with one of its variables alone: without a copy in memory.
+
+    It has of a file what SciPy's reader uses.
+
+    Args:
+        file: the file.
+        variable: the variable.
+    """
+
+    def __init__(self, file: BinaryIO, variable: Variable):
+        self._file, self._variable, self._position = file, variable, 0
+
+    def tell(self) -> int:
+        """Return the position."""
+        return self._position
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Move to a position from the start (0), from here (1) or from the end (2), and return it."""
+        begins = (0, self._position, _HEADER_BYTES + self._variable.n_bytes)
+        self._position = begins[whence] + offset
+        return self._position
+
+    def read(self, size: int) -> bytes:
+        """Read up to `size` bytes, of the header or of the variable: SciPy reads none that are of both."""
+        start, stop = 0, _HEADER_BYTES
+        if self._position >= _HEADER_BYTES:
+            start, stop = self._variable.place - _HEADER_BYTES, _HEADER_BYTES + self._variable.n_bytes
+        self._file.seek(start + self._position)
+        found = self._file.read(max(0, min(size, stop - self._position)))
+        self._position += len(found)
+        return found
 
 
 def check_matrix(body: bytes, order: str) -> None:
@@ -75,41 +149,63 @@ def check_matrix(body: bytes, order: str) -> None:
     _Matrix(memoryview(body), order).check(0)
 
 
-def _check_variables(path: Path, file: BinaryIO, order: str, names: Collection[str] | None) -> None:
-    size = file.seek(0, 2)
-    place, declared = _HEADER_BYTES, 0
+def _byte_order(header: bytes) -> str | None:
+    """Byte order of a file of version 5 to 7; `None` for other versions."""
+    # Version 4 has no header, and version 7.3 has 2 instead of 1 (it is an HDF5 file).
+    if b"\0" in header[:4] or len(header) < _HEADER_BYTES or header[126:128] not in (b"IM", b"MI"):
+        return None
+    order = "<" if header[126:128] == b"IM" else ">"
+    return order if struct.unpack(f"{order}H", header[124:126])[0] == 0x0100 else None
+
+
+def _variables(file: BinaryIO, order: str) -> Iterator[Variable]:
+    size, place, names = file.seek(0, 2), _HEADER_BYTES, set()
     while place + 8 <= size:
         file.seek(place)
         kind, n_bytes = struct.unpack(f"{order}II", file.read(8))
         if kind not in (_MATRIX, _COMPRESSED) or place + 8 + n_bytes > size:
             raise ValueError(f"an element of type {kind} and {n_bytes} bytes at byte {place} of {size}")
+        if n_bytes:
+            matrix_class, shape, name, _ = _head(file, order, kind, n_bytes)[0].header()
+            if name and name in names:
+                raise ValueError(f"two variables `{name}`")
+            names.add(name)
+            yield Variable(name, place, 8 + n_bytes, shape[:-1] if matrix_class == _CHAR else shape)
         place += 8 + n_bytes
-        if not n_bytes:
-            continue
-        head, matrix_bytes = file.read(min(n_bytes, _HEAD_BYTES)), n_bytes
+
+
+def _head(file: BinaryIO, order: str, kind: int, n_bytes: int) -> tuple[_Matrix, int]:
+    """Return the first bytes of the matrix at this place of the file, and the size that it declares."""
+    head = file.read(min(n_bytes, _HEAD_BYTES))
+    if kind == _COMPRESSED:
+        head = zlib.decompressobj().decompress(head, _HEAD_BYTES)
+        inner, n_bytes = struct.unpack(f"{order}II", head[:8])
+        if inner != _MATRIX:
+            raise ValueError(f"a compressed element of type {inner}")
+        head = head[8:]
+    return _Matrix(memoryview(head), order), n_bytes
+
+
+def _check_variable(path: Path, file: BinaryIO, variable: Variable, order: str, declared: int) -> int:
+    """Check one variable, and return the bytes in memory that are declared with it."""
+    file.seek(variable.place)
+    kind, n_bytes = struct.unpack(f"{order}II", file.read(8))
+    matrix, matrix_bytes = _head(file, order, kind, n_bytes)
+    matrix_class, shape, _, is_complex = matrix.header()
+    is_numeric = _FIRST_NUMERIC <= matrix_class <= _LAST_NUMERIC
+    numbers = _elements(shape) * _CLASS_BYTES[matrix_class] * (1 + is_complex) if is_numeric else 0
+    declared += max(numbers, matrix_bytes)
+    check_memory(path, declared)
+    if is_numeric:
+        matrix.check_tag_of_numbers(_elements(shape), matrix_bytes)
+    # The tag of the imaginary parts stands behind the real ones.
+    if not is_numeric or is_complex:
+        file.seek(variable.place + 8)
+        body = file.read(n_bytes)
         if kind == _COMPRESSED:
-            head = zlib.decompressobj().decompress(head, _HEAD_BYTES)
-            inner, matrix_bytes = struct.unpack(f"{order}II", head[:8])
-            if inner != _MATRIX:
-                raise ValueError(f"a compressed element of type {inner}")
-            head = head[8:]
-        matrix = _Matrix(memoryview(head), order)
-        matrix_class, shape, name, is_complex = matrix.header()
-        if names is not None and name not in names:
-            continue
-        is_numeric = _FIRST_NUMERIC <= matrix_class <= _LAST_NUMERIC
-        numbers = _elements(shape) * _CLASS_BYTES[matrix_class] * (1 + is_complex) if is_numeric else 0
-        declared += max(numbers, matrix_bytes)
-        check_memory(path, declared)
-        if is_numeric:
-            matrix.check_tag_of_numbers(_elements(shape), matrix_bytes)
-        # The tag of the imaginary parts stands behind the real ones.
-        if not is_numeric or is_complex:
-            file.seek(place - n_bytes)
-            body = file.read(n_bytes)
-            if kind == _COMPRESSED:
-                body = zlib.decompressobj().decompress(body, matrix_bytes + 8)[8:]
-            check_matrix(body, order)
+            body = zlib.decompressobj().decompress(body, matrix_bytes + 8)[8:]
+        check_matrix(body, order)
+    return declared
 
 
 def _check_version_4(path: Path, file: BinaryIO) -> None:
@@ -150,13 +246,19 @@ class _Matrix:
         if len(flags) != 8:
             raise ValueError(f"array flags of {len(flags)} bytes")
         word = struct.unpack(f"{self._order}I", flags[:4])[0]
-        lengths = self._element(_INT32)
+        if word & 0xFF == _OPAQUE:
+            return _OPAQUE, (), self._name(), False
+        # Some programs write lengths without a sign, and names in UTF-8, which SciPy reads too.
+        lengths = self._element(_INT32, _UINT32)
         if not 8 <= len(lengths) <= 4 * _MOST_DIMENSIONS or len(lengths) % 4:
             raise ValueError(f"an array of {len(lengths) / 4:g} dimensions")
         shape = struct.unpack(f"{self._order}{len(lengths) // 4}i", lengths)
         if min(shape) < 0:
             raise ValueError(f"an array of shape {shape}")
-        return word & 0xFF, shape, bytes(self._element(_INT8)).decode("latin-1"), bool(word & _COMPLEX)
+        return word & 0xFF, shape, self._name(), bool(word & _COMPLEX)
+
+    def _name(self) -> str:
+        return bytes(self._element(_INT8, _UTF8)).decode("latin-1")
 
     def check(self, depth: int) -> None:
         """Check this matrix and nested ones.
@@ -228,10 +330,11 @@ class _Matrix:
         if rest or (n_stored < n_numbers and not is_text) or (not is_text and n_stored != n_numbers):
             raise ValueError(f"{n_stored} numbers for an array of {n_numbers}")
 
-    def _element(self, kind: int | None = None) -> memoryview:
+    def _element(self, *kinds: int) -> memoryview:
+        """Return the content of the element at this place, of one of these types if there are any."""
         found, body = self._any_element()
-        if kind is not None and found != kind:
-            raise ValueError(f"an element of type {found}, expected type {kind}")
+        if kinds and found not in kinds:
+            raise ValueError(f"an element of type {found}, expected type {' or '.join(map(str, kinds))}")
         return body
 
     def _tag(self) -> tuple[int, int, int]:

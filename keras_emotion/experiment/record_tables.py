@@ -177,10 +177,19 @@ def count_by_reason(dropped: pd.DataFrame) -> dict[str, dict[str, int]]:
 
 
 def dropped_lines(counts: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
-    """Yield a line for each subject, from windows by subject and reason."""
+    """Yield lines that say windows by subject and reason: one for all subjects that have the same.
+
+    Example:
+        >>> [*dropped_lines({"1": {"no face": 3}, "2": {"silent": 18}, "3": {"silent": 18}})]
+        ['windows dropped: subject 1: 3 (no face)', 'windows dropped: subjects 2, 3, each: 18 (silent)']
+    """
+    subjects: dict[str, list[str]] = {}
     for subject, of_reasons in counts.items():
-        listed = ", ".join(f"{count} ({reason})" for reason, count in of_reasons.items())
-        yield f"windows dropped: subject {subject}: {listed}"
+        said = ", ".join(f"{count} ({reason})" for reason, count in of_reasons.items())
+        subjects.setdefault(said, []).append(subject)
+    for said, alike in subjects.items():
+        whose = f"subject {alike[0]}" if len(alike) == 1 else f"subjects {', '.join(alike)}, each"
+        yield f"windows dropped: {whose}: {said}"
 
 
 def _sorted(table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:

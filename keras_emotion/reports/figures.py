@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import io
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -253,7 +254,12 @@ def _figures(
 def _methods(table: MethodTable, metric: str) -> Figure:
     rows = table.rows[table.rows["metric"] == metric]
     targets, protocols, methods = (list(dict.fromkeys(rows[name])) for name in ("target", "protocol", "method"))
-    figure = Figure(figsize=(max(4.5, 1.1 * len(methods) + 1.5), 0.9 + 2.4 * len(targets)), layout="constrained")
+    figure_width = max(6.5, 1.1 * len(methods) + 1.5)
+    # A letter is about 0.08 inches wide, a line 0.16 inches high.
+    labels = [textwrap.fill(method, max(9, int((figure_width - 1) / len(methods) / 0.08) - 1)) for method in methods]
+    n_lines = max(label.count("\n") for label in labels)
+    height = 0.9 + 2.4 * len(targets) + 0.16 * n_lines
+    figure = Figure(figsize=(figure_width, height), layout="constrained")
     width = 0.8 / len(protocols)
     panels = figure.subplots(len(targets), 1, sharex=True, squeeze=False)[:, 0]
     for axes, target in zip(panels, targets, strict=True):
@@ -277,9 +283,7 @@ def _methods(table: MethodTable, metric: str) -> Figure:
         axes.set_title(target, loc="left")
         axes.set(ylabel=f"{METRIC_NAMES.get(metric, metric)} (%)", ylim=(0, 105))
         axes.grid(axis="y")
-    # A letter is about 0.08 inches wide.
-    is_crowded = 0.08 * max(map(len, methods)) * len(methods) > figure.get_figwidth() - 1
-    panels[-1].set_xticks(range(len(methods)), methods, rotation=20 if is_crowded else 0)
+    panels[-1].set_xticks(range(len(methods)), labels)
     handles, names = panels[0].get_legend_handles_labels()
     if np.isfinite(rows["printed"]).any():
         handles.append(Line2D([], [], color="black", linewidth=1.5))

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import scipy.io
 
-from keras_emotion.datasets.matlab import read_variables
+from keras_emotion.datasets import matlab_check
+from keras_emotion.datasets.matlab import read_variables, variable_shapes
 from keras_emotion.datasets.matlab_check import check_matlab_file
 from keras_emotion.schema import InputError
 
@@ -46,6 +47,64 @@ def test_other_byte_order(tmp_path):
     path.write_bytes(b"MATLAB".ljust(124) + b"\x01\x00MI" + body)
     check_matlab_file(path)
     assert scipy.io.loadmat(path)["x"] == 7
+
+
+def element(kind, content):
+    return struct.pack("<II", kind, len(content)) + content + bytes(-len(content) % 8)
+
+
+def matrix(*elements):
+    return element(14, b"".join(elements))
+
+
+FILE_HEADER = b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM"
+SEVEN = element(9, struct.pack("<d", 7))
+
+
+@pytest.mark.parametrize(("type_of_lengths", "type_of_name"), [(6, 1), (5, 16)])
+def test_types_of_other_programs(type_of_lengths, type_of_name, tmp_path):
+    flags = element(6, struct.pack("<II", 6, 0))
+    lengths, name = element(type_of_lengths, struct.pack("<ii", 1, 1)), element(type_of_name, b"x")
+    path = tmp_path / "a.mat"
+    path.write_bytes(FILE_HEADER + matrix(flags, lengths, name, SEVEN))
+    assert read_variables(path, ("x",))["x"] == scipy.io.loadmat(path)["x"] == 7
+
+
+def test_objects_of_matlab_beside_numbers(tmp_path):
+    # A string array: it declares no shape, and SciPy does not read it.
+    names = (element(1, word) for word in (b"text", b"MCOS", b"string"))
+    an_object = matrix(element(6, struct.pack("<II", 17, 0)), *names, matrix())
+    path = tmp_path / "a.mat"
+    file = io.BytesIO()
+    scipy.io.savemat(file, {"x": [[7.0, 8.0]], "letters": "abc"})
+    path.write_bytes(FILE_HEADER + an_object + file.getvalue()[128:])
+    assert variable_shapes(path) == {"text": (), "x": (1, 2), "letters": (1,)}
+    assert read_variables(path, ("letters", "x"))["x"].tolist() == [[7, 8]]
+
+
+def test_a_name_twice(tmp_path):
+    path = tmp_path / "a.mat"
+    scipy.io.savemat(path, {"x": 7.0})
+    path.write_bytes(path.read_bytes() + path.read_bytes()[128:])
+    with pytest.raises(InputError, match="two variables `x`"):
+        read_variables(path, ("x",))
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_file_is_gone_through_once(compressed, tmp_path, monkeypatch):
+    headers = []
+    header = matlab_check._Matrix.header
+    monkeypatch.setattr(matlab_check._Matrix, "header", lambda self: headers.append(1) or header(self))
+    values = {f"x{number}": np.full((2, 3), number) for number in range(50)}
+    path = tmp_path / "a.mat"
+    scipy.io.savemat(path, values, do_compression=compressed)
+    assert variable_shapes(path) == dict.fromkeys(values, (2, 3))
+    for name, expected in values.items():
+        np.testing.assert_array_equal(read_variables(path, (name,))[name], expected)
+    assert len(headers) == 50 + 50
+    # Another file of that name.
+    scipy.io.savemat(path, {"x7": np.arange(4)})
+    assert read_variables(path, ("x7", "x8"))["x7"].tolist() == [[0, 1, 2, 3]]
 
 
 @pytest.mark.parametrize(

@@ -90,14 +90,26 @@ def test_methods_are_bars_beside_what_is_printed(metric, offset, n_chance):
     assert [text.get_text() for text in without.legends[0].get_texts()] == [*names[:2], *chance]
 
 
-def test_the_legend_of_few_methods_is_within_the_figure():
+LONG_NAMES = {
+    "Ours": "Proposed method (all samples)",
+    "Less": "Proposed method (audio energy-based selection), without contrastive learning",
+}
+
+
+@pytest.mark.parametrize("renamed", [{"Ours": "Hierarchical attention", "Less": "Common stacked LSTM"}, LONG_NAMES])
+def test_long_names_of_methods_leave_place_for_the_bars(renamed):
     table = scores_of(85.9)
-    renamed = {"Ours": "Hierarchical attention", "Less": "Common stacked LSTM"}
     table = dataclasses.replace(table, rows=table.rows.replace({"method": renamed}), reference=renamed["Ours"])
     figure = draw_methods(table, "accuracy", "figure 6 of the paper").figure
     (legend,) = figure.legends
     assert figure.bbox.x0 <= legend.get_window_extent().x0
     assert legend.get_window_extent().x1 <= figure.bbox.x1
+    for axes in figure.axes:
+        width, height = (length / figure.dpi for length in axes.get_window_extent().size)
+        assert width > 0.7 * figure.get_figwidth()
+        assert height > 1.4
+    first, second = (tick.get_window_extent() for tick in figure.axes[-1].get_xticklabels())
+    assert first.x1 < second.x0
 
 
 def test_maps_of_the_scalp_have_one_scale_and_stand_below_what_was_seen():

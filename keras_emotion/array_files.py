@@ -66,7 +66,7 @@ def read_npz_array(path: Path, name: str, message: str = _UNREADABLE) -> np.ndar
         InputError: as `read_npz`, or the array is missing.
     """
     with refusing_unreadable(path, message), path.open("rb") as file, _opened(file) as archive:
-        check_archive(path, archive.zip, "arrays")
+        check_archive(path, _zip_of(archive), "arrays")
         if name not in archive:
             found = ", ".join(archive.files) or "none"
             raise InputError(f"{path}: missing array `{name}`; found {found}; copy it again")
@@ -113,9 +113,15 @@ def _opened(file: IO[bytes]) -> Iterator[np.lib.npyio.NpzFile]:
         yield archive
 
 
+def _zip_of(archive: np.lib.npyio.NpzFile) -> zipfile.ZipFile:
+    # NumPy sets it to `None` when the archive is closed.
+    assert archive.zip is not None
+    return archive.zip
+
+
 def _header(archive: np.lib.npyio.NpzFile, name: str) -> tuple[tuple[int, ...], np.dtype]:
-    member = f"{name}.npy" if f"{name}.npy" in archive.zip.namelist() else name
-    with archive.zip.open(member) as file:
+    members = _zip_of(archive)
+    with members.open(f"{name}.npy" if f"{name}.npy" in members.namelist() else name) as file:
         shape, _, dtype = _read_header(file, np.lib.format.read_magic(file))
     return shape, dtype
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import importlib.util
 import os
 import shutil
 import time
@@ -19,6 +20,13 @@ LEFTOVER_SECONDS = 24 * 3600.0
 Writing takes seconds to minutes, because long computations happen before. A day also allows for other machines on the
 same disk whose clocks are hours wrong.
 """
+
+
+def package_folder(name: str) -> Path | None:
+    """Return the folder of an installed package, which is not imported; `None` if there is none."""
+    package = importlib.util.find_spec(name)
+    folders = None if package is None else package.submodule_search_locations
+    return Path(next(iter(folders))) if folders else None
 
 
 def remove_leftovers(*folders: Path) -> None:

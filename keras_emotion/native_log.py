@@ -95,7 +95,7 @@ def without_start_up_log() -> Iterator[None]:
     The lines pass through a separate process (`grep`), so that the last lines of a library that aborts are printed too.
     Nothing is filtered if the user requests the log (`TF_CPP_MIN_LOG_LEVEL=0`), or if `grep` is missing.
     """
-    if os.environ.get(LOG_LEVEL, "0") in ("", "0"):
+    if os.environ.get(LOG_LEVEL, "0") in ("", "0") or sys.stderr is None:
         yield
         return
     patterns = [word for pattern in _START_UP_LINES for word in ("-e", pattern)]
@@ -114,14 +114,16 @@ def without_start_up_log() -> Iterator[None]:
         os.close(original)
         yield
         return
+    pipe = reader.stdin
+    assert pipe is not None  # because of `stdin=subprocess.PIPE`
     try:
-        os.dup2(reader.stdin.fileno(), 2)
+        os.dup2(pipe.fileno(), 2)
         yield
     finally:
         sys.stderr.flush()
         os.dup2(original, 2)
         os.close(original)
-        reader.stdin.close()
+        pipe.close()
         # With a timeout: a process that was started meanwhile keeps the other end open.
         with contextlib.suppress(subprocess.TimeoutExpired):
             reader.wait(timeout=2)

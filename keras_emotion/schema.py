@@ -380,8 +380,8 @@ class Trial:
         return next((seconds for seconds in (self.video_seconds, *clips) if seconds is not None), 0.0)
 
     @property
-    def eeg(self) -> Recording:
-        """Scalp channels of the recording.
+    def required_recording(self) -> Recording:
+        """The recording, for code that cannot do without.
 
         Raises:
             InputError: the dataset has no recordings.
@@ -390,7 +390,16 @@ class Trial:
             raise InputError(
                 f"{self.dataset}: has no EEG; expected a dataset with EEG; choose a system that uses faces only"
             )
-        return self.recording.pick(self.eeg_channel_names)
+        return self.recording
+
+    @property
+    def eeg(self) -> Recording:
+        """Scalp channels of the recording.
+
+        Raises:
+            InputError: the dataset has no recordings.
+        """
+        return self.required_recording.pick(self.eeg_channel_names)
 
     def window_table(self, start_seconds: np.ndarray, window_seconds: float) -> pd.DataFrame:
         """Window table of this trial, with one row per window start.

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
+import os
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
@@ -88,9 +92,18 @@ class VisibleStream:
         return getattr(self.raw, name)
 
 
-def visible_stream(stream: TextIO | None) -> VisibleStream | None:
-    """Wrap a stream as a `VisibleStream`; `None` if there is none (a closed standard error)."""
-    return stream if stream is None or isinstance(stream, VisibleStream) else VisibleStream(stream)
+def visible_stream(stream: TextIO | None) -> VisibleStream:
+    """Wrap a stream as a `VisibleStream`; without one (a closed standard output or error), its text is discarded."""
+    if stream is None:
+        stream = _null_device()
+    return stream if isinstance(stream, VisibleStream) else VisibleStream(stream)
+
+
+@functools.cache
+def _null_device() -> TextIO:
+    stream = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - open until the process ends
+    atexit.register(stream.close)
+    return stream
 
 
 def visible_console(file: TextIO | None = None, width: int | None = None) -> rich.console.Console:

@@ -53,6 +53,15 @@ def test_a_block_that_raises_restores_standard_error(capfd, monkeypatch):
     assert capfd.readouterr().err.splitlines() == list(LINES)
 
 
+def test_without_standard_error_the_block_runs(monkeypatch):
+    monkeypatch.setenv(LOG_LEVEL, "3")
+    monkeypatch.setattr(sys, "stderr", None)
+    ran = []
+    with without_start_up_log():
+        ran.append(True)
+    assert ran
+
+
 def test_without_grep_every_line_is_printed(capfd, monkeypatch):
     monkeypatch.setenv(LOG_LEVEL, "3")
     monkeypatch.setenv("PATH", "")

@@ -30,8 +30,8 @@ def test_a_stream_writes_escapes_whatever_its_encoding(encoding):
     assert written == f"{SHOWN} {expected}\n"
 
 
-def test_without_a_stream_there_is_none():
-    assert visible_stream(None) is None
+def test_without_a_stream_text_is_discarded():
+    assert visible_stream(None).write("discarded") == 9
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import math
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -250,20 +251,21 @@ def _mono(path: Path, gaps: list[tuple[float, float]]) -> Iterator[tuple[np.ndar
     with _opened(path) as (container, stream):
         announced_seconds = _announced_seconds(container, stream)
         origin_seconds = _first_picture_seconds(container)
-        to_float, kind, place = None, None, 0
-        for frame in _decoded_frames(path, container, stream):
-            rate = frame.sample_rate
-            if kind is None:
-                kind = (frame.format.name, frame.layout.name, rate)
-                to_float = av.AudioResampler(format="fltp", layout=frame.layout, rate=rate)
-                if origin_seconds is None:
-                    origin_seconds = frame.time or 0.0
-                place = round(((frame.time or 0.0) - origin_seconds) * rate)
+        frames = _decoded_frames(path, container, stream)
+        if (first := next(frames, None)) is None:
+            raise InputError(f"{path}: empty audio track; expected audio; copy the file again")
+        kind, rate = _kind_of(first), first.sample_rate
+        to_float = av.AudioResampler(format="fltp", layout=first.layout, rate=rate)
+        if origin_seconds is None:
+            origin_seconds = first.time or 0.0
+        place = round(((first.time or 0.0) - origin_seconds) * rate)
+        for frame in itertools.chain([first], frames):
+            if frame is first:
                 gap = max(0, place)
-            elif kind != (frame.format.name, frame.layout.name, rate):
+            elif kind != _kind_of(frame):
                 raise InputError(
                     f"{path}: audio format changes from {_words(kind)} to "
-                    f"{_words((frame.format.name, frame.layout.name, rate))} after {place / rate:.2f} s; expected one "
+                    f"{_words(_kind_of(frame))} after {place / rate:.2f} s; expected one "
                     "format; convert the file again"
                 )
             else:
@@ -283,14 +285,21 @@ def _mono(path: Path, gaps: list[tuple[float, float]]) -> Iterator[tuple[np.ndar
                 # Audio before the first frame has no time.
                 yield samples[max(0, -place) :], rate
                 place += len(samples)
-        if kind is None:
-            raise InputError(f"{path}: empty audio track; expected audio; copy the file again")
-        end_seconds = place / rate + origin_seconds - (stream.start_time or 0) * float(stream.time_base)
+        end_seconds = place / rate + origin_seconds - _seconds(stream.start_time, stream)
         if end_seconds < announced_seconds - TRUNCATED_SECONDS:
             raise InputError(
                 f"{path}: truncated: its header declares {announced_seconds:.2f} s of audio but only "
                 f"{end_seconds:.2f} s can be read; copy it again"
             )
+
+
+def _kind_of(frame: av.AudioFrame) -> tuple[str, str, int]:
+    return frame.format.name, frame.layout.name, frame.sample_rate
+
+
+def _seconds(stamp: int | None, stream: av.stream.Stream) -> float:
+    """Return a time stamp of a stream in seconds; 0 if it is missing, or the stream has no unit of time."""
+    return float((stamp or 0) * (stream.time_base or 0))
 
 
 def _words(kind: tuple[str, str, int]) -> str:
@@ -361,7 +370,7 @@ def _first_picture_seconds(container: av.container.InputContainer) -> float | No
     """Return the time stamp of the first video frame; `None` without video (the cover of an album does not count)."""
     for stream in container.streams.video:
         if not stream.disposition & Disposition.attached_pic:
-            return float((stream.start_time or 0) * stream.time_base)
+            return _seconds(stream.start_time, stream)
     return None
 
 
@@ -379,6 +388,4 @@ def _announced_seconds(container: av.container.InputContainer, stream: av.AudioS
     tells = any(word in name for word in ("mp4", "wav", "flac", "aiff")) or (
         name == "mp3" and "encoder" in stream.metadata
     )
-    if not tells or stream.duration is None:
-        return 0.0
-    return float(stream.duration * stream.time_base)
+    return _seconds(stream.duration, stream) if tells else 0.0

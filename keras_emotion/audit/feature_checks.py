@@ -234,8 +234,8 @@ def _replaced(trial: Trial) -> Trial:
 
 
 def _amplified(trial: Trial) -> Trial:
-    signal = trial.recording.signal
-    recording = dataclasses.replace(trial.recording, signal=(signal * (1 + 1e-6)).astype(signal.dtype))
+    signal = trial.required_recording.signal
+    recording = dataclasses.replace(trial.required_recording, signal=(signal * (1 + 1e-6)).astype(signal.dtype))
     return dataclasses.replace(trial, recording=recording)
 
 

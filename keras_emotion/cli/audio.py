@@ -83,10 +83,10 @@ class Audio:
         from keras_emotion import audio
 
         facts = audio.audio_facts(self.file)
-        span = {"start_seconds": self.start_seconds, "stop_seconds": self.stop_seconds}
+        start, stop = self.start_seconds, self.stop_seconds
         log_mels, waiting = [], np.empty(0, np.float32)
         stop_seconds, filled_seconds, peak = 0.0, 0.0, 0.0
-        for block in audio.audio_blocks(self.file, _RATE_HZ, _BLOCK_SECONDS, **span):
+        for block in audio.audio_blocks(self.file, _RATE_HZ, _BLOCK_SECONDS, start_seconds=start, stop_seconds=stop):
             samples = np.concatenate([waiting, block.samples])
             log_mels.append(audio.log_mel(samples, _RATE_HZ, window_seconds=_WINDOW_SECONDS, hop_seconds=_HOP_SECONDS))
             # Samples from the start of the next window on.
@@ -95,7 +95,9 @@ class Audio:
             filled_seconds += block.filled_seconds
             peak = max(peak, float(np.abs(block.samples).max()))
         rows = []
-        for block in audio.audio_blocks(self.file, _RATE_HZ, self.window_seconds, hop_seconds, **span):
+        for block in audio.audio_blocks(
+            self.file, _RATE_HZ, self.window_seconds, hop_seconds, start_seconds=start, stop_seconds=stop
+        ):
             (energy,) = audio.energy_dbfs(block.samples, _RATE_HZ, block.duration_seconds)
             rows.append((block.start_seconds, block.start_seconds + block.duration_seconds, float(energy)))
         energies = pd.DataFrame(rows, columns=["start_seconds", "stop_seconds", "energy_dbfs"])

@@ -77,7 +77,7 @@ class Audit:
             raise InputError("RUN or --table: give one of them: a run folder, or a csv file of predictions; see --help")
         if self.columns and not self.table:
             raise InputError("--columns: needs --table; leave it out for a run")
-        findings = self._of_table() if self.folder is None else self._of_run()
+        findings = self._of_table() if self.folder is None else self._of_run(self.folder)
         return 1 if self.strict and any(finding.severity == "leak" for finding in findings) else 0
 
     @on_interruption("nothing is written by this command; start again: {command}")
@@ -99,12 +99,12 @@ class Audit:
         return findings
 
     @on_interruption("finished permutations are kept; continue with: {command}")
-    def _of_run(self) -> Sequence[Finding]:
+    def _of_run(self, folder: Path) -> Sequence[Finding]:
         from keras_emotion.audit import audit
         from keras_emotion.reports import build_audit_report
 
         found = audit(
-            self.folder,
+            folder,
             output=self.output,
             n_light_permutations=self.light_permutations,
             n_permutations=self.permutations,

@@ -244,11 +244,11 @@ def _run(
     """Run an experiment, or print its time estimate."""
     print_line(console, f"[bold]{name}[/]: {folder}" if name else f"run: {folder}", markup=bool(name))
     if request.options.dry_run:
-        plan, _ = experiment.prepare(wanted, request.dataset, verify=request.options.verify)
+        plan, _ = experiment.prepare(wanted, request.required_dataset, verify=request.options.verify)
         print_cost(console, experiment.estimate(plan, experiment.RunFolder(folder).finished_jobs()))
         print_left_out(console, plan)
         return None
-    return experiment.run(wanted, request.dataset, folder, **request.start)
+    return experiment.run(wanted, request.required_dataset, folder, **request.start)
 
 
 def _printed(reproduction: Reproduction, place: str | None) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:

@@ -67,7 +67,7 @@ class Plan:
     def run(self) -> int:
         """Compute the plan, and return the exit code."""
         self._check()
-        found = list(self._of_run() if self.run_folder else self._assumed())
+        found = list(self._of_run(self.run_folder) if self.run_folder else self._assumed())
         if self.json:
             rows = [
                 {"target": target, "assumptions": dataclasses.asdict(own), **plan.as_dict()}
@@ -131,13 +131,13 @@ class Plan:
         for name in self.protocols or default:
             yield "", own, plan_study(PROTOCOLS[name], self.difference / 100, self.subjects, trials, own)
 
-    def _of_run(self) -> Iterator[tuple[str, Assumptions, StudyPlan]]:
+    def _of_run(self, folder: Path) -> Iterator[tuple[str, Assumptions, StudyPlan]]:
         from keras_emotion.evaluation import PROTOCOLS
         from keras_emotion.evaluation.power import Assumptions, plan_study
         from keras_emotion.experiment.records import RunFolder
         from keras_emotion.reports.numbers import read_numbers
 
-        numbers = read_numbers(RunFolder(self.run_folder))
+        numbers = read_numbers(RunFolder(folder))
         clean = [name for name, protocol in numbers.protocols.items() if not protocol["flags"]]
         names = self.protocols or clean or list(numbers.protocols)
         if unknown := [name for name in names if name not in numbers.protocols]:

@@ -267,8 +267,8 @@ def _looks_below(found: Prediction, looks: Looks) -> LooksPanel:
         most = probabilities.idxmax()
         said = f"{most.removeprefix('probability_')} {probabilities[most]:.2f}"
         title = f"{row['start_seconds']:g} to {row['stop_seconds']:g} s: {said}"
-        pictures = (None if of_all is None else of_all[number] for of_all in (looks.faces, looks.images))
-        strips.append((title, int(window), *pictures))
+        faces, images = (None if of_all is None else of_all[number] for of_all in (looks.faces, looks.images))
+        strips.append((title, int(window), faces, images))
     return LooksPanel(looks.looks, looks.positions, looks.frame_seconds, looks.n_frames, strips, found.bands)
 
 

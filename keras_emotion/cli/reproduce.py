@@ -144,13 +144,16 @@ def run_reproduction(
 def _run(request: Request) -> int:
     """Run, report and draw figures; or estimate the time, or make a table or figure of the paper."""
     request = with_pretraining(request, run_console())
-    reproduction, wanted, dataset = request.reproduction, request.experiment, request.dataset
-    has_paper = reproduction.printed_numbers is not None
+    reproduction, wanted = request.reproduction, request.experiment
+    paper = reproduction.printed_numbers
     reference = _reference(reproduction)
     if request.options.table or request.options.figure:
         # Diagrams of networks need no dataset.
-        reductions = [] if dataset is None else differences_from_the_paper(reproduction, wanted, dataset)
+        reductions = []
+        if request.dataset is not None:
+            reductions = differences_from_the_paper(reproduction, wanted, request.dataset)
         return make_item(request, reductions, reference)
+    dataset = request.required_dataset
     console = run_console()
     if request.options.dry_run:
         plan, _ = experiment.prepare(wanted, dataset, verify=request.options.verify)
@@ -163,7 +166,7 @@ def _run(request: Request) -> int:
     folder = experiment.run(wanted, dataset, request.output, **request.start)
     n_windows = folder.summary.get("n_windows")
     reductions = differences_from_the_paper(reproduction, wanted, dataset, n_windows)
-    numbers = _numbers_to_compare(reproduction.printed_numbers, wanted, dataset, reductions) if has_paper else None
+    numbers = None if paper is None else _numbers_to_compare(paper, wanted, dataset, reductions)
     reports.ComparedWith(reproduction.name, reference, tuple(reductions), numbers).write(folder)
     n_failed = print_failed(folder)
     with error_after_failures(n_failed):
@@ -189,11 +192,11 @@ def _train_teachers(request: Request) -> int:
     """Train and save one network for each target, without folds."""
     request.refuse_folds()
     folder = request.output / "teacher"
-    verify = request.options.verify
+    verify, dataset = request.options.verify, request.required_dataset
     experiment.train_teachers(
-        request.experiment, request.dataset, folder, request.reproduction.validation_subjects, verify=verify
+        request.experiment, dataset, folder, request.reproduction.validation_subjects, verify=verify
     )
-    mark = f" ({reports.SYNTHETIC_MARK})" if request.dataset.synthetic else ""
+    mark = f" ({reports.SYNTHETIC_MARK})" if dataset.synthetic else ""
     console = run_console()
     _print_own_differences(request, console)
     print_line(console, f"teacher: {folder}{mark}")
@@ -203,12 +206,11 @@ def _train_teachers(request: Request) -> int:
 def _pretrain(request: Request) -> int:
     """Train one network on the ratings of pictures; see `keras_emotion.experiment.pretrain`."""
     request.refuse_folds()
-    network, scores = experiment.pretrain(
-        request.experiment, request.dataset, request.output, verify=request.options.verify
-    )
+    dataset = request.required_dataset
+    network, scores = experiment.pretrain(request.experiment, dataset, request.output, verify=request.options.verify)
     console = run_console()
-    title = f"{request.dataset.name}: ratings of pictures of unseen people"
-    console.print(reports.rating_table(scores, title, request.dataset.synthetic))
+    title = f"{dataset.name}: ratings of pictures of unseen people"
+    console.print(reports.rating_table(scores, title, dataset.synthetic))
     _print_own_differences(request, console)
     print_line(console, f"network: {network}")
     return 0

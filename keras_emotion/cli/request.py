@@ -139,6 +139,17 @@ class Request:
     command: str = ""
 
     @property
+    def required_dataset(self) -> Reader:
+        """The reader, for what needs data.
+
+        Raises:
+            InputError: there is none.
+        """
+        if self.dataset is None:
+            raise InputError(f"{self.reproduction.name}: needs the dataset; give its folder with --data-root")
+        return self.dataset
+
+    @property
     def output(self) -> Path:
         """The folder to write to."""
         return self.options.output or Path("runs") / f"{self._name}-{self._key(self.experiment)}"
@@ -337,7 +348,7 @@ def parse_request(choice: Choice, words: Sequence[str]) -> Request:
     wanted = changed(default, {one.name: given[one.name] for one in of_experiment if one.name in given})
     if not needs_data and reproduction.command == "run":
         return Request(reproduction, options, wanted, None)
-    if folder is not None:
+    if folder is not None and demo is not None:
         _write_demo(folder, demo)
     root = options.data_root or folder
     if root is None:

@@ -158,10 +158,9 @@ class AFEWVA(Reader):
         problems, trials = [], []
         for clip in clips:
             trial, found = self._read(subject, clip)
-            if trial is not None:
-                found += _image_problems(subject, self._clips[clip], trial.images.files)
             problems += found
-            if trial is not None:
+            if trial is not None and trial.images is not None:
+                problems += _image_problems(subject, self._clips[clip], trial.images.files)
                 trials.append(describe_trial(trial) | {"n_frames": len(trial.images.files)})
         description = {
             "subject": subject,

@@ -159,7 +159,7 @@ class AMIGOS(Reader):
             raise_problems(self._problems(subject))
             for cell in self._usable(subject, cells):
                 trial = self._trial(subject, cell)
-                raise_problems(self._problems_of_signal(trial))
+                raise_problems(self._problems_of_signal(subject, trial))
                 yield trial
 
     def inspect(self, subject: int) -> SubjectReport:
@@ -174,7 +174,7 @@ class AMIGOS(Reader):
             problems += self._problems(subject)
             for cell in self._usable(subject, cells):
                 trial = self._trial(subject, cell)
-                problems += self._problems_of_signal(trial)
+                problems += self._problems_of_signal(subject, trial)
                 trials.append(describe_trial(trial))
         report = {
             "subject": subject,
@@ -232,10 +232,10 @@ class AMIGOS(Reader):
             if not _is_known(subject, one)
         ]
 
-    def _problems_of_signal(self, trial: Trial) -> list[Problem]:
-        faults = unusable_channels(trial.recording, CHANNEL_NAMES)
+    def _problems_of_signal(self, subject: int, trial: Trial) -> list[Problem]:
+        faults = unusable_channels(trial.required_recording, CHANNEL_NAMES)
         video = trial.stimulus.removeprefix("video_")
-        return [Problem(trial.recording.source, f"video {video}: {fault}", trial.subject) for fault in faults]
+        return [Problem(self._files[subject], f"video {video}: {fault}", subject) for fault in faults]
 
 
 def _is_known(subject: int, finding: Finding) -> bool:

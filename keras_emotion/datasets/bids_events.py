@@ -104,7 +104,7 @@ def read_event_table(path: Path, root: Path, recording_seconds: float, sampling_
     if 2 * sum(start > recording_seconds for start in starts) > len(starts):
         # The longest unit that fits: events are spread over a recording.
         units: dict[Literal["samples", "milliseconds"], float] = {"samples": 1 / sampling_rate_hz, "milliseconds": 1e-3}
-        for other in sorted(units, key=units.get, reverse=True):
+        for other in sorted(units, key=units.__getitem__, reverse=True):
             if max(starts) * units[other] <= recording_seconds:
                 name, unit = other, units[other]
                 break

@@ -119,7 +119,7 @@ def _gdf_units(path: Path, n_channels: int) -> list[str | None]:
         return [dimension.split(b"\0")[0].decode("latin-1").strip() for dimension in dimensions]
     codes = np.frombuffer(head, "<u2", n_channels, 256 + 102 * n_channels).tolist()
     known = [(_GDF_PREFIXES.get(code & 31), _GDF_BASES.get(code & ~31)) for code in codes]
-    return [None if None in parts else "".join(parts) for parts in known]
+    return [None if prefix is None or base is None else prefix + base for prefix, base in known]
 
 
 def _unit_of_mne(raw: mne.io.BaseRaw, row: int) -> str | None:

@@ -146,6 +146,8 @@ class CREMAD(ActedClips):
 
     @functools.cached_property
     def _shared_problems(self) -> tuple[Problem, ...]:
+        if self.vote_file is None:
+            return ()
         try:
             _ = self._votes
         except InputError as error:

@@ -100,6 +100,7 @@ class DEAP(Reader):
 
     name = "deap"
     usual_protocols: ClassVar[tuple[str, ...]] = ("trial_disjoint", "subject_disjoint")
+    file_format: FileFormat
 
     def __init__(self, root: str | Path, file_format: FileFormat | None = None, preprocess: bool = False):
         super().__init__(root)
@@ -155,7 +156,7 @@ class DEAP(Reader):
             raise_problems(problems)
             for row in rows:
                 trial = self._trial(subject, file, row)
-                faults = unusable_channels(trial.recording, EEG_CHANNEL_NAMES)
+                faults = unusable_channels(trial.required_recording, EEG_CHANNEL_NAMES)
                 raise_problems(Problem(file.path, line, subject) for line in group_by_trial({row.trial: faults}))
                 yield trial
 
@@ -177,7 +178,7 @@ class DEAP(Reader):
         faults, trials = {}, []
         for row in signal_rows:
             trial = self._trial(subject, file, row)
-            faults[row.trial] = unusable_channels(trial.recording, EEG_CHANNEL_NAMES)
+            faults[row.trial] = unusable_channels(trial.required_recording, EEG_CHANNEL_NAMES)
             trials.append(describe_trial(trial) | {"title": self._titles.get(row.trial)})
         problems += [Problem(path, line, subject) for line in group_by_trial(faults)]
         problems += self._video_problems(subject, rows)

@@ -16,6 +16,7 @@ from keras_emotion.datasets.dreamer_files import (
     FACTS,
     RATE_HZ,
     VIDEOS,
+    Clip,
     Contents,
     Person,
     n_subjects_in_file,
@@ -147,8 +148,9 @@ class DREAMER(Reader):
         """Yield the clips of some subjects (default: all), by video number; see `Reader.trials`."""
         for subject in self.select(subjects):
             raise_problems(self._problems(subject))
-            for video in sorted(self._person(subject).clips):
-                trial = self._trial(subject, video)
+            clips = self._contents.people[subject - 1].clips
+            for video in sorted(clips):
+                trial = self._trial(subject, video, clips[video])
                 raise_problems(self._problems_of_signals(subject, {video: self._unusable(trial)}))
                 yield trial
 
@@ -158,8 +160,9 @@ class DREAMER(Reader):
         problems, trials, unusable = self._problems(subject), [], {}
         person = self._person(subject)
         # Without valid names of channels, signals cannot be described.
-        for video in sorted(person.clips) if person and not self._contents.faults else ():
-            trial = self._trial(subject, video)
+        clips = person.clips if person and not self._contents.faults else {}
+        for video in sorted(clips):
+            trial = self._trial(subject, video, clips[video])
             unusable[video] = self._unusable(trial)
             trials.append(describe_trial(trial))
         report = {
@@ -181,8 +184,7 @@ class DREAMER(Reader):
         people = self._contents.people
         return people[subject - 1] if subject <= len(people) else None
 
-    def _trial(self, subject: int, video: int) -> Trial:
-        clip = self._person(subject).clips[video]
+    def _trial(self, subject: int, video: int, clip: Clip) -> Trial:
         names = self._contents.channel_names
         n_baseline = round(self.baseline_seconds * RATE_HZ)
         return Trial(
@@ -223,7 +225,7 @@ class DREAMER(Reader):
         return problems + [Problem(self.path, line, subject, False) for line in self._lines(subject, person.flaws)]
 
     def _unusable(self, trial: Trial) -> tuple[str, ...]:
-        recording, names = trial.recording, trial.eeg_channel_names
+        recording, names = trial.required_recording, trial.eeg_channel_names
         # Also the clip alone, because a channel may be flat in the clip only.
         clip = dataclasses.replace(recording, signal=recording.signal[:, recording.n_baseline_samples :])
         return tuple(dict.fromkeys([*unusable_channels(recording, names), *unusable_channels(clip, names)]))

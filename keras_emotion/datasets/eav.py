@@ -79,16 +79,16 @@ class SubjectFiles:
 
     Args:
         folder: the subject's folder.
-        signal: the EEG file, if it exists.
-        label: the label file, if it exists.
+        signal: the EEG file, existing or not.
+        label: the label file, existing or not.
         media: audio and video files by trial number.
         faults: reasons why the files are unusable.
         unread: files with unrecognised names.
     """
 
     folder: Path
-    signal: Path | None
-    label: Path | None
+    signal: Path
+    label: Path
     media: Mapping[Kind, Mapping[int, MediaFile]]
     faults: tuple[Problem, ...]
     unread: tuple[Path, ...]
@@ -96,16 +96,18 @@ class SubjectFiles:
     @classmethod
     def find(cls, folder: Path, subject: int) -> SubjectFiles:
         """List a subject's files without opening them."""
-        eeg = _listed(folder / FACTS["folders"]["eeg"])
+        eeg_folder = folder / FACTS["folders"]["eeg"]
+        eeg = _listed(eeg_folder)
         faults = []
-        found: dict[str, Path | None] = {}
+        found: dict[str, Path] = {}
         for what, pattern in (("eeg", _SIGNAL_FILE), ("eeg_label", _LABEL_FILE)):
             own = [path for path in eeg if (match := pattern.fullmatch(path.name)) and int(match[1]) == subject]
-            found[what] = own[0] if own else None
+            expected = f"{folder.name}_{what}.mat"
+            found[what] = own[0] if own else eeg_folder / expected
             if len(own) != 1:
                 names = " and ".join(path.name for path in own) or "missing"
-                message = f"{names}; expected one file {folder.name}_{what}.mat; copy the folder again"
-                faults.append(Problem(folder / FACTS["folders"]["eeg"], message, subject))
+                message = f"{names}; expected one file {expected}; copy the folder again"
+                faults.append(Problem(eeg_folder, message, subject))
         media: dict[Kind, dict[int, MediaFile]] = {}
         unread: list[Path] = []
         for kind, suffix in _SUFFIXES.items():
@@ -238,7 +240,7 @@ class EAV(Reader):
     def source_files(self, subject: int) -> tuple[Path, ...]:
         """Return the subject's EEG and label files."""
         files = self._files(subject)
-        return tuple(path for path in (files.signal, files.label) if path is not None)
+        return tuple(path for path in (files.signal, files.label) if path.is_file())
 
     @override
     def video_files(self, subject: int) -> tuple[Path, ...]:
@@ -283,8 +285,8 @@ class EAV(Reader):
         for subject in self.select(subjects):
             raise_problems(self._blocking(subject))
             for trial in self._read(subject):
-                lines = group_by_trial({trial.trial: unusable_channels(trial.recording, CHANNEL_NAMES)})
-                raise_problems([Problem(trial.recording.source, line, subject) for line in lines])
+                lines = group_by_trial({trial.trial: unusable_channels(trial.required_recording, CHANNEL_NAMES)})
+                raise_problems([Problem(self._files(subject).signal, line, subject) for line in lines])
                 yield trial
 
     def _read(self, subject: int) -> Iterator[Trial]:
@@ -387,7 +389,7 @@ class EAV(Reader):
         """Return problems that block a subject's trials, except those of the signal."""
         files = self._files(subject)
         problems = list(files.faults)
-        if files.label is None:
+        if not files.label.is_file():
             return problems
         try:
             emotions, tasks = self._labels(subject)
@@ -432,9 +434,9 @@ class EAV(Reader):
         if not problems:
             try:
                 for trial in self._read(subject):
-                    faults[trial.trial] = unusable_channels(trial.recording, CHANNEL_NAMES)
+                    faults[trial.trial] = unusable_channels(trial.required_recording, CHANNEL_NAMES)
                     trials.append(describe_trial(trial) | {"voice": str(trial.voice.path) if trial.voice else None})
-                    rate = trial.recording.sampling_rate_hz
+                    rate = trial.required_recording.sampling_rate_hz
             except InputError as error:
                 problems.append(as_problem(error, subject, files.signal))
             problems += [Problem(files.signal, line, subject) for line in group_by_trial(faults)]

@@ -235,10 +235,12 @@ class FACED(Reader):
             if lines and not self.synthetic:
                 lines = [f"{line}; check the version of the dataset" for line in lines]
             problems += [Problem(self.stimuli_file, line, is_blocking=False) for line in lines]
-        try:
-            _ = self._info
-        except InputError as error:
-            problems.append(Problem(self.info_file, str(error).removeprefix(f"{self.info_file}: "), is_blocking=False))
+        if self.info_file is not None:
+            try:
+                _ = self._info
+            except InputError as error:
+                message = str(error).removeprefix(f"{self.info_file}: ")
+                problems.append(Problem(self.info_file, message, is_blocking=False))
         return tuple(problems)
 
     def notes(self, subjects: Sequence[int] | None = None) -> list[str]:
@@ -277,7 +279,7 @@ class FACED(Reader):
             for video, recording in self._recordings(subject, remarks):
                 if recording is not None:
                     lines = group_by_trial({video: unusable_channels(recording, SCALP)})
-                    raise_problems([Problem(recording.source, line, subject) for line in lines])
+                    raise_problems([Problem(self._files[subject][0], line, subject) for line in lines])
                 yield self._trial(subject, video, recording, remarks)
 
     def _recordings(self, subject: int, remarks: Mapping[int, Remark]) -> Iterator[tuple[int, Recording | None]]:
@@ -387,8 +389,9 @@ class FACED(Reader):
                 else:
                     try:
                         trials.append(describe_trial(trial))
-                        for name in trial.released_features.names:
-                            trial.released_features.read(name)
+                        released = self._features(subject, video)
+                        for name in released.names:
+                            released.read(name)
                     except InputError as error:
                         problems.append(as_problem(error, subject, path, *beside))
         except InputError as error:
@@ -412,12 +415,13 @@ class FACED(Reader):
         """Return missing self-ratings, videos and features, which do not block."""
         folder = self._files[subject][0].parent
         problems = []
-        if remarks_file(self._home, subject) is None:
+        file = remarks_file(self._home, subject)
+        if file is None:
             message = f"missing {FACTS['raw']['remarks']} of sub{subject:03d}; self-ratings are left out"
             problems.append(Problem(folder, message, subject, False))
         elif missing := [str(video) for video in VIDEOS if remarks and video not in remarks]:
             message = f"missing self-ratings of video {', '.join(missing)}"
-            problems.append(Problem(remarks_file(self._home, subject), message, subject, False))
+            problems.append(Problem(file, message, subject, False))
         if videos and (missing := [str(video) for video in VIDEOS if video not in videos]):
             problems.append(Problem(folder, f"sub{subject:03d}: missing video {', '.join(missing)}", subject, False))
         if self.file_format == "features":

@@ -160,9 +160,10 @@ def open_recording(path: Path, clips: Sequence[ShownClip]) -> RawRecording:
 def _opened(path: Path, first: ShownClip, size: int, modified: int) -> RawRecording:
     notes: list[str] = []
     raw = open_raw(path, path.parent, notes)
-    names = [_NAME_OF_LABEL.get(label.strip().upper()) for label in raw.ch_names]
-    if unknown := [label for label, name in zip(raw.ch_names, names, strict=True) if name is None]:
+    labels = [label.strip().upper() for label in raw.ch_names]
+    if unknown := [own for own, label in zip(raw.ch_names, labels, strict=True) if label not in _NAME_OF_LABEL]:
         raise InputError(f"{path}: unknown channel {', '.join(unknown)}; expected those of FACED; copy the file again")
+    names = [_NAME_OF_LABEL[label] for label in labels]
     missing = [name for name, kind in _KIND.items() if kind == "eeg" and name not in names]
     if missing or len(set(names)) < len(names):
         what = f"missing channel {', '.join(missing)}" if missing else "duplicate channel"

@@ -81,11 +81,11 @@ def subjects_from_names(files: Sequence[str], is_bids: bool = False, pattern: st
     named = {place: person for place, stem in enumerate(stems) if (person := _named_person(stem))}
     others = [place for place in range(len(files)) if place not in named]
     subjects = ["" for _ in files]
-    first_spelling: dict[tuple[str, str], str] = {}
+    first_spelling: dict[str, str] = {}
     for place, person in named.items():
         # `S1` and `s01` are the same.
-        word, number = re.fullmatch(r"(.*?)0*(\d*)", re.sub("[-_ ]", "", person.lower())).groups()
-        subjects[place] = first_spelling.setdefault((word, number), person.removeprefix("sub-") if is_bids else person)
+        spelling = re.sub(r"0*(\d*)\Z", r" \1", re.sub("[-_ ]", "", person.lower()), count=1)
+        subjects[place] = first_spelling.setdefault(spelling, person.removeprefix("sub-") if is_bids else person)
     by_name, doubtful = _without_runs([stems[place] for place in others])
     for place, subject in zip(others, by_name, strict=True):
         subjects[place] = subject

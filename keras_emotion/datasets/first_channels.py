@@ -183,9 +183,9 @@ def _position(name: str, places: Mapping[str, np.ndarray]) -> np.ndarray | None:
 def _one_for_each_cell(channels: Sequence[FirstChannel], grid: str) -> tuple[list[FirstChannel], str]:
     """Keep only the EEG channel nearest to each cell of a grid, and return the channels and a note."""
     best: dict[tuple[int, int], tuple[float, int]] = {}
-    placed = [place for place, channel in enumerate(channels) if channel.direction is not None]
-    for place in placed:
-        if (nearest := nearest_cell(channels[place].direction, grid)) is not None:
+    placed = {place: one.direction for place, one in enumerate(channels) if one.direction is not None}
+    for place, direction in placed.items():
+        if (nearest := nearest_cell(direction, grid)) is not None:
             cell, degrees = nearest
             best[cell] = min(best.get(cell, (np.inf, -1)), (degrees, place))
     kept = {place for _, place in best.values()}

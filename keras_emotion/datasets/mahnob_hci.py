@@ -198,7 +198,9 @@ class MAHNOBHCI(Reader):
     def source_files(self, subject: int) -> tuple[Path, ...]:
         """Return `session.xml` and recording of every trial of the subject."""
         (subject,) = self.select([subject])
-        files = tuple(path for session in self._index.trials[subject] for path in (session.xml, session.recording))
+        files = tuple(
+            path for session in self._index.trials[subject] for path in (session.xml, session.required_recording)
+        )
         return (*files, self.label_file) if self.label_file.is_file() else files
 
     @property
@@ -238,11 +240,11 @@ class MAHNOBHCI(Reader):
             try:
                 trial = self._trial(session)
             except InputError as error:
-                problems.append(as_problem(error, subject, session.recording, self.label_file))
+                problems.append(as_problem(error, subject, session.required_recording, self.label_file))
                 continue
             trials.append(describe_trial(trial) | {"folder": str(session.folder)})
-            rates.add(trial.recording.sampling_rate_hz)
-            problems += self._length_problems(session, trial.recording.duration_seconds)
+            rates.add(trial.required_recording.sampling_rate_hz)
+            problems += self._length_problems(session, trial.required_recording.duration_seconds)
         description = {
             "subject": subject,
             "file": str(self.session_folder),
@@ -310,7 +312,7 @@ class MAHNOBHCI(Reader):
             by_subject.setdefault(session.subject, []).append(session)
         presentations: dict[int, int] = {}
         for own in by_subject.values():
-            is_known = all(session.order is not None for session in own)
+            is_known = all(session.order for session in own)
             ordered = sorted(own, key=lambda session: session.order) if is_known else own
             presentations |= {session.id: place if is_known else -1 for place, session in enumerate(ordered, 1)}
         return _Index(
@@ -327,7 +329,7 @@ class MAHNOBHCI(Reader):
     # --- one session
 
     def _trial(self, session: Session) -> Trial:
-        physiology = Physiology.read(session.recording)
+        physiology = Physiology.read(session.required_recording)
         if self.sampling_rate_hz is not None:
             physiology = physiology.resampled(self.sampling_rate_hz)
         if self.preprocess == "eeg":
@@ -363,7 +365,7 @@ class MAHNOBHCI(Reader):
                 f"the triggers are {duration_seconds:.1f} s apart; expected {expected} s, the duration of clip "
                 f"{session.stimulus}"
             )
-            yield Problem(session.recording, message, session.subject, False)
+            yield Problem(session.required_recording, message, session.subject, False)
         valence = self._valence.get(session.id)
         if valence is not None and abs(valence.times_seconds[-1] - duration_seconds) > LENGTH_TOLERANCE_SECONDS:
             message = (

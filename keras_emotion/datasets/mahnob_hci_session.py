@@ -78,7 +78,7 @@ class Session:
         skipped: why it is not a trial (`""` if it is).
         stimulus: `mediaFile` without folder and suffix.
         ratings: ratings by target name.
-        order: date and time as numbers, `cutNr` and id, which order a subject's sessions; `None` if the date or the
+        order: date and time as numbers, `cutNr` and id, which order a subject's sessions; empty if the date or the
             time is unreadable.
         trial: trial number in the name of the recording; 0 if missing.
         recording: the BioSemi file, `None` if missing.
@@ -96,7 +96,7 @@ class Session:
     skipped: str = ""
     stimulus: str = ""
     ratings: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    order: tuple | None = None
+    order: tuple[Any, ...] = ()
     trial: int = 0
     recording: Path | None = None
     video: Path | None = None
@@ -108,6 +108,17 @@ class Session:
     def xml(self) -> Path:
         """Path of `session.xml`."""
         return self.folder / SESSION_FILE
+
+    @property
+    def required_recording(self) -> Path:
+        """Path of the recording, for code that cannot do without.
+
+        Raises:
+            InputError: it is missing.
+        """
+        if self.recording is None:
+            raise InputError(f"{self.folder}: missing recording; expected a .bdf file; copy the folder again")
+        return self.recording
 
     @classmethod
     def read(cls, folder: Path) -> Session:
@@ -318,11 +329,11 @@ def _of_videos(path: Path, fields: Mapping[str, str]) -> tuple[float | None, flo
     return seconds, rate_hz, faults
 
 
-def _order(fields: Mapping[str, str], session: int) -> tuple | None:
-    """Return date, time, cut number and id, or `None` if date (year first) or time (hours first) is unreadable."""
+def _order(fields: Mapping[str, str], session: int) -> tuple[Any, ...]:
+    """Return date, time, cut number and id; empty if date (year first) or time (hours first) is unreadable."""
     date, time = (tuple(map(int, re.findall(r"[0-9]+", fields.get(name, "")[:40]))) for name in ("date", "time"))
     if len(date) != 3 or date[0] < 1000 or len(time) < 2:
-        return None
+        return ()
     cut = fields.get("cutNr", "").strip()
     return (date, time, int(cut) if re.fullmatch(r"[0-9]{1,9}", cut) else -1, session)
 

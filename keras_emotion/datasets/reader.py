@@ -362,16 +362,19 @@ def raise_problems(problems: Iterator[Problem] | Sequence[Problem]) -> None:
         raise InputError("\n".join(lines))
 
 
-def problems_of_checks(*checks: tuple[Path | None, bool, Callable[[], Iterable[Problem]]]) -> tuple[Problem, ...]:
+def problems_of_checks(*checks: tuple[Path | None, bool, Callable[[Path], Iterable[Problem]]]) -> tuple[Problem, ...]:
     """Run checks of shared files, and return their problems and unreadable files, each once.
 
     Args:
-        checks: the file that a check concerns, whether it blocks the trials, and the check.
+        checks: the file that a check concerns (`None`: it does not exist, and is not checked), whether it blocks the
+            trials, and the check.
     """
     problems: list[Problem] = []
     for path, is_needed, check in checks:
+        if path is None:
+            continue
         try:
-            problems += check()
+            problems += check(path)
         except InputError as error:
             problems.append(Problem(path, str(error).removeprefix(f"{path}: "), is_blocking=is_needed))
     return tuple(dict.fromkeys(problems))

@@ -149,7 +149,7 @@ class Recordings(Reader):
             )
             for row in rows:
                 trial = self._trial(row)
-                faults = unusable_channels(trial.recording, trial.eeg_channel_names)
+                faults = unusable_channels(trial.required_recording, trial.eeg_channel_names)
                 raise_problems(self._signal_problems(row, {row.trial: faults}, {row.trial: _size_uv(trial)}))
                 yield trial
 
@@ -172,11 +172,11 @@ class Recordings(Reader):
                 problems += _problems_of(error, subject, row.file)
                 continue
             _, faults, sizes_uv = of_session.setdefault((row.file, row.session), (row, {}, {}))
-            faults[row.trial] = unusable_channels(trial.recording, trial.eeg_channel_names)
+            faults[row.trial] = unusable_channels(trial.required_recording, trial.eeg_channel_names)
             sizes_uv[row.trial] = _size_uv(trial)
             trials.append(describe_trial(trial))
-            rates.add(trial.recording.sampling_rate_hz)
-            n_channels.add(len(trial.recording.channel_names))
+            rates.add(trial.required_recording.sampling_rate_hz)
+            n_channels.add(len(trial.required_recording.channel_names))
         problems += [problem for of_trials in of_session.values() for problem in self._signal_problems(*of_trials)]
         files = list(dict.fromkeys(row.file for row in rows))
         description = {
@@ -381,10 +381,11 @@ def _piece(opened: RecordingFile, sample: int) -> tuple[int, int]:
     return first, stop
 
 
-def _recording(opened: RecordingFile, row: TrialRow, new_rate_hz: float | None) -> Recording:
+def _recording(opened: RecordingFile, row: TrialRow, target_rate_hz: float | None) -> Recording:
     """Return the segment of a recording that is a trial, with its baseline, at the target rate."""
     rate_hz = opened.sampling_rate_hz
-    ratio = rate_ratio(rate_hz, new_rate_hz or rate_hz)
+    new_rate_hz = target_rate_hz or rate_hz
+    ratio = rate_ratio(rate_hz, new_rate_hz)
     onset = opened.time_axis.sample_at(row.start_seconds)
     # Samples beyond a gap are not part of the trial, and must not affect it through the resampling filter.
     first, last = _piece(opened, onset)

@@ -94,7 +94,9 @@ class SAM40(Reader):
         super().__init__(root)
         if file_format is not None and file_format not in FILE_FORMATS:
             raise ValueError(f"`file_format` is {file_format!r}; expected one of {FILE_FORMATS}")
-        self._compact_file = next(filter(_is_compact, sorted(self.root.glob("*.npz"))), None)
+        compact = (path for path in sorted(self.root.glob("*.npz")) if _is_compact(path))
+        # The root itself, which is no file, if there is none.
+        self._compact_file = next(compact, self.root)
         for candidate in FILE_FORMATS if file_format is None else (file_format,):
             self._recordings = self._find(candidate)
             if self._recordings:
@@ -112,8 +114,8 @@ class SAM40(Reader):
         """Return the file of each recording, or its row in the compact file, by subject and trial id."""
         keys: list[Any]
         if file_format != "compact":
-            keys = [(*_FILE_NAME.fullmatch(path.name).groups(), path) for path in self._published_files[file_format]]
-        elif self._compact_file is None:
+            keys = list(self._published_files[file_format])
+        elif not self._compact_file.is_file():
             keys = []
         else:
             columns = map(self._compact.get, ("task", "subject", "trial"))
@@ -131,16 +133,19 @@ class SAM40(Reader):
         return found
 
     @functools.cached_property
-    def _published_files(self) -> dict[str, list[Path]]:
-        """Published files by kind. A folder has files of one kind, which its first readable file determines."""
+    def _published_files(self) -> dict[str, list[tuple[str | Path, ...]]]:
+        """Task, subject, repetition and path of the published files, by kind.
+
+        A folder has files of one kind, which its first readable file determines.
+        """
         folders: dict[Path, list[Path]] = {}
         for path in sorted(self.root.rglob("*_sub_*_trial*.mat")):
-            if _FILE_NAME.fullmatch(path.name):
-                folders.setdefault(path.parent, []).append(path)
-        kinds: dict[str, list[Path]] = {"filtered": [], "raw": []}
+            folders.setdefault(path.parent, []).append(path)
+        kinds: dict[str, list[tuple[str | Path, ...]]] = {"filtered": [], "raw": []}
         for paths in folders.values():
-            kind = next(filter(None, map(_published_kind, paths)), "filtered")
-            kinds[kind] += paths
+            matches = [(match, path) for path in paths if (match := _FILE_NAME.fullmatch(path.name))]
+            kind = next(filter(None, (_published_kind(path) for _, path in matches)), "filtered")
+            kinds[kind] += [(*match.groups(), path) for match, path in matches]
         return kinds
 
     @property
@@ -164,8 +169,8 @@ class SAM40(Reader):
         for subject in self.select(subjects):
             for trial in sorted(self._recordings[subject]):
                 recording = self._read(subject, trial)
-                path = recording.recording.source
-                faults = unusable_channels(recording.recording, CHANNEL_NAMES)
+                path = self._path(subject, trial)
+                faults = unusable_channels(recording.required_recording, CHANNEL_NAMES)
                 raise_problems(Problem(path, self._at(subject, trial, fault), subject) for fault in faults)
                 yield recording
 
@@ -185,7 +190,7 @@ class SAM40(Reader):
                 continue
             problems += [
                 Problem(path, self._at(subject, trial, fault), subject)
-                for fault in unusable_channels(read.recording, CHANNEL_NAMES)
+                for fault in unusable_channels(read.required_recording, CHANNEL_NAMES)
             ]
             trials.append(describe_trial(read))
         missing = [

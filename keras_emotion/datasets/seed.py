@@ -363,33 +363,32 @@ class SEED(Reader):
             (self.channel_file, False, self._compare_channels),
         )
 
-    def _compare_with_facts(self) -> list[Problem]:
+    def _compare_with_facts(self, label_source: Path) -> list[Problem]:
         found = differences(self._labels, FACTS["labels"])
         message = f"labels differ from the known labels of SEED: {found}; check the version of the dataset"
-        return [Problem(self.label_file or self.stimulation_file, message, is_blocking=False)] if found else []
+        return [Problem(label_source, message, is_blocking=False)] if found else []
 
-    def _compare_with_stimulation(self) -> list[Problem]:
-        if self.label_file is None or self.stimulation_file is None:
+    def _compare_with_stimulation(self, file: Path) -> list[Problem]:
+        if self.label_file is None:
             return []
-        table = read_stimulation(self.stimulation_file)
+        table = read_stimulation(file)
         try:
             found = differences(self._labels, table)
         except InputError:
             # Reported as a problem of the labels themselves.
             return []
         message = (
-            f"labels differ from {self.stimulation_file.name}: {found}; the files do not belong together; copy both "
-            "from one source"
+            f"labels differ from {file.name}: {found}; the files do not belong together; copy both from one source"
         )
         return [Problem(self.label_file, message)] if found else []
 
-    def _compare_channels(self) -> list[Problem]:
-        found = "" if self.channel_file is None else channel_differences(self.channel_file)
+    def _compare_channels(self, file: Path) -> list[Problem]:
+        found = channel_differences(file)
         message = (
             f"{found}; expected the {len(CHANNEL_NAMES)} channels of SEED in order; signals in another order are "
             "unsupported"
         )
-        return [Problem(self.channel_file, message)] if found else []
+        return [Problem(file, message)] if found else []
 
     def _date_problems(self, subject: int | str) -> list[Problem]:
         """Return pairs of a subject's files with the same date: the order of their sessions is unknown."""

@@ -73,10 +73,9 @@ class SEEDIV(SEEDSeries):
     class_names: ClassVar[Mapping[str, tuple[str, ...]]] = {TARGET: tuple(FACTS["class_names"])}
     usual_protocols: ClassVar[tuple[str, ...]] = ("within_session", "subject_disjoint")
 
-    def _find_visits(self, file_format: str) -> dict[int, tuple[Visit, ...]]:
-        folder = self._folder(file_format)
+    def _find_visits(self, folder: Path, file_format: str) -> dict[int, tuple[Visit, ...]]:
         visits: dict[int, list[Visit]] = {}
-        for session in range(1, FACTS["n_sessions"] + 1) if folder is not None else ():
+        for session in range(1, FACTS["n_sessions"] + 1):
             for path in sorted((folder / str(session)).glob("*.mat")):
                 match = _FILE_NAME.fullmatch(path.name)
                 if match is not None and (date := parse_date(match[2])) is not None:
@@ -116,7 +115,7 @@ class SEEDIV(SEEDSeries):
             message = f"missing file; labels are taken from the known facts of {self.title}; copy it into the root"
             problems.append(Problem(self._label_path, message, is_blocking=False))
         known = {visit.path for visits in self._visits.values() for visit in visits}
-        for path in sorted(self._folder(self.file_format).rglob("*.mat")):
+        for path in sorted(self._files_folder.rglob("*.mat")):
             if path not in known:
                 message = f"not read; expected a name like {self.example} (session, subject and date)"
                 problems.append(Problem(path, message, is_blocking=False))

@@ -63,9 +63,8 @@ class SEEDMultimodal(SEEDSeries):
     class_names: ClassVar[Mapping[str, tuple[str, ...]]] = {TARGET: tuple(FACTS["class_names"])}
     usual_protocols: ClassVar[tuple[str, ...]] = ("predefined_split_within_session", "subject_disjoint")
 
-    def _find_visits(self, file_format: str) -> dict[int, tuple[Visit, ...]]:
-        folder = self._folder(file_format)
-        paths = [] if folder is None else _in_order(folder.glob("*.npz"))
+    def _find_visits(self, folder: Path, file_format: str) -> dict[int, tuple[Visit, ...]]:
+        paths = _in_order(folder.glob("*.npz"))
         n_sessions = self._parameters.get("n_sessions", FACTS["n_sessions"])
         if len(paths) % n_sessions:
             raise InputError(f"{folder}: {len(paths)} files; expected {n_sessions} per subject; copy all of them")

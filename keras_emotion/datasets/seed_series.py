@@ -151,8 +151,8 @@ class SEEDSeries(Reader):
         _check_stated(marker, self._parameters, self.facts)
         chosen = (file_format,) if file_format is not None else tuple(set(kinds) & set(formats)) or formats
         for candidate in chosen:
-            visits = self._find_visits(candidate)
-            if visits:
+            folder = self._folder(candidate)
+            if folder is not None and (visits := self._find_visits(folder, candidate)):
                 break
         else:
             folders = " or ".join(self.facts["folders"][kind][0] for kind in chosen)
@@ -160,8 +160,7 @@ class SEEDSeries(Reader):
                 f"{self.root}: no folder {folders} with files named like {self.example}; expected the folder that "
                 f"{self.title} was unpacked into; check the path"
             )
-        self.file_format = candidate
-        self._visits = visits
+        self.file_format, self._files_folder, self._visits = candidate, folder, visits
 
     @classmethod
     def file_formats(cls) -> tuple[str, ...]:
@@ -171,8 +170,8 @@ class SEEDSeries(Reader):
     # --- dataset-specific parts
 
     @abc.abstractmethod
-    def _find_visits(self, file_format: str) -> dict[int, tuple[Visit, ...]]:
-        """Return the sessions of each subject in a format, sorted; empty if there are none."""
+    def _find_visits(self, folder: Path, file_format: str) -> dict[int, tuple[Visit, ...]]:
+        """Return the sessions of each subject in a format, sorted; empty if the folder of the format has none."""
 
     @abc.abstractmethod
     def _open(self, subject: int, visit: Visit) -> SessionFile:
@@ -365,7 +364,7 @@ class SEEDSeries(Reader):
         problems += self._missing_visits(subject)
         report: dict[str, Any] = {
             "subject": subject,
-            "file": str(self._folder(self.file_format)),
+            "file": str(self._files_folder),
             "n_channels": len(CHANNEL_NAMES),
             "sessions": [
                 {
@@ -412,7 +411,7 @@ class SEEDSeries(Reader):
         problems = []
         if missing := sorted(set(range(1, n_expected + 1)) - {visit.number for visit in visits}):
             message = f"subject {subject}: missing session {', '.join(map(str, missing))}; expected 1 to {n_expected}"
-            problems.append(Problem(self._folder(self.file_format), message, subject, False))
+            problems.append(Problem(self._files_folder, message, subject, False))
         known = list(map(str, self.facts.get("session_dates", {}).get(str(subject), ())))
         for visit in visits:
             date = visit.date and f"{visit.date:%Y%m%d}"
@@ -481,7 +480,7 @@ class SEEDSeries(Reader):
             (self.channel_file, False, self._compare_channels),
         )
 
-    def _compare_labels(self) -> list[Problem]:
+    def _compare_labels(self, table: Path) -> list[Problem]:
         problems = []
         for session, (own, known) in enumerate(zip(self._labels, self.facts["labels"], strict=True), 1):
             if found := differences(own, known):
@@ -489,16 +488,16 @@ class SEEDSeries(Reader):
                     f"labels of session {session} differ from the known labels of {self.title}: {found}; check the "
                     "version of the dataset"
                 )
-                problems.append(Problem(self.label_table, message, is_blocking=False))
+                problems.append(Problem(table, message, is_blocking=False))
         return problems
 
-    def _compare_channels(self) -> list[Problem]:
-        found = "" if self.channel_file is None else channel_differences(self.channel_file)
+    def _compare_channels(self, file: Path) -> list[Problem]:
+        found = channel_differences(file)
         message = (
             f"{found}; expected the {len(CHANNEL_NAMES)} channels of SEED in order; arrays in another order are "
             "unsupported"
         )
-        return [Problem(self.channel_file, message)] if found else []
+        return [Problem(file, message)] if found else []
 
 
 def eye_problems(subject: int, movements: Mapping[int, EyeMovements | None]) -> list[Problem]:
@@ -510,7 +509,9 @@ def eye_problems(subject: int, movements: Mapping[int, EyeMovements | None]) -> 
     """
     faults: dict[Path, dict[int, list[str]]] = {}
     for number, own in movements.items():
-        for read in () if own is None else (own.read_features, own.read_events):
+        if own is None:
+            continue
+        for read in (own.read_features, own.read_events):
             try:
                 if read is not None:
                     read()

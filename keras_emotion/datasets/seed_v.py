@@ -84,17 +84,16 @@ class SEEDV(SEEDSeries):
     def options(self) -> dict[str, Any]:
         return {"sampling_rate_hz": self.sampling_rate_hz}
 
-    def _find_visits(self, file_format: str) -> dict[int, tuple[Visit, ...]]:
-        folder = self._folder(file_format)
+    def _find_visits(self, folder: Path, file_format: str) -> dict[int, tuple[Visit, ...]]:
         visits: dict[int, list[Visit]] = {}
-        for path in () if folder is None else sorted(folder.iterdir()):
+        for path in sorted(folder.iterdir()):
+            match = (_FEATURES if file_format == "features" else _RECORDING).fullmatch(path.name)
+            if match is None:
+                continue
             if file_format == "features":
-                match = _FEATURES.fullmatch(path.name)
-                sessions = [int(digit) for digit in match[2]] if match else []
-                date = None
+                sessions, date = [int(digit) for digit in match[2]], None
             else:
-                match = _RECORDING.fullmatch(path.name)
-                date = parse_date(match[3]) if match else None
+                date = parse_date(match[3])
                 sessions = [int(match[2])] if date else []
             for session in sessions:
                 if session <= FACTS["n_sessions"]:
@@ -138,7 +137,7 @@ class SEEDV(SEEDSeries):
         suffixes = (".npz",) if self.file_format == "features" else (".cnt",)
         return tuple(
             Problem(path, message, is_blocking=False)
-            for path in sorted(self._folder(self.file_format).iterdir())
+            for path in sorted(self._files_folder.iterdir())
             if path.suffix.lower() in suffixes and path not in known
         )
 

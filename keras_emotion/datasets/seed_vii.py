@@ -90,18 +90,18 @@ class SEEDVII(SEEDSeries):
     def options(self) -> dict[str, Any]:
         return {"sampling_rate_hz": self.sampling_rate_hz}
 
-    def _find_visits(self, file_format: str) -> dict[int, tuple[Visit, ...]]:
-        folder = self._folder(file_format)
+    def _find_visits(self, folder: Path, file_format: str) -> dict[int, tuple[Visit, ...]]:
         n_sessions = self._parameters.get("n_sessions", FACTS["n_sessions"])
         visits: dict[int, list[Visit]] = {}
-        for path in () if folder is None else sorted(folder.iterdir()):
+        for path in sorted(folder.iterdir()):
+            match = (_RECORDING if file_format == "raw" else _SUBJECT).fullmatch(path.name)
+            if match is None:
+                continue
             if file_format == "raw":
-                match = _RECORDING.fullmatch(path.name)
-                date = parse_date(match[2]) if match else None
+                date = parse_date(match[2])
                 sessions = [int(match[3])] if date else []
             else:
-                match, date = _SUBJECT.fullmatch(path.name), None
-                sessions = list(range(1, n_sessions + 1)) if match else []
+                sessions, date = list(range(1, n_sessions + 1)), None
             for session in sessions:
                 if 1 <= session <= FACTS["n_sessions"]:
                     visits.setdefault(int(match[1]), []).append(Visit(session, path, date))
@@ -151,7 +151,7 @@ class SEEDVII(SEEDSeries):
         message = f"not read; expected a name like {self.example}"
         return tuple(
             Problem(path, message, is_blocking=False)
-            for path in sorted(self._folder(self.file_format).iterdir())
+            for path in sorted(self._files_folder.iterdir())
             if path.suffix.lower() == suffix and path not in known
         )
 

@@ -95,10 +95,13 @@ def _facts(path: Path, n_bytes: int, modified_ns: int) -> ClipFacts:
         raise InputError(
             f"{path}: unreadable ({error_reason(error)}); expected a video or sound file; copy it again"
         ) from None
-    if picture is None and sound is None:
-        raise InputError(f"{path}: neither video nor audio; expected a video or sound file; copy it again")
     # Audio before the first video frame (encoder delay) has negative times.
-    origin = picture[0] if picture else max(sound[0], 0.0)
+    if picture is not None:
+        origin = picture[0]
+    elif sound is not None:
+        origin = max(sound[0], 0.0)
+    else:
+        raise InputError(f"{path}: neither video nor audio; expected a video or sound file; copy it again")
     return ClipFacts(*(None if track is None else track[1] - origin for track in (picture, sound)))
 
 
@@ -287,7 +290,7 @@ class StimulusFolder:
         shown = ", ".join(list(stimuli)[:5]) + (", ..." if len(stimuli) > 5 else "")
         return [
             Problem(
-                self.table,
+                self.root / STIMULUS_TABLE,
                 f"line {line}: stimulus {stimulus} is not in the dataset, which has {shown}; correct or remove it",
                 is_blocking=False,
             )

@@ -253,7 +253,7 @@ class _Parser:
             faults.append(f"file {cells['file']}: no such file")
         for fault in faults:
             self.lines_of_faults.setdefault((subject, fault), []).append(str(line))
-        if faults or None in (subject, trial, start, stop, path):
+        if faults or path is None or None in (subject, trial, start, stop):
             return None
         session = self._id("session", cells["session"] or "1") if "session" in cells else 1
         # Without stimulus names, all trials are assumed to have different stimuli.

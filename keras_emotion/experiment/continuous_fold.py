@@ -91,7 +91,10 @@ class ContinuousData:
 
     @functools.cached_property
     def _channels(self) -> ChannelSet:
-        return StoredFeatures.open(self.folders[0]).channels
+        found = StoredFeatures.open(self.folders[0]).channels
+        if found is None:
+            raise InputError(f"{self.folders[0]}: has no channels; expected features of a recording; delete the folder")
+        return found
 
 
 _KINDS = {

@@ -41,7 +41,7 @@ def print_lines(lines: Iterable[str]) -> None:
 
 def print_progress(line: str) -> None:
     """Print a line of progress to standard error, unless `--quiet` is given."""
-    if not is_quiet():
+    if not is_quiet() and sys.stderr is not None:
         sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
 

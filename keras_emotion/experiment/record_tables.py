@@ -120,7 +120,7 @@ def _chosen(records: Iterable[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any
     chosen, rows = [], []
     for place, candidates in folds.items():
         # A diverged candidate is worse than any other.
-        best = max(candidates, key=lambda record: ("failed" not in record, record.get("validation_score", 0.0)))
+        best = max(candidates, key=lambda record: ("failed" not in record, record.get("validation_score") or 0.0))
         chosen.append(best)
         rows += [
             {

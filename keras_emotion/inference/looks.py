@@ -99,7 +99,7 @@ def looks_of(
     faces, images = None, None
     if kept and "faces" in kept[0]:
         faces = np.stack([one["faces"] for one in kept])
-    elif kept and isinstance(part, FaceFeatures):
+    elif kept and isinstance(part, FaceFeatures) and video is not None:
         # The network reads features of faces: the pictures are extracted again.
         stretches = [] if recording is None else predictor.stretches(recording)
         faces = faces_of_windows(part, recording, stretches, [*inputs], video, video_offset_seconds)

@@ -73,7 +73,7 @@ class Network:
         """
         scaling = getattr(self._model, "feature_scaling", None)
         scaling = scaling.get("eeg") if isinstance(scaling, Mapping) else scaling
-        if not hasattr(scaling, "mean"):
+        if scaling is None or not hasattr(scaling, "mean"):
             return 0.0
         eeg = inputs["eeg"]
         if hasattr(scaling, "floor"):

@@ -58,8 +58,9 @@ def starts_in_file(
     found: list[float] = []
     for stretch in stretches:
         gone = [gap for gap in recording.gaps if 0 < gap.sample <= stretch.start]
-        if any(gap.lost_seconds is None for gap in gone):
+        paused = [gap.lost_seconds - gap.jump_seconds for gap in gone if gap.lost_seconds is not None]
+        if len(paused) < len(gone):
             break
-        paused_seconds = sum(gap.lost_seconds - gap.jump_seconds for gap in gone)
+        paused_seconds = sum(paused)
         found.append(offset_seconds + stretch.start_seconds + paused_seconds + stretch.baseline_seconds)
     return tuple(found)

@@ -137,11 +137,11 @@ def table_of(
 def notes_of(predictor: Predictor, recording: ContinuousRecording, windows: RecordedWindows) -> Iterator[str]:
     """Yield information that is needed to read the results."""
     yield from recording.notes
-    channels, rate = windows.channels, recording.sampling_rate_hz
+    channels, rate, part = windows.channels, recording.sampling_rate_hz, predictor.required_part
     for name, reason in channels.unusable.items():
         yield f"{name} counts as missing: {reason}"
     if channels.missing:
-        fill = "0" if predictor.part.missing_channel == "zero" else "the mean of the training windows"
+        fill = "0" if part.missing_channel == "zero" else "the mean of the training windows"
         n_missing, n_channels = len(channels.missing), len(predictor.channel_names)
         yield f"{n_missing} of {n_channels} channels missing, replaced by {fill}: {', '.join(channels.missing)}"
     if recording.gaps:
@@ -149,7 +149,7 @@ def notes_of(predictor: Predictor, recording: ContinuousRecording, windows: Reco
         yield f"{len(recording.gaps)} gaps ({reasons}): no window spans a gap, windows start again after each"
     if rate != predictor.sampling_rate_hz:
         yield f"resampled from {rate:g} to {predictor.sampling_rate_hz:g} Hz"
-    highest = max((high for _, high in predictor.part.frequency_bands.values()), default=0.0)
+    highest = max((high for _, high in part.frequency_bands.values()), default=0.0)
     if signals.resampling.PASSED_SHARE * rate / 2 < highest and rate < predictor.sampling_rate_hz:
         yield f"a recording at {rate:g} Hz does not cover a band up to {highest:g} Hz completely"
     if predictor.uses_baseline:

@@ -114,9 +114,12 @@ class Predictor:
         reading = read_block(model, source or model.name)
         self.block = reading.block
         self.part = reading.signals
-        encoded = {**reading.media, **({reading.video_name: reading.video} if reading.video_name else {})}
+        encoded = dict(reading.media)
+        if reading.video_name is not None and reading.video is not None:
+            encoded[reading.video_name] = reading.video
         encoded = with_weights(encoded, weights or {}, source or model.name)
-        self.face_part = encoded.pop(reading.video_name, None)
+        # Names of parts are not empty.
+        self.face_part = encoded.pop(reading.video_name or "", None)
         self.media_parts = encoded
         self._window_bytes = reading.window_bytes
         self.channel_names: list[str] = list(self.block.channel_names or ())
@@ -151,6 +154,17 @@ class Predictor:
         return {one.array: np.asarray(layers[name].mean) for name, one in inputs.items()}
 
     @property
+    def required_part(self) -> FeaturePart:
+        """The part that reads a recording, for what needs one.
+
+        Raises:
+            InputError: the model reads no recording.
+        """
+        if self.part is None:
+            raise InputError(f"{self.model.name}: reads no EEG; expected a model of EEG; give no recording")
+        return self.part
+
+    @property
     def lead_seconds(self) -> float:
         """Length of lead-in and tail of a block in seconds."""
         return self.n_lead * self.hop_seconds
@@ -158,7 +172,8 @@ class Predictor:
     @property
     def n_lead(self) -> int:
         """Length of lead-in and tail in windows, from one window start to the next."""
-        return math.ceil(round(self.part.lead_in_seconds(self.sampling_rate_hz) * self.sampling_rate_hz) / self._hop)
+        rate = self.sampling_rate_hz
+        return math.ceil(round(self.required_part.lead_in_seconds(rate) * rate) / self._hop)
 
     @property
     def _window(self) -> int:
@@ -171,7 +186,7 @@ class Predictor:
     @property
     def grid(self) -> WindowGrid:
         """Windowing of recordings."""
-        rate, lead_in_seconds = self.sampling_rate_hz, self.part.lead_in_seconds(self.sampling_rate_hz)
+        rate, lead_in_seconds = self.sampling_rate_hz, self.required_part.lead_in_seconds(self.sampling_rate_hz)
         return WindowGrid(
             self.window_seconds, self.hop_seconds, self.lag_seconds, self.baseline_seconds, rate, lead_in_seconds
         )
@@ -231,7 +246,7 @@ class Predictor:
         if advice := size_advice(found.size_uv):
             raise InputError(f"{path}: {size_fault(advice, found.size_uv)}")
         damage = [one for one in found.damage if one.name not in found.dead] + damage_of_file(recording.bad_spans)
-        is_filtered = self.part.subtracted_baseline == "features"
+        is_filtered = self.required_part.subtracted_baseline == "features"
         in_baseline = grid.in_baseline(damage, recording.sampling_rate_hz, is_filtered)
         if in_baseline:
             one = in_baseline[0]
@@ -313,7 +328,7 @@ class Predictor:
             shown |= {int(some[row]): {name: np.array(array[row]) for name, array in inputs.items()} for row in rows}
         usable, n_windows = np.concatenate(places), len(problems)
         outputs = {name: np.concatenate([one[name] for one in outputs]) for name in outputs[0]}
-        notes = [] if windows is None else [*notes_of(self, recording, windows)]
+        notes = [] if windows is None or recording is None else [*notes_of(self, recording, windows)]
         distance = float(np.mean(distances))
         if distance > FAR_AWAY:
             notes.append(
@@ -394,11 +409,11 @@ class Predictor:
     ) -> list[PairedWindows]:
         """Return the model's inputs from other files, in the windows of the recording."""
         found = [self.faces(recording, video, video_offset_seconds)]
-        if media is not None and recording is None:
-            found.append(media_alone(self.media_parts, media, media_start_seconds))
-        elif media is not None:
+        if media is not None:
             found.append(
-                media_beside(self.media_parts, recording, self.stretches(recording), media, media_start_seconds)
+                media_alone(self.media_parts, media, media_start_seconds)
+                if recording is None
+                else media_beside(self.media_parts, recording, self.stretches(recording), media, media_start_seconds)
             )
         return [one for one in found if one is not None]
 
@@ -556,7 +571,7 @@ class Predictor:
         """Return inputs of the model from features, with missing channels filled in."""
         if channels.missing:
             present, expected = self._channel_set(channels.names), self._channel_set(self.channel_names)
-            arrays = self.part.fill_missing(arrays, present, expected, self._training_means)
+            arrays = self.required_part.fill_missing(arrays, present, expected, self._training_means)
         return self._named(arrays)
 
     def _channel_set(self, names: Sequence[str]) -> ChannelSet:
@@ -571,7 +586,7 @@ class Predictor:
     def _features(
         self, signal: np.ndarray, channels: Channels, baseline_seconds: float, part: FeaturePart | None = None
     ) -> Inputs:
-        part = part or (self.part if baseline_seconds else self.part.without_baseline())
+        part = part or (self.required_part if baseline_seconds else self.required_part.without_baseline())
         recording = Recording(
             signal,
             channels.names,
@@ -585,9 +600,10 @@ class Predictor:
 
     def _subtracted(self, start: np.ndarray, channels: Channels) -> Subtracted:
         """Return the baseline at the start of a recording, to be subtracted from the rest."""
-        kind, rate = self.part.subtracted_baseline, self.sampling_rate_hz
+        part, rate = self.required_part, self.sampling_rate_hz
+        kind = part.subtracted_baseline
         if kind == "waveform":
-            segment_seconds = self.part.baseline_segment_seconds
+            segment_seconds = part.baseline_segment_seconds
             n_segment = signals.sample_count(segment_seconds, rate, "segment_seconds")
             baseline = start[:, : round(self.baseline_seconds * rate)]
             nothing = np.zeros((len(start), n_segment))
@@ -599,7 +615,7 @@ class Predictor:
             return Subtracted(waveform=-cleaned[:, -n_segment:])
         if kind == "features":
             of_first = self._features(start, channels, self.baseline_seconds)
-            plain = self._features(start, channels, self.baseline_seconds, self.part.without_baseline())
+            plain = self._features(start, channels, self.baseline_seconds, part.without_baseline())
             taken_off = {name: plain[name][:1] - array[:1] for name, array in of_first.items()}
             return Subtracted(features={name: array.mean(axis=1, keepdims=True) for name, array in taken_off.items()})
         return Subtracted()

@@ -236,10 +236,10 @@ def _part(name: str, description: PartDescription) -> FeaturePart:
 
 def _check_recording(block: InferenceBlock, name: str, part: FeaturePart) -> np.ndarray:
     """Check the requirements of a part that reads a recording; return the directions of its electrodes."""
-    for field in ("channel_names", "units", "sampling_rate_hz"):
-        if getattr(block, field) is None:
-            raise _FieldError(field, f"missing; parts.{name} reads a recording")
-    names, rate = block.channel_names, block.sampling_rate_hz
+    names, units, rate = block.channel_names, block.units, block.sampling_rate_hz
+    if names is None or units is None or rate is None:
+        missing = "channel_names" if names is None else "units" if units is None else "sampling_rate_hz"
+        raise _FieldError(missing, f"missing; parts.{name} reads a recording")
     folded = [one.casefold() for one in names]
     twice = [one for one in names if folded.count(one.casefold()) > 1]
     if twice:
@@ -248,8 +248,8 @@ def _check_recording(block: InferenceBlock, name: str, part: FeaturePart) -> np.
         given = getattr(block, field)
         if given is not None and len(given) != len(names):
             raise _FieldError(field, f"{len(given)} values; expected {len(names)}, one for each channel")
-    if "uV" not in block.units:
-        raise _FieldError("units", f"was trained on signals in {block.units[0]}, which is not a voltage unit")
+    if "uV" not in units:
+        raise _FieldError("units", f"was trained on signals in {units[0]}, which is not a voltage unit")
     if block.electrode_directions is None:
         directions = signals.electrode_directions(list(names))
     else:
@@ -293,7 +293,8 @@ def _window_bytes(block: InferenceBlock, name: str, part: FeaturePart) -> int:
     n_values = sum(math.prod(shape) for shape in _shapes(block, name, part).values())
     n_bytes = 4 * n_values
     if part.sources[0] == "recording":
-        n_bytes += 8 * len(block.channel_names) * round(part.windowing.window_seconds * block.sampling_rate_hz)
+        n_samples = round(part.windowing.window_seconds * (block.sampling_rate_hz or 0.0))
+        n_bytes += 8 * len(block.channel_names or ()) * n_samples
     if n_bytes > WINDOW_BYTES:
         message = f"a window takes {n_bytes / 2**30:.3g} GiB; expected at most {WINDOW_BYTES / 2**30:g}"
         raise _FieldError(f"parts.{name}.fields", message)

@@ -343,9 +343,10 @@ class RepairedSignal:
                 continue
             before = self._sample(first - 1, signal, start)
             after = self._sample(last, signal, start)
-            if before is None and after is None:
-                before = after = np.zeros((len(signal), 1))
-            before, after = after if before is None else before, before if after is None else after
+            if before is None:
+                before = np.zeros((len(signal), 1)) if after is None else after
+            if after is None:
+                after = before
             places = np.arange(max(first, start), min(last, stop))
             share = (places - (first - 1)) / (last - first + 1)
             signal[:, places - start] = before + (after - before) * share

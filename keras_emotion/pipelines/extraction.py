@@ -66,9 +66,10 @@ def extract_features(
     for place, name in enumerate(dict.fromkeys(name for key in dict.fromkeys(keys) for name in ratings[key])):
         table.insert(len(WINDOW_COLUMNS) + place, name, [ratings[key].get(name, np.nan) for key in keys])
     frames = arrays.pop(STEP_FRAMES, None)
-    for name in next(iter(of_frames.values()), {}) if frames is not None else ():
-        rated = [np.asarray(of_frames[key][name], np.float32)[own] for key, own in zip(keys, frames, strict=True)]
-        arrays[f"{STEP_RATINGS}@{word_file_name(name)}"] = np.array(rated, np.float32).reshape(frames.shape)
+    if frames is not None:
+        for name in next(iter(of_frames.values()), {}):
+            rated = [np.asarray(of_frames[key][name], np.float32)[own] for key, own in zip(keys, frames, strict=True)]
+            arrays[f"{STEP_RATINGS}@{word_file_name(name)}"] = np.array(rated, np.float32).reshape(frames.shape)
     if bad_spans:
         lag_seconds = getattr(part, "lag_seconds", 0.0)
         starts, stops = (table[name].to_numpy() + lag_seconds for name in ("start_seconds", "stop_seconds"))

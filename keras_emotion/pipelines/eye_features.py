@@ -118,8 +118,10 @@ class EyeFeatures(GivenWindows):
         return (values, "") if np.isfinite(values).all() else (None, "no fixation in the trial")
 
     def _table(self, trial: Trial, values: np.ndarray | None, reason: str) -> pd.DataFrame:
-        of_windows = values is not None and values.ndim == 2
-        seconds = len(values) * self.window_seconds if of_windows else trial.duration_seconds
+        if values is not None and values.ndim == 2:
+            seconds = len(values) * self.window_seconds
+        else:
+            seconds = trial.duration_seconds
         length = self.window_seconds * self.steps
         table = trial.window_table(starts_within(seconds, length, self.hop_seconds), length)
         return table if values is not None else table.assign(**{UNUSABLE: reason})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -21,7 +22,7 @@ from keras_emotion.pipelines.feature_store import path_hash
 from keras_emotion.pipelines.features import STEP_FRAMES, UNUSABLE, FeaturePart, Features, Source
 from keras_emotion.pipelines.mapped_arrays import memory_mapped_zeros
 from keras_emotion.pipelines.windowing import LagSeconds, Seconds, StepCount, Windowing, starts_within
-from keras_emotion.schema import InputError, Trial
+from keras_emotion.schema import ImageSequence, InputError, Trial
 
 _WINDOWS_AT_ONCE = 64
 """Number of windows whose crops are copied at a time."""
@@ -142,16 +143,21 @@ class FaceFeatures(FeaturePart):
         tables, step_frames = [], []
         # The crops of a large dataset exceed memory.
         with tempfile.TemporaryFile() as spool, contextlib.ExitStack() as opened:
-            detector, n_steps = None, set()
+            n_steps = set()
+
+            # Opened when it is needed: pictures with landmarks need none.
+            @functools.cache
+            def detector() -> faces.Detector:
+                return opened.enter_context(faces.make_detector(self.detector, self.detector_model))
+
             for trial in trials:
-                has_landmarks = trial.images is not None and trial.images.landmarks is not None
-                if detector is None and not (has_landmarks and self.align_pictures_by == "landmarks"):
-                    detector = opened.enter_context(faces.make_detector(self.detector, self.detector_model))
-                if trial.images is not None:
-                    crops, table, frames = self._of_images(trial, detector)
-                    step_frames.append(frames)
+                images = trial.images
+                if images is None:
+                    crops, table = self._of_video(trial, detector())
                 else:
-                    crops, table = self._of_video(trial, detector)
+                    needs_none = images.landmarks is not None and self.align_pictures_by == "landmarks"
+                    crops, table, frames = self._of_images(trial, images, None if needs_none else detector())
+                    step_frames.append(frames)
                 n_steps.add(crops.shape[1])
                 for start in range(0, len(crops), _WINDOWS_AT_ONCE):
                     spool.write(crops[start : start + _WINDOWS_AT_ONCE].tobytes())
@@ -178,7 +184,7 @@ class FaceFeatures(FeaturePart):
         starts = self.windowing.starts(duration_seconds)
         table = trial.window_table(starts, self.window_seconds)
         crops = memory_mapped_zeros((len(starts), self.steps, self.image_size, self.image_size, 3))
-        if problem is not None:
+        if trial.video is None or problem:
             return crops, table.assign(**{UNUSABLE: problem})
         offset_seconds = self.offset_seconds + (trial.video_offset_seconds or 0.0) + self.lag_seconds
         times = starts[:, np.newaxis, np.newaxis] + self._times_of_a_window() + offset_seconds
@@ -210,7 +216,9 @@ class FaceFeatures(FeaturePart):
         for some in np.split(rows, range(_WINDOWS_AT_ONCE, len(rows), _WINDOWS_AT_ONCE)):
             crops[some] = self._averaged(sequence.faces, source[some])
         beyond = inverse >= first + n_reached
-        ends = sequence.problem or f"{trial.video}: ends before the trial, at {_end_seconds(sequence, trial):.1f} s"
+        ends = (
+            sequence.problem or f"{trial.video}: ends before the trial, at {_end_seconds(sequence, trial.video):.1f} s"
+        )
         reasons = np.select(
             [usable, beyond.any(axis=(1, 2)), (inverse < first).any(axis=(1, 2))],
             ["", ends, "before the start of the video"],
@@ -234,8 +242,9 @@ class FaceFeatures(FeaturePart):
 
     # --- pictures
 
-    def _of_images(self, trial: Trial, detector: faces.Detector | None) -> tuple[np.ndarray, pd.DataFrame, np.ndarray]:
-        images = trial.images
+    def _of_images(
+        self, trial: Trial, images: ImageSequence, detector: faces.Detector | None
+    ) -> tuple[np.ndarray, pd.DataFrame, np.ndarray]:
         times = np.asarray(images.times_seconds, float)
         step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
         duration_seconds = float(times[-1]) + step
@@ -280,7 +289,7 @@ class FaceFeatures(FeaturePart):
 
 def duration_and_problem(
     trial: Trial, offset_seconds: float, length_tolerance_seconds: float, assumed_frame_rate_hz: float | None
-) -> tuple[float, str | None]:
+) -> tuple[float, str]:
     """Return the length of a trial, and why its face video cannot be used, according to its header.
 
     Args:
@@ -291,12 +300,12 @@ def duration_and_problem(
         assumed_frame_rate_hz: frame rate to believe in place of the header.
 
     Returns:
-        `(seconds, problem)`; the problem is `None` if there is none.
+        `(seconds, problem)`; the problem is empty if there is none.
 
     Raises:
         InputError: neither a recording nor a video defines the length of the trial.
     """
-    problem, facts = None, None
+    problem, facts = "", None
     if trial.video is None:
         problem = "no face video"
     else:
@@ -316,7 +325,7 @@ def duration_and_problem(
         if assumed_frame_rate_hz is not None and facts.n_frames:
             lasts, rate_hz = facts.n_frames / assumed_frame_rate_hz, assumed_frame_rate_hz
             what = f"{facts.path}: lasts {lasts:.1f} s at {rate_hz:g} frames per second"
-        problem = length_problem(what, trial, lasts, rate_hz, offset_seconds, length_tolerance_seconds)
+        problem = length_problem(what, trial, lasts, rate_hz, offset_seconds, length_tolerance_seconds) or ""
     return duration_seconds, problem
 
 
@@ -373,11 +382,11 @@ def length_problem(
     )
 
 
-def _end_seconds(sequence: faces.FaceSequence, trial: Trial) -> float:
+def _end_seconds(sequence: faces.FaceSequence, video: Path) -> float:
     """Return the end of the video: the last frame that was read, otherwise the end by its header."""
     if len(sequence.frames):
         return float(sequence.frames["frame_time_seconds"].iloc[-1])
-    return faces.video_facts(trial.video).duration_seconds or 0.0
+    return faces.video_facts(video).duration_seconds or 0.0
 
 
 def _face_of_picture(

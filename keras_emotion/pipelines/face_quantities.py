@@ -142,7 +142,7 @@ class FaceQuantities(FeaturePart):
                     detector = opened.enter_context(faces.make_detector("face_landmarker", self.detector_model))
                 except InputError as error:
                     raise InputError(f"{error}; or use OpenFace's files: --system.face.source openface") from None
-            elif not self.openface_folder.is_dir():
+            elif self.openface_folder is None or not self.openface_folder.is_dir():
                 raise InputError(f"{self.openface_folder}: no such folder; expected the folder of OpenFace's files")
             for trial in trials:
                 array, table = self._of_trial(trial, detector)
@@ -181,7 +181,7 @@ class FaceQuantities(FeaturePart):
     def _from_openface(self, trial: Trial) -> tuple[float, pd.DataFrame | None, str]:
         """Return the trial's length, its frames, and the problem with all of them, or with windows after their end."""
         frames, problem, lasts = None, "no face video", 0.0
-        if trial.video is not None:
+        if trial.video is not None and self.openface_folder is not None:
             path = self.openface_folder / f"{trial.video.stem}.csv"
             try:
                 frames = faces.read_openface(path, self.assumed_frame_rate_hz)
@@ -212,7 +212,7 @@ class FaceQuantities(FeaturePart):
         duration_seconds, problem = duration_and_problem(
             trial, self.offset_seconds, self.length_tolerance_seconds, self.assumed_frame_rate_hz
         )
-        if problem is not None:
+        if trial.video is None or problem:
             return duration_seconds, None, problem
         # In the middles of the steps, so that every window of 3 s contains the same number.
         n_samples = int(round(duration_seconds * self.frame_rate_hz, 6))

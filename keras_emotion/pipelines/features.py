@@ -544,12 +544,13 @@ class EEGStepFeatures(FeaturePart):
         return cut.reshape(len(cut), -1, *cut.shape[3:]) if self.representation == "raw_samples" else cut
 
     def _hop_samples(self, sampling_rate_hz: float, where: str) -> int:
+        hop_seconds = self.hop_seconds or self.sample_seconds
         try:
-            hop = signals.sample_count(self.hop_seconds or self.sample_seconds, sampling_rate_hz, "hop_seconds")
+            hop = signals.sample_count(hop_seconds, sampling_rate_hz, "hop_seconds")
         except ValueError as error:
             raise InputError(f"{where}: {error}") from None
         if hop < 1:
-            raise InputError(f"{where}: `hop_seconds` of {self.hop_seconds:g} s is less than one sample")
+            raise InputError(f"{where}: `hop_seconds` of {hop_seconds:g} s is less than one sample")
         return hop
 
     def _raw_steps(self, eeg, unit_seconds: float | None) -> np.ndarray:

@@ -103,7 +103,8 @@ class MediaPart(FeaturePart):
 
     def _of_stimulus(self, trial: Trial) -> Features:
         clip = clip_of(trial)
-        starts = self._starts(clip.duration_seconds, str(clip.path))
+        seconds = trial.duration_seconds if clip.duration_seconds is None else clip.duration_seconds
+        starts = self._starts(seconds, str(clip.path))
         return self._of_clip(clip, starts), trial.window_table(starts, self.window_seconds)
 
     def _of_person(self, trial: Trial) -> Features:
@@ -148,7 +149,7 @@ def _clip_of_person(trial: Trial, track: Literal["picture", "sound"]) -> tuple[C
     """
     if track == "picture":
         seconds, problem = duration_and_problem(trial, 0.0, LONGER_VIDEO_SECONDS, None)
-        if problem is not None:
+        if trial.video is None or problem:
             return None, seconds, problem
         start = trial.video_offset_seconds or 0.0
         return Clip(trial.video, start, start + seconds), seconds, ""

@@ -32,8 +32,9 @@ def trials_without_signals(trials: Iterable[Trial]) -> tuple[Trial, ...]:
         except InputError as error:
             faults.setdefault(trial.stimulus, str(error))
             continue
-        empty = dict.fromkeys(("recording", "video", "images", "released_features"))
-        found.append(dataclasses.replace(trial, **empty, media=clip))
+        found.append(
+            dataclasses.replace(trial, recording=None, video=None, images=None, released_features=None, media=clip)
+        )
     if faults:
         raise InputError("\n".join(faults.values()))
     return tuple(found)
@@ -43,7 +44,7 @@ def clips_of(trials: Iterable[Trial]) -> dict[ClipPlace, Trial]:
     """Return the clips of trials, each with the longest trial that shows it."""
     longest: dict[ClipPlace, Trial] = {}
     for trial in trials:
-        place = _place(trial.media)
+        place = _place(clip_of(trial))
         if place not in longest or trial.duration_seconds > longest[place].duration_seconds:
             longest[place] = trial
     return longest
@@ -66,7 +67,7 @@ def features_of_trials(
     stored = {place: StoredFeatures.open(folder).table for place, folder in folders.items()}
     rows, tables = [], []
     for trial in trials:
-        place = _place(trial.media)
+        place = _place(clip_of(trial))
         # A clip that was shown longer in another trial has more windows.
         n_windows = len(part.windowing.starts(trial.duration_seconds))
         shown = stored[place].iloc[:n_windows].reset_index(drop=True)

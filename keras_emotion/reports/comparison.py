@@ -176,7 +176,7 @@ def build_comparison(folders: Sequence[RunFolder], output: Path | None = None) -
             mark=table.mark,
             done=_what_was_done(runs),
             pairs=pairs,
-            subject_tables=[_subject_table(pair) for pair in pairs if pair.comparison is not None],
+            subject_tables=[_subject_table(pair, pair.comparison) for pair in pairs if pair.comparison is not None],
             notes=notes,
             pictures=[page_picture(picture)],
             runs=[_facts_of_run(run) for run in runs],
@@ -464,8 +464,7 @@ def _notes_on_pairs(pairs: Sequence[Pair]) -> Iterator[str]:
         )
 
 
-def _subject_table(pair: Pair) -> dict[str, Any]:
-    found = pair.comparison
+def _subject_table(pair: Pair, found: Comparison) -> dict[str, Any]:
     rows = found.subjects.set_index("subject")
     shown = []
     for subject in natural_order(pd.Series(rows.index)):

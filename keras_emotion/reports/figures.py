@@ -344,7 +344,7 @@ def _overview_row(axes, numbers: RunNumbers, target: str, protocol: str, place: 
     colour, marker = _look(numbers, protocol)
     low, high = 100 * accuracy["chance_low"], 100 * accuracy["chance_high"]
     axes.barh(place, high - low, left=low, height=0.62, color="#CCCCCC")
-    majority = 100 * numbers.overall(protocol, target, "majority_accuracy")["mean"]
+    majority = 100 * numbers.row(protocol, target, "majority_accuracy")["mean"]
     axes.plot(majority, place, marker="|", color="black", markersize=15, markeredgewidth=1.6)
     mean = end = 100 * accuracy["mean"]
     if accuracy["n_subjects"] < ENOUGH_SUBJECTS:
@@ -503,10 +503,10 @@ def _comparison_panel(axes, runs: Sequence[RunNumbers], target: str, protocol: s
     values = np.array([100 * runs[place].by_subject(protocol, target, "accuracy") for place in there])
     axes.plot(there, values, ".-", color=colour, alpha=0.45, linewidth=0.7, markersize=5)
     for place in there:
-        accuracy = runs[place].overall(protocol, target, "accuracy")
+        accuracy = runs[place].row(protocol, target, "accuracy")
         low, high = 100 * accuracy["chance_low"], 100 * accuracy["chance_high"]
         axes.bar(place, high - low, 0.6, bottom=low, color="#DDDDDD")
-        majority = 100 * runs[place].overall(protocol, target, "majority_accuracy")["mean"]
+        majority = 100 * runs[place].row(protocol, target, "majority_accuracy")["mean"]
         axes.plot(place, majority, marker="_", color="black", markersize=18, markeredgewidth=1.4)
         mean = 100 * accuracy["mean"]
         axes.plot(place, mean, marker=marker, color=colour, markersize=8)

@@ -128,11 +128,11 @@ def _scores(entry: Entry, numbers: RunNumbers, tables: RunTables) -> dict[str, o
     (target, *others) = numbers.targets
     if others:
         raise InputError(f"{entry.folder.path}: has the targets {', '.join(numbers.targets)}; expected one")
-    overall = {
-        metric: numbers.overall(entry.protocol, target, metric)
-        for metric in ("accuracy", "majority_accuracy", "knows_stimulus_accuracy", "balanced_accuracy", "f1")
-    }
-    accuracy, knows = overall["accuracy"], overall["knows_stimulus_accuracy"]
+    accuracy, majority, balanced_accuracy, f1 = (
+        numbers.row(entry.protocol, target, metric)
+        for metric in ("accuracy", "majority_accuracy", "balanced_accuracy", "f1")
+    )
+    knows = numbers.overall(entry.protocol, target, "knows_stimulus_accuracy")
     has_interval = accuracy["n_subjects"] >= ENOUGH_SUBJECTS
     late = _late_share(entry)
     lengths = tables.predictions["stop_seconds"] - tables.predictions["start_seconds"]
@@ -145,10 +145,10 @@ def _scores(entry: Entry, numbers: RunNumbers, tables: RunTables) -> dict[str, o
         "n_subjects": accuracy["n_subjects"],
         "chance_low": accuracy["chance_low"],
         "chance_high": accuracy["chance_high"],
-        "majority": overall["majority_accuracy"]["mean"],
+        "majority": majority["mean"],
         "knows_stimulus": np.nan if knows is None else knows["mean"],
-        "balanced_accuracy": overall["balanced_accuracy"]["mean"],
-        "f1": overall["f1"]["mean"],
+        "balanced_accuracy": balanced_accuracy["mean"],
+        "f1": f1["mean"],
         "window_seconds": float(lengths.median()),
         "n_parameters": np.nan if entry.n_parameters is None else entry.n_parameters,
         "seconds": sum(record["seconds"] for record in entry.folder.jobs()),

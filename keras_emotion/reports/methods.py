@@ -327,11 +327,11 @@ def _rows(
     corrected = dict(zip(others, holm_correction(p_values), strict=True)) if p_values else {}
     rows = []
     for method, own in numbers.items():
-        majority = own.overall(protocol, target, "majority_accuracy")
-        accuracy = own.overall(protocol, target, "accuracy")
+        majority = own.row(protocol, target, "majority_accuracy")
+        accuracy = own.row(protocol, target, "accuracy")
         knows = own.overall(protocol, target, "knows_stimulus_accuracy")
         for metric in metrics:
-            overall = own.overall(protocol, target, metric)
+            overall = own.row(protocol, target, metric)
             printed, printed_deviation = _printed(paper, method, target, metric)
             has_interval = overall["n_subjects"] >= ENOUGH_SUBJECTS
             rows.append(

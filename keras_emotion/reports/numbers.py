@@ -179,6 +179,20 @@ class RunNumbers:
         rows = rows[(rows["protocol"] == protocol) & (rows["target"] == target) & (rows["metric"] == metric)]
         return None if rows.empty else rows.iloc[0]
 
+    def row(self, protocol: str, target: str, metric: str) -> pd.Series:
+        """The row of `summary.overall` of a protocol that was applied to the target.
+
+        Raises:
+            InputError: it was not.
+        """
+        found = self.overall(protocol, target, metric)
+        if found is None:
+            raise InputError(
+                f"{self.name}: no {metric} of {target} under {protocol}; expected a run with predictions under this "
+                "protocol; run it again with --protocols"
+            )
+        return found
+
     def by_subject(self, protocol: str, target: str, metric: str) -> pd.Series:
         """Value of each evaluated subject, in their order; NaN where the metric is not defined."""
         rows = self.summary.subjects

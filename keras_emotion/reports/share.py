@@ -153,11 +153,11 @@ def share_report(
     page = report.path.read_text(encoding="utf-8")
     visible = re.sub(r'src="data:[^"]*"', "", page)
     ids = [name for name in shared.pseudonyms if len(name) > 2 and re.search(rf"\b{re.escape(name)}\b", visible)]
-    if ids or _PATH.search(visible):
-        what = f"the subject {ids[0]}" if ids else f"the path {_PATH.search(visible)[0]}"
+    private = [*(f"the subject {name}" for name in ids), *(f"the path {path[0]}" for path in _PATH.finditer(visible))]
+    if private:
         report.path.unlink()
         raise InputError(
-            f"{written.path}: the page would still contain {what} and was deleted; rename it in the data, or share "
-            "the table alone (--latex)"
+            f"{written.path}: the page would still contain {private[0]} and was deleted; rename it in the data, or "
+            "share the table alone (--latex)"
         )
     return report

@@ -320,7 +320,7 @@ def _is_told(metric: str, numbers: RunNumbers, protocol: str, target: str) -> bo
     row = numbers.overall(protocol, target, metric)
     if row is None or metric != "knows_trial_accuracy":
         return row is not None
-    return row["mean"] > numbers.overall(protocol, target, "knows_stimulus_accuracy")["mean"]
+    return row["mean"] > numbers.row(protocol, target, "knows_stimulus_accuracy")["mean"]
 
 
 def _chance_p_value(row: pd.Series) -> str:

@@ -82,7 +82,7 @@ def draw_timeline(
                 axes.grid(axis="y")
                 if len(shown) > 1:
                     axes.legend(ncols=min(len(shown), 6), loc="upper right")
-            elif part == "attention":
+            elif part == "attention" and band_attention is not None:
                 # From 0 to 1, so that the colours of two recordings are comparable.
                 shown_bands = _with_gaps(band_attention, rows).T
                 image = axes.pcolormesh(

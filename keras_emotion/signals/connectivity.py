@@ -84,7 +84,7 @@ def pearson_correlation(
         )
 
     def cut(trials: np.ndarray) -> np.ndarray:
-        if window_seconds is None:
+        if window_seconds is None or sampling_rate_hz is None:
             return trials[:, np.newaxis]
         return _windows_first(windows(trials, sampling_rate_hz, window_seconds, hop_seconds))
 

@@ -193,14 +193,15 @@ def grid_positions(
             "give custom positions"
         )
     taken: dict[tuple[int, int], str] = {}
-    for name, cell in zip(channel_names, positions, strict=True):
+    found = [cell for cell in positions if cell is not None]
+    for name, cell in zip(channel_names, found, strict=True):
         if cell in taken:
             raise InputError(
                 f"channels {taken[cell]} and {name} share row {cell[0]}, column {cell[1]} of the {layout} grid; "
                 "leave one out"
             )
         taken[cell] = name
-    return np.array(positions, dtype=np.intp).reshape(-1, 2)
+    return np.array(found, dtype=np.intp).reshape(-1, 2)
 
 
 def _shared_out(

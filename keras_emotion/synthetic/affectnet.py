@@ -128,7 +128,7 @@ def _write_list(out: Path, partition: str, seed: list[int], effect_size: float, 
         name = hashlib.sha224(repr((seed, number)).encode()).hexdigest()
         path = f"{int(name[:4], 16) % 1000 + 1}/{name}.jpg"
         box, points = [-1] * 4, np.full(2 * FACTS["n_landmarks"], -1.0)
-        if landmarks is not None:
+        if len(landmarks):
             low, high = landmarks.min(axis=0), landmarks.max(axis=0)
             # The landmarks end at the brows, the box at the hair.
             low[1] -= 0.25 * (high[1] - low[1])
@@ -172,15 +172,15 @@ def _write_arrays(out: Path, partition: str, seed: list[int], effect_size: float
 
 def _image(
     rng: np.random.Generator, size: tuple[int, int], effect_size: float, kind: int | None
-) -> tuple[np.ndarray, np.ndarray | None, int, float, float]:
-    """Draw an image with its landmarks, class, valence and arousal, in this order for every effect."""
+) -> tuple[np.ndarray, np.ndarray, int, float, float]:
+    """Draw an image with landmarks (if it has a face), class, valence and arousal, in this order for every effect."""
     width, height = size
     identity = FaceIdentity.draw(rng)
     pose, light = pose_course(rng, np.zeros(1), size=1.3)[0], light_course(rng, np.zeros(1), size=1.3)[0]
     (expression, rated), (_, other) = _rated(rng), _rated(rng)
     valence, arousal = rated.tolist()
     if kind == NON_FACE:
-        return surroundings(height, width, identity), None, kind, NOT_RATED, NOT_RATED
+        return surroundings(height, width, identity), np.empty((0, 2)), kind, NOT_RATED, NOT_RATED
     if kind is not None:
         expression = kind
     if kind == UNCERTAIN:

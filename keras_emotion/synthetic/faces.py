@@ -23,11 +23,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+
+from keras_emotion.files import package_folder
+from keras_emotion.schema import InputError
 
 _MESH_HEIGHT = 108.0
 """Pixels of the photograph from the forehead to the chin in MediaPipe's mesh, the reference of `face_height`."""
@@ -328,7 +330,8 @@ class AnimatedFace:
             np.add(along_rows[:, None], along_columns, out=source[:, :, axis])
         source -= displacement
         picture = self._with_open_mouth(max(amounts[2] - _MOUTH_OPENS_AT, 0))
-        frame = cv2.remap(picture, source, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+        # The second map is empty, because both axes are in `source`.
+        frame = cv2.remap(picture, source, np.empty(0), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
         return frame if light is None else self._lit(frame, light)
 
     def landmarks(self, valence: float, arousal: float, pose: HeadPose | None = None, blink: float = 0.0) -> np.ndarray:
@@ -590,8 +593,13 @@ def _photograph() -> tuple[np.ndarray, np.ndarray]:
     import cv2
 
     # Read from its file, because `skimage.data` would import the downloader of its other pictures.
-    folder = Path(next(iter(importlib.util.find_spec("skimage").submodule_search_locations))) / "data"
-    picture = cv2.cvtColor(cv2.imread(str(folder / "astronaut.png")), cv2.COLOR_BGR2RGB)
+    folder = package_folder("skimage")
+    picture = None if folder is None else cv2.imread(str(folder / "data" / "astronaut.png"))
+    if picture is None:
+        raise InputError(
+            "synthetic faces: photograph missing; expected scikit-image with its data; install it with pip"
+        )
+    picture = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
     points = np.loadtxt(Path(__file__).with_name("astronaut_landmarks.csv"), delimiter=",", skiprows=1)
     return picture, points[:, 1:]
 

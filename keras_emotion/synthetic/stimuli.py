@@ -274,10 +274,10 @@ def write_clip(
             first = next(frames, None)
             if first is None:
                 container.mux(picture.encode())
-        for start in range(0, 0 if sound is None else len(sound), rate_hz):
-            samples = np.ascontiguousarray(sound[np.newaxis, start : start + rate_hz])
-            frame = av.AudioFrame.from_ndarray(samples, format=clip_format.sample_format, layout="mono")
-            frame.sample_rate, frame.pts, frame.time_base = rate_hz, start, Fraction(1, rate_hz)
-            container.mux(track.encode(frame))
         if sound is not None:
+            for start in range(0, len(sound), rate_hz):
+                samples = np.ascontiguousarray(sound[np.newaxis, start : start + rate_hz])
+                frame = av.AudioFrame.from_ndarray(samples, format=clip_format.sample_format, layout="mono")
+                frame.sample_rate, frame.pts, frame.time_base = rate_hz, start, Fraction(1, rate_hz)
+                container.mux(track.encode(frame))
             container.mux(track.encode())

@@ -118,7 +118,8 @@ def play(
             # Receivers subscribe a moment after they have connected.
             time.sleep(1.0)
             began = time.monotonic()
-            origin_seconds = lsl.local_clock() if origin_seconds is None else origin_seconds
+        if origin_seconds is None:
+            origin_seconds = lsl.local_clock()
         for chunk in chunks(part, signal_seconds, origin_seconds):
             due = began + chunk.due_seconds / speed
             _sleep_until(due)

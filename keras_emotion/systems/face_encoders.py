@@ -61,7 +61,7 @@ class FaceEncoder(FrameEncoder):
         if image_size < SMALLEST:
             raise ValueError(f"image_size: {image_size} pixels; expected {SMALLEST} or more for AlexNet")
         if self.weights is not None:
-            side = _released(self.weights, self._hash_of_weights())["side"]
+            side = _released(self.weights, self._hash_of_weights(self.weights))["side"]
             if map_side(image_size) != side:
                 raise InputError(
                     f"{self.weights}: the first dense layer is for maps of {side} x {side}, but faces of {image_size} "
@@ -90,15 +90,16 @@ class FaceEncoder(FrameEncoder):
             scaled = keras.layers.Rescaling(scales, offsets, dtype="float32", name="colours")(pictures)
             return keras.Model(pictures, network(scaled), name="face_encoder")
 
-    def _sizes_of_weights(self) -> Mapping[str, Any]:
-        released = _released(self.weights, self._hash_of_weights())
+    def _sizes_of_weights(self, weights: Path) -> Mapping[str, Any]:
+        released = _released(weights, self._hash_of_weights(weights))
         return {"filters": released["filters"], "units": released["units"], "seed": 0}
 
-    def _hash_of_weights(self) -> str:
-        if not self.weights.is_file():
-            raise InputError(f"{self.weights}: no such file; expected released weights of AlexNet (.pth, .pt or .npz)")
+    def _hash_of_weights(self, weights: Path) -> str:
         # Cached by content: the file may have another name where the model is applied.
-        return path_hash(self.weights)
+        found = path_hash(weights) if weights.is_file() else None
+        if found is None:
+            raise InputError(f"{weights}: no such file; expected released weights of AlexNet (.pth, .pt or .npz)")
+        return found
 
 
 @functools.lru_cache(maxsize=4)

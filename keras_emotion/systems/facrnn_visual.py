@@ -110,16 +110,16 @@ class FACRNNVisual(NetworkSystem):
             inference=inference,
         )
         if self.initial_weights is not None:
-            self._start_from_saved(model, str(inference.get("target", "")))
+            self._start_from_saved(model, self.initial_weights, str(inference.get("target", "")))
         return model
 
-    def _start_from_saved(self, model: keras.Model, target: str) -> None:
-        files = _saved_networks(self.initial_weights, "--system.initial-weights")
+    def _start_from_saved(self, model: keras.Model, saved_file: Path, target: str) -> None:
+        files = _saved_networks(saved_file, "--system.initial-weights")
         # The network is also built without a target, to inspect its shapes.
         file = files.get("", files.get(word_file_name(target)) if target else next(iter(files.values())))
         if file is None:
             raise InputError(
-                f"{self.initial_weights}: has no network of target {target!r}; it has {', '.join(files)}; train one "
+                f"{saved_file}: has no network of target {target!r}; it has {', '.join(files)}; train one "
                 f"with --targets {target}"
             )
         saved = _load(file, path_hash(file), self.faces, "faces.steps")

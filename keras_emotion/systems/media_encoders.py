@@ -69,8 +69,8 @@ class MediaEncoder(Configuration):
         """
         if self.weights is None:
             return self
-        sizes = self._sizes_of_weights()
-        return type(self)(**{**dict(self), **sizes, "weights": None, "weights_hash": self._hash_of_weights()})
+        sizes, weights_hash = self._sizes_of_weights(self.weights), self._hash_of_weights(self.weights)
+        return type(self)(**{**dict(self), **sizes, "weights": None, "weights_hash": weights_hash})
 
     def checked(self) -> str | None:
         """Return the hash of the weights; `None` if they are random.
@@ -85,18 +85,18 @@ class MediaEncoder(Configuration):
             )
         if self.weights is None:
             return None
-        found = self._hash_of_weights()
+        found = self._hash_of_weights(self.weights)
         if self.weights_hash not in (None, found):
             raise InputError(
                 f"{self.weights}: not the weights that the model was trained with (their contents differ); give those"
             )
         return found
 
-    def _sizes_of_weights(self) -> Mapping[str, Any]:
+    def _sizes_of_weights(self, weights: Path) -> Mapping[str, Any]:
         """Fields that the weights determine."""
         raise NotImplementedError
 
-    def _hash_of_weights(self) -> str:
+    def _hash_of_weights(self, weights: Path) -> str:
         raise NotImplementedError
 
 
@@ -253,12 +253,12 @@ class PictureEncoder(FrameEncoder):
             scaled = keras.layers.Rescaling(list(scale), list(offset), dtype="float32", name="colours")(pictures)
             return keras.Model(pictures, backbone(scaled)[:, 0], name="picture_encoder")
 
-    def _sizes_of_weights(self) -> Mapping[str, Any]:
-        sizes = ViTFolder.read(self.weights).sizes
+    def _sizes_of_weights(self, weights: Path) -> Mapping[str, Any]:
+        sizes = ViTFolder.read(weights).sizes
         return {**{name: getattr(sizes, name) for name in _VIT_SIZES}, "seed": 0}
 
-    def _hash_of_weights(self) -> str:
-        return content_hash(ViTFolder.read(self.weights).files)
+    def _hash_of_weights(self, weights: Path) -> str:
+        return content_hash(ViTFolder.read(weights).files)
 
 
 _VIT_SIZES = ("patch_size", "n_layers", "n_heads", "width", "mlp_width")
@@ -348,8 +348,8 @@ class SoundEncoder(MediaEncoder):
         """
         return _encode(self, self.checked(), None, PATCHES_AT_ONCE)
 
-    def _sizes_of_weights(self) -> Mapping[str, Any]:
-        released = _released(self.weights, self._hash_of_weights())
+    def _sizes_of_weights(self, weights: Path) -> Mapping[str, Any]:
+        released = _released(weights, self._hash_of_weights(weights))
         if self.front_end == "log_mel":
             return {"filters": released["filters"], "embedding_activation": self.embedding_activation or "linear"}
         return {
@@ -358,11 +358,12 @@ class SoundEncoder(MediaEncoder):
             "seed": 0,
         }
 
-    def _hash_of_weights(self) -> str:
-        if not self.weights.is_file():
-            raise InputError(f"{self.weights}: no such file; expected released weights of VGGish (.pth, .pt or .npz)")
+    def _hash_of_weights(self, weights: Path) -> str:
         # Cached by content: the file may have another name where the model is applied.
-        return path_hash(self.weights)
+        found = path_hash(weights) if weights.is_file() else None
+        if found is None:
+            raise InputError(f"{weights}: no such file; expected released weights of VGGish (.pth, .pt or .npz)")
+        return found
 
 
 _FRONT_ENDS: Mapping[str, type[MediaSound]] = {"log_mel": MediaLogMel, "vggish": MediaVGGishPatches}
@@ -477,11 +478,10 @@ class EncodedFrames(EncodedPart, MediaFrames):
 
     def _of_clip(self, clip: Clip, starts: np.ndarray) -> dict[str, np.ndarray]:
         encode = self.encoder.encode(self.image_size)
-        frames, flat = self.frames_of(clip, starts), None
+        frames = self.frames_of(clip, starts)
+        flat = np.empty((len(starts) * self.n_frames, self.encoder.output_size), np.float32)
         while some := list(itertools.islice(frames, FRAMES_AT_ONCE)):
             encoded = encode(np.stack([picture for _, picture in some]))
-            if flat is None:
-                flat = np.empty((len(starts) * self.n_frames, encoded.shape[1]), np.float32)
             for (places, _), one in zip(some, encoded, strict=True):
                 flat[places] = one
         return {"picture": flat.reshape(len(starts), self.n_frames, -1)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -62,37 +63,38 @@ class VGG19Encoder(FrameEncoder):
                 rng = np.random.default_rng(self.seed)
                 network.set_weights([_random(value.shape, rng) for value in network.get_weights()])
             else:
-                self._load_into(network)
+                self._load_into(network, self.weights)
             pictures = keras.Input(shape, name="pictures")
             centred = keras.layers.Rescaling(1.0, [-mean for mean in _MEANS], name="colours")(pictures)
             # Blue first, as in the training of the weights.
             return keras.Model(pictures, network(keras.ops.flip(centred, axis=-1)), name="picture_encoder")
 
-    def _load_into(self, network: keras.Model) -> None:
+    def _load_into(self, network: keras.Model, weights: Path) -> None:
         # Weights missing in the file stay NaN; Keras only warns about them.
         network.set_weights([np.full_like(value, np.nan) for value in network.get_weights()])
         reason = "weights are missing"
         try:
-            refuse_special_file(self.weights)
+            refuse_special_file(weights)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                network.load_weights(self.weights)
+                network.load_weights(weights)
         # h5py and Keras raise various exceptions for damaged files.
         except Exception as error:
-            reason = reason_of(error, self.weights)
+            reason = reason_of(error, weights)
         if not all(np.isfinite(value).all() for value in network.get_weights()):
             raise InputError(
-                f"{self.weights}: not readable as weights of VGG19 ({reason}); expected Keras weights without the "
+                f"{weights}: not readable as weights of VGG19 ({reason}); expected Keras weights without the "
                 "dense layers (vgg19_..._notop.h5)"
             )
 
-    def _sizes_of_weights(self) -> Mapping[str, Any]:
+    def _sizes_of_weights(self, weights: Path) -> Mapping[str, Any]:
         return {"seed": 0}
 
-    def _hash_of_weights(self) -> str:
-        if not self.weights.is_file():
-            raise InputError(f"{self.weights}: no such file; expected weights of VGG19 (vgg19_..._notop.h5)")
-        return path_hash(self.weights)
+    def _hash_of_weights(self, weights: Path) -> str:
+        found = path_hash(weights) if weights.is_file() else None
+        if found is None:
+            raise InputError(f"{weights}: no such file; expected weights of VGG19 (vgg19_..._notop.h5)")
+        return found
 
 
 def _random(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:

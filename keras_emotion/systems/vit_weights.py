@@ -148,8 +148,11 @@ class ViTFolder:
         config.check("class_name", "ViTBackbone")
         config, images = config.inner("config"), images.inner("config")
         shape, patch = config.values.get("image_shape"), config.values.get("patch_size")
-        sides = [shape[:2], patch] if isinstance(shape, list) and isinstance(patch, list) else [[None, 0]] * 2
-        if any(len(pair) != 2 or pair[0] != pair[1] for pair in sides) or shape[2:] != [3]:
+        if (
+            not (isinstance(shape, list) and isinstance(patch, list))
+            or any(len(pair) != 2 or pair[0] != pair[1] for pair in (shape[:2], patch))
+            or shape[2:] != [3]
+        ):
             raise InputError(
                 f"{config.file}: image_shape {shape!r} and patch_size {patch!r}; expected those of square pictures and "
                 "patches of three colours"

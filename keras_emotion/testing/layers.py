@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_emotion.testing.named_checks import compile_options, require, run_checks
+from keras_emotion.testing.named_checks import compile_options, require, required, run_checks
 
 if TYPE_CHECKING:
     import keras
@@ -171,7 +171,8 @@ def train(case: LayerCase, model: keras.Model, inputs: Any, targets: Any, sample
     """
     import keras
 
-    model.compile(keras.optimizers.SGD(0.1), **case.training.losses())
+    training = required(case.training, "a model that is trained needs `training`")
+    model.compile(keras.optimizers.SGD(0.1), **training.losses())
     model.fit(
         inputs,
         targets,
@@ -362,8 +363,8 @@ def check_gradients(case: LayerCase) -> None:
     perturb_weights(model, rng)
     inputs = random_inputs(model, rng)
     if type(model).compute_loss is not keras.Model.compute_loss:
-        require(case.training, "a model with its own `compute_loss` needs `training`")
-        losses, targets = case.training.losses(), case.training.targets(model, rng, 4)
+        training = required(case.training, "a model with its own `compute_loss` needs `training`")
+        losses, targets = training.losses(), training.targets(model, rng, 4)
     else:
         targets = keras.tree.map_structure(
             lambda output: rng.standard_normal(output.shape).astype("float32"), model(inputs)

@@ -8,12 +8,20 @@ from typing import Any, TypeVar
 from keras_emotion.schema import InputError
 
 Case = TypeVar("Case")
+T = TypeVar("T")
 
 
 def require(condition: Any, message: str) -> None:
     """Raise an `AssertionError` unless a condition holds; unlike `assert`, also under `python -O`."""
     if not condition:
         raise AssertionError(message)
+
+
+def required(value: T | None, message: str) -> T:
+    """Return a value; raise an `AssertionError` if it is `None`."""
+    if value is None:
+        raise AssertionError(message)
+    return value
 
 
 def compile_options() -> dict[str, bool]:

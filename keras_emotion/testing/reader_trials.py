@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_emotion.schema import SPLIT_PARTS, Trial, is_part_of_split
-from keras_emotion.testing.named_checks import input_error, listed, require
+from keras_emotion.testing.named_checks import input_error, listed, require, required
 
 if TYPE_CHECKING:
     from keras_emotion.testing.readers import ReaderCase
@@ -98,7 +98,9 @@ def _check_rate(case: ReaderCase, trial: Trial) -> None:
 
 def _check_bad_spans(case: ReaderCase, trial: Trial) -> None:
     recording = trial.recording
-    for start, stop, reason in () if recording is None else recording.bad_spans:
+    if recording is None:
+        return
+    for start, stop, reason in recording.bad_spans:
         what = f"`bad_spans` of subject {trial.subject}, trial {trial.trial}: {(start, stop, reason)}"
         is_inside = start < stop and start < recording.duration_seconds and stop > -recording.baseline_seconds
         require(is_inside and reason, f"{what}; expected a segment that overlaps with the signal, and a reason")
@@ -118,9 +120,9 @@ def _check_ratings(case: ReaderCase, trial: Trial) -> None:
 def _check_source(case: ReaderCase, trial: Trial) -> None:
     if trial.recording is None:
         return
-    source = trial.recording.source
     where = f"subject {trial.subject}, trial {trial.trial}"
-    require(source is not None and source.exists(), f"{where}: `source` is {source}; expected the file of the signal")
+    source = required(trial.recording.source, f"{where}: `source` is None; expected the file of the signal")
+    require(source.exists(), f"{where}: `source` is {source}; expected the file of the signal")
     listed = case.files("source_files", trial.subject)
     require(any(path.is_relative_to(source) for path in listed), f"{where}: `source_files` lacks `source`, {source}")
 

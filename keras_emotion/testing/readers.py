@@ -134,18 +134,16 @@ class ReaderCase:
         """Files that hold signals, features, images, videos or stimuli of the trials."""
         files: set[Path] = set()
         for trial in (record.trial for record in self.records):
-            if trial.recording is not None:
+            if trial.recording is not None and (source := trial.recording.source) is not None:
                 # A recording may be a folder.
-                source = trial.recording.source
                 files |= {path for path in self.files("source_files", trial.subject) if path.is_relative_to(source)}
-            files |= {
-                trial.video,
-                trial.media.path if trial.media else None,
-                trial.voice.path if trial.voice else None,
-                *(trial.images.files if trial.images is not None else ()),
-            }
-            files |= {trial.released_features.source} if trial.released_features is not None else set()
-        return files - {None}
+            if trial.images is not None:
+                files.update(trial.images.files)
+            if trial.released_features is not None:
+                files.add(trial.released_features.source)
+            clips = (clip.path for clip in (trial.media, trial.voice) if clip is not None)
+            files.update(path for path in (trial.video, *clips) if path is not None)
+        return files
 
     def of_subject(self, subject: SubjectId) -> list[TrialRecord]:
         """Return the records of a subject."""

@@ -19,7 +19,7 @@ from keras_emotion.pipelines.features import STEP_RATINGS
 from keras_emotion.schema import WINDOW_COLUMNS, Trial
 from keras_emotion.systems.base import EstimatorSystem, NetworkSystem, System
 from keras_emotion.systems.stages import Stage, layer_weights
-from keras_emotion.testing.named_checks import compile_options, require, run_checks
+from keras_emotion.testing.named_checks import compile_options, require, required, run_checks
 
 if TYPE_CHECKING:
     import keras
@@ -342,14 +342,19 @@ def check_channels(case: SystemCase) -> None:
         if part.sources[0] != "recording":
             continue
         trial = next(case.trials())
-        names = trial.recording.channel_names[::-1]
+        recording = trial.required_recording
+        names = recording.channel_names[::-1]
         turned = dataclasses.replace(
             trial,
-            recording=trial.recording.pick(names),
+            recording=recording.pick(names),
             eeg_channel_names=tuple(one for one in names if one in trial.eeg_channel_names),
         )
-        expected, _, wanted = extract_features(part, [trial])
-        found, _, present = extract_features(part, [turned])
+        expected, _, channels = extract_features(part, [trial])
+        found, _, turned_channels = extract_features(part, [turned])
+        wanted, present = (
+            required(one, f"part {name!r}: `has_channels` is False; expected True for a part that reads a recording")
+            for one in (channels, turned_channels)
+        )
         for array, values in expected.items():
             aligned = part.align_channels(array, found[array], present, wanted)
             # The order of summation over channels differs.

@@ -13,6 +13,7 @@ from keras_emotion import cli
 from keras_emotion.cli import interruptions
 from keras_emotion.cli.exits import with_exit_codes
 from keras_emotion.cli.interruptions import on_interruption
+from keras_emotion.cli.output import make_console
 from keras_emotion.schema import InputError
 
 
@@ -110,6 +111,20 @@ def test_a_signal_prints_one_line_with_the_command_that_goes_on(number, code, ca
     )
     assert cleaned
     assert interruptions._texts == []
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_closed_stream_changes_no_exit_code(stream, monkeypatch, capfd):
+    # As Python starts after `>&-` or `2>&-` in a shell.
+    monkeypatch.setattr(sys, stream, None)
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    assert with_exit_codes(lambda: make_console().print("text") or 0)() == 0
+    assert _exit_code(interrupted) == 130
+    assert getattr(sys, stream) is None
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_resume_is_not_given_twice(capfd, monkeypatch):

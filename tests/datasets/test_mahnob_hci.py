@@ -466,7 +466,7 @@ def test_a_video_goes_on_after_the_clip(root):
     trial = next(MAHNOBHCI(root).trials())
     assert (trial.video_seconds, trial.video_frame_rate_hz) == (SECONDS + 47, 2)
     assert trial.recording.duration_seconds == SECONDS
-    assert duration_and_problem(trial, 0.0, 5.0, None) == (SECONDS, None)
+    assert duration_and_problem(trial, 0.0, 5.0, None) == (SECONDS, "")
     # A copy whose header is twice as slow.
     slow = dataclasses.replace(trial, video_frame_rate_hz=4.0, video_seconds=27.5)
     assert duration_and_problem(slow, 0.0, 5.0, None)[1].endswith("give assumed_frame_rate_hz 4")

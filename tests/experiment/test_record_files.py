@@ -295,6 +295,15 @@ def test_a_candidate_that_diverged_is_not_chosen(tmp_path):
     assert (one["candidate"], one["left_out"]) == ("a", [])
 
 
+def test_a_score_that_is_null_is_as_good_as_missing(tmp_path):
+    folder = started(tmp_path / "run")
+    for name, score in (("a", None), ("b", 0.6)):
+        folder.write_job({**record(job(1, candidate=name)), "validation_score": score})
+    folder.finish(SUMMARY)
+    search = (folder.path / "search.csv").read_text().splitlines()
+    assert [line.rpartition(",")[2] for line in search] == ["chosen", "False", "True"]
+
+
 def test_a_run_in_which_all_jobs_failed_has_empty_tables(tmp_path):
     folder = started(tmp_path / "run")
     folder.write_job(failed(job(1), ["1"]))

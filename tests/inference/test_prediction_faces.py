@@ -178,6 +178,14 @@ def test_faces_alone_need_no_recording(folder):
     assert Predictor(visual).predict(None, video=video).table["start_seconds"].tolist() == list(range(0, 26, 2))
 
 
+def test_a_model_of_faces_alone_has_no_windows_of_a_recording(folder):
+    predictor = Predictor(deepvanet(modalities=("faces",)))
+    with pytest.raises(InputError, match="reads no EEG; expected a model of EEG"):
+        predictor.windows(ContinuousRecording(folder / "some_raw.fif"))
+    with pytest.raises(InputError, match="reads no EEG"):
+        _ = predictor.lead_seconds
+
+
 def test_prior_of_a_brain_network(folder, microvolts):
     model, video = prior_dfcn(), folder / "whole.avi"
     found = Predictor(model).predict(ContinuousRecording(folder / "some_raw.fif"), 10.0, video, 2.0)

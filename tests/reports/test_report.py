@@ -604,6 +604,13 @@ def test_paper_column_is_left_out_without_numbers_of_the_data_set(tmp_path):
     assert cells(main_table(numbers, chosen, ()), "arousal", "accuracy")[0] == ("90.11 ± 3.58", "")
 
 
+def test_a_number_that_a_run_does_not_have_is_refused(tmp_path):
+    numbers = read_numbers(hand_run(tmp_path / "run"))
+    assert numbers.row("trial_disjoint", "arousal", "accuracy")["n_subjects"]
+    with pytest.raises(InputError, match="no accuracy of arousal under subject_disjoint; expected a run with"):
+        numbers.row("subject_disjoint", "arousal", "accuracy")
+
+
 def sentence(path, protocols, predictions):
     """Sentence on eight subjects of four trials; the share right of subject and protocol by `predictions`."""
     folder = start(path, protocols)

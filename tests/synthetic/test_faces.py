@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import skimage.data
 
+from keras_emotion.schema import InputError
 from keras_emotion.synthetic import faces
 from keras_emotion.synthetic.faces import (
     AnimatedFace,
@@ -89,6 +90,13 @@ def test_pixels_move_as_the_points_do():
                 seen = np.array([(piece.sum(axis=0) * np.arange(17)).sum(), (piece.sum(axis=1) * np.arange(17)).sum()])
                 # A dot is a few pixels wide and is stretched, more on one side than on the other.
                 np.testing.assert_allclose(seen / piece.sum() + [left, top], [x, y], atol=0.6)
+
+
+def test_a_missing_photograph_is_reported(tmp_path, monkeypatch):
+    for folder in (tmp_path, None):
+        monkeypatch.setattr(faces, "package_folder", lambda name, folder=folder: folder)
+        with pytest.raises(InputError, match="photograph missing; expected scikit-image with its data"):
+            faces._photograph.__wrapped__()
 
 
 def test_the_photograph_is_shown_as_it_is():

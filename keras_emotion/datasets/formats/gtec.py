@@ -56,8 +56,9 @@ def read_gtec(path: Path) -> Signals:
         rate = next((entry.text for entry in _all(task, "SamplingFrequency")), None)
         if rate is None:
             rate = next((entry.text for entry in _all(task, "SampleRate")), None)
-        annotations = _annotations(path, file, float(rate or 0))
-    if values.ndim != 2 or values.shape[1] != len(channels) or not float(rate or 0) > 0:
+        rate_hz = float(rate or 0)
+        annotations = _annotations(path, file, rate_hz)
+    if values.ndim != 2 or values.shape[1] != len(channels) or not rate_hz > 0:
         raise InputError(
             f"{path}: samples {values.shape} for {len(channels)} channels at {rate or 'no'} Hz; expected "
             "(samples, channels) and a sampling frequency"
@@ -67,7 +68,7 @@ def read_gtec(path: Path) -> Signals:
         names=names,
         kinds=[_KINDS.get(channel["ChannelType"].upper() or "EEG", "misc") for channel in channels],
         units=["uV"] * len(names),
-        sampling_rate_hz=float(rate),
+        sampling_rate_hz=rate_hz,
         values=values.T,
         annotations=annotations,
     )

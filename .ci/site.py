@@ -7,10 +7,12 @@ Home is the README; the changelog and the page for contributors are the files in
 
 from __future__ import annotations
 
+import ast
 import base64
 import contextlib
 import io
 import json
+import logging
 import posixpath
 import re
 import sys
@@ -24,6 +26,7 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "reproductions" / "results"
+LOG = logging.getLogger("mkdocs.hooks")
 sys.path.insert(0, str(ROOT))
 
 PAGES = {
@@ -91,6 +94,12 @@ _CODE = re.compile(r"<code\b[^>]*>.*?</code>", re.DOTALL)
 _OPTION = re.compile(r"(?<![\w<!-])--[A-Za-z][\w.-]*")
 _CELL = re.compile(r"<td\b[^>]*>.*?</td>", re.DOTALL)
 _FIGURE = re.compile(r"(<img\b[^>]*\bsrc=\"(?!data:)([^\"]+)\"[^>]*>)")
+_MEMBER = re.compile(
+    r"<h2 id=\"(?P<anchor>keras_emotion\.\w+\.(?P<name>\w+))\"(?P<heading>.*?)</h2>.*?<p>(?P<text>.*?)</p>", re.DOTALL
+)
+_SENTENCE = re.compile(r".*?\.(?= [A-Z<])|.*", re.DOTALL)
+_FIRST_MEMBER = '<div class="doc doc-children">'
+_PACKAGE_IN_TABLE = re.compile(r"^\| `\w+`.*? \|", re.MULTILINE)
 _FENCE = re.compile(r"^( *)(```|~~~).*?^\1\2", re.MULTILINE | re.DOTALL)
 
 
@@ -159,6 +168,8 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
 
     def outside_of_code(text: str) -> str:
         text = _PAGE_IN_TEXT.sub(linked, text)
+        if here == "python_api.md":
+            text = _PACKAGE_IN_TABLE.sub(lambda cell: re.sub(r"`(\w+)`", r"[`\1`](api/\1.md)", cell[0]), text)
         return _LINK.sub(moved, text) if (ROOT / source).is_file() else text
 
     parts, end = [], 0
@@ -190,7 +201,37 @@ def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:
     html = _CODE.sub(lambda code: _OPTION.sub(r"<span class='option'>\g<0></span>", code[0]), html)
     html = _FIGURE.sub(r"<a href='\2'>\1</a>", html)
     html = _CELL.sub(lambda cell: _NUMBER_AND_SPREAD.sub(_TOGETHER, cell[0]), html)
+    if page.file.src_uri.startswith("api/"):
+        html = _with_overview(html, Path(page.file.src_uri).stem)
     return _FORMULA.sub(_mathml, html)
+
+
+def _with_overview(html: str, package: str) -> str:
+    """List the classes and functions of a package, with their first sentences, before the first of them.
+
+    A public name without a docstring is not on the page: it is a warning, which is an error of a strict build.
+    """
+    members = list(_MEMBER.finditer(html))
+    missing = _public_names(package) - {member["name"] for member in members}
+    if missing:
+        LOG.warning("api/%s.md: without a docstring: %s", package, ", ".join(sorted(missing)))
+    rows = "".join(
+        f"<tr><td><a href='#{member['anchor']}'><code>{member['name']}</code></a></td>"
+        f"<td>{_SENTENCE.match(member['text'])[0]}</td></tr>\n"
+        for member in members
+        if "module-attribute" not in member["heading"]
+    )
+    return html.replace(_FIRST_MEMBER, f"<table class='options members'>\n{rows}</table>\n{_FIRST_MEMBER}", 1)
+
+
+def _public_names(package: str) -> set[str]:
+    path = ROOT / "keras_emotion" / package / "__init__.py"
+    if not path.is_file():
+        return set()
+    for statement in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "__all__":
+            return set(ast.literal_eval(statement.value))
+    return set()
 
 
 def on_post_template(html: str, template_name: str, config: Any) -> str:

@@ -35,6 +35,7 @@ PUBLISHED = "published elsewhere, real data"
 """Label of these numbers."""
 
 NO_COMPARISON = "this run is on synthetic data: no comparison"
+"""Remark on `PUBLISHED` accuracies in tables and figures of a run on synthetic data."""
 
 _KEYS = ["dataset", "target", "n_classes", "disjoint", "scope", "method", "metric", "source"]
 _SCOPES = ("within_subject", "across_subjects")

@@ -93,6 +93,9 @@ _TOGETHER = "\N{NO-BREAK SPACE}\\1\N{WORD JOINER}\N{NO-BREAK SPACE}"
 _CODE = re.compile(r"<code\b[^>]*>.*?</code>", re.DOTALL)
 _OPTION = re.compile(r"(?<![\w<!-])--[A-Za-z][\w.-]*")
 _CELL = re.compile(r"<td\b[^>]*>.*?</td>", re.DOTALL)
+_TAG = re.compile(r"<[^>]*>")
+_LONG_CELL = 40
+"""Characters of a cell of a table."""
 _FIGURE = re.compile(r"(<img\b[^>]*\bsrc=\"(?!data:)([^\"]+)\"[^>]*>)")
 _MEMBER = re.compile(
     r"<h2 id=\"(?P<anchor>keras_emotion\.\w+\.(?P<name>\w+))\"(?P<heading>.*?)</h2>.*?<p>(?P<text>.*?)</p>", re.DOTALL
@@ -195,15 +198,22 @@ def _with_comments_above(block: str) -> str:
 def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:
     """Turn formulas into MathML, which browsers draw without a script; returned values have no name before a dash.
 
-    Options are marked, so that lines are not broken after their hyphens. A click on a figure opens it in full size.
+    Options are marked, so that lines are not broken after their hyphens, and so are long cells of tables, which narrow
+    screens would make a word wide. A click on a figure opens it in full size.
     """
     html = re.sub(r'(<li class="doc-section-item field-body">)\s*–', r"\1", html)
     html = _CODE.sub(lambda code: _OPTION.sub(r"<span class='option'>\g<0></span>", code[0]), html)
     html = _FIGURE.sub(r"<a href='\2'>\1</a>", html)
-    html = _CELL.sub(lambda cell: _NUMBER_AND_SPREAD.sub(_TOGETHER, cell[0]), html)
+    html = _CELL.sub(_cell, html)
     if page.file.src_uri.startswith("api/"):
         html = _with_overview(html, Path(page.file.src_uri).stem)
     return _FORMULA.sub(_mathml, html)
+
+
+def _cell(match: re.Match) -> str:
+    text = unescape(_TAG.sub("", match[0])).strip()
+    cell = f"<td data-long{match[0].removeprefix('<td')}" if len(text) > _LONG_CELL else match[0]
+    return _NUMBER_AND_SPREAD.sub(_TOGETHER, cell)
 
 
 def _with_overview(html: str, package: str) -> str:
@@ -277,6 +287,8 @@ def _tutorials() -> str:
     for path in notebooks():
         title, _, text = "".join(_cells(path)[0]["source"]).removeprefix("# ").partition("\n")
         first = text.strip().split("\n\n")[0].replace("\n", " ").removesuffix(" This notebook shows")
+        # What follows the colon is not on this page.
+        first = re.sub(r":$", ".", first)
         lines.append(f"**[{title}]({path.stem}.md)**: {first}")
     return "\n\n".join(lines) + "\n"
 

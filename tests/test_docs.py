@@ -4,10 +4,12 @@ import ast
 import contextlib
 import difflib
 import functools
+import importlib.util
 import inspect
 import io
 import itertools
 import re
+import types
 from pathlib import Path
 
 import pytest
@@ -279,3 +281,38 @@ def test_the_site_shows_fields_of_models_as_arguments(sample):
         _, *arguments = sample[name].parameters
         assert {one.name: (str(one.annotation), str(one.default)) for one in arguments} == expected
         assert {one.kind for one in arguments} == {arguments[0].kind.keyword_only}
+
+
+@pytest.fixture(scope="module")
+def site():
+    """The hooks of the documentation site."""
+    for name in ("mkdocs", "latex2mathml"):
+        pytest.importorskip(name)
+    spec = importlib.util.spec_from_file_location("site_hooks", ROOT / ".ci" / "site.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_long_cells_of_tables_are_marked(site):
+    page = types.SimpleNamespace(file=types.SimpleNamespace(src_uri="page.md"))
+    long, tags = "word " * 9, "<code>" + "</code><code>" * 9 + "short</code>"
+    html = f"<td class='a'>{long}</td><td>{tags}</td><td>1 ± 2</td>"
+    marked = site.on_page_content(html, page, None, None)
+    assert marked == f"<td data-long class='a'>{long}</td><td>{tags}</td><td>1\xa0±\u2060\xa02</td>"
+
+
+def test_the_overview_of_a_package_lists_its_members(site, caplog):
+    anchor = "keras_emotion.testing.check_layer"
+    member = f'<h2 id="{anchor}" class="doc">check_layer</h2>{{}}<p>Check it. Then stop.</p>'
+    html = site._FIRST_MEMBER + member.format("<p class='bases'>Bases</p>")
+    page = types.SimpleNamespace(file=types.SimpleNamespace(src_uri="api/testing.md"))
+    shown = site.on_page_content(html, page, None, None)
+    assert f"<a href='#{anchor}'><code>check_layer</code></a></td><td>Check it.</td>" in shown
+    assert caplog.messages == ["api/testing.md: without a docstring: check_reader, check_system"]
+
+
+def test_introductions_of_tutorials_end_as_sentences(site):
+    paragraphs = site._tutorials().strip().split("\n\n")[2:]
+    assert len(paragraphs) == len(list((ROOT / "notebooks").glob("*.ipynb")))
+    assert all(paragraph.endswith(".") for paragraph in paragraphs), paragraphs

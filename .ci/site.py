@@ -16,6 +16,7 @@ import logging
 import posixpath
 import re
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping
 from html import unescape
 from pathlib import Path
@@ -85,6 +86,7 @@ _FORMULA = re.compile(
     r"<(?P<tag>span|div) class=\"arithmatex\">\s*\\(?P<open>[(\[])(?P<formula>.*?)\\[)\]]\s*</(?P=tag)>", re.DOTALL
 )
 _COMMENT_BESIDE = re.compile(r"(?P<indent> *)(?P<command>\S.*?) +# +(?P<comment>.*)")
+_COLUMNS = re.compile(r" {3}|─")
 _LONGEST_LINE = 100
 """Characters of a line of code that are beside each other on a wide screen."""
 _NUMBER_AND_SPREAD = re.compile(r"(?<=\d) ([±–]) (?=\d)")
@@ -177,22 +179,35 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
 
     parts, end = [], 0
     for fence in _FENCE.finditer(markdown):
-        parts += [outside_of_code(markdown[end : fence.start()]), _with_comments_above(fence[0])]
+        parts += [outside_of_code(markdown[end : fence.start()]), _code_block(fence[0])]
         end = fence.end()
     return "".join([*parts, outside_of_code(markdown[end:])])
 
 
-def _with_comments_above(block: str) -> str:
-    """Put comments above their commands if a line is too long for the page, where it would be broken."""
+def _code_block(block: str) -> str:
+    """Break lines that are too long for the page: comments are put above their commands, and sentences are wrapped."""
     lines = block.split("\n")
-    if not lines[0].strip().endswith("bash") or max(map(len, lines)) <= _LONGEST_LINE:
+    language = lines[0].strip(" `~")
+    if language not in ("bash", "text") or max(map(len, lines)) <= _LONGEST_LINE:
         return block
+    if language == "text":
+        return "\n".join(map(_wrapped, lines))
     moved: list[str] = []
     for line in lines:
         match = _COMMENT_BESIDE.fullmatch(line)
         is_continued = bool(moved) and moved[-1].endswith("\\")
         moved += [f"{match['indent']}# {match['comment']}", match["command"]] if match and not is_continued else [line]
     return "\n".join(moved)
+
+
+def _wrapped(line: str) -> str:
+    """Break a long line of words; a row of a table, where several spaces are between columns, stays as it is."""
+    if len(line) <= _LONGEST_LINE or _COLUMNS.search(line.strip()):
+        return line
+    indent = line[: len(line) - len(line.lstrip())]
+    return textwrap.fill(
+        line, _LONGEST_LINE, subsequent_indent=f"{indent}    ", break_long_words=False, break_on_hyphens=False
+    )
 
 
 def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:

@@ -302,6 +302,18 @@ def test_long_cells_of_tables_are_marked(site):
     assert marked == f"<td data-long class='a'>{long}</td><td>{tags}</td><td>1\xa0±\u2060\xa02</td>"
 
 
+def test_long_lines_of_words_are_wrapped_and_rows_of_tables_are_not(site):
+    words, row, rule = "  leak: " + "word " * 30, "cell   " * 20, "─" * 120
+    page = types.SimpleNamespace(file=types.SimpleNamespace(src_uri="index.md"))
+    shown = site.on_page_markdown(f"```text\n{words}\n{row}\n{rule}\n```", page, None, None).split("\n")
+    assert shown[0] == "```text"
+    assert shown[3:] == [row, rule, "```"]
+    assert max(map(len, shown[1:3])) <= 100
+    assert [line[:8] for line in shown[1:3]] == ["  leak: ", "      wo"]
+    python = f"```python\n{words}\n```"
+    assert site.on_page_markdown(python, page, None, None) == python
+
+
 def test_the_overview_of_a_package_lists_its_members(site, caplog):
     anchor = "keras_emotion.testing.check_layer"
     member = f'<h2 id="{anchor}" class="doc">check_layer</h2>{{}}<p>Check it. Then stop.</p>'

@@ -28,8 +28,8 @@ REFERENCE_COLUMNS = (
     "source",
     "remark",
 )
-"""Columns of a file of published accuracies. `disjoint` and `scope` are the fields of `Protocol` that define the kind of
-protocol; `value` and `spread` (standard deviation over subjects) are in percent."""
+"""Columns of a file of published accuracies. `disjoint` and `scope` are the fields of `Protocol` that define the kind
+of protocol; `value` and `spread` (standard deviation over subjects) are in percent."""
 
 PUBLISHED = "published elsewhere, real data"
 """Label of accuracies from the literature in tables and figures; see `read_references`."""

@@ -96,7 +96,7 @@ _CODE = re.compile(r"<code\b[^>]*>.*?</code>", re.DOTALL)
 _OPTION = re.compile(r"(?<![\w<!-])--[A-Za-z][\w.-]*")
 _CELL = re.compile(r"<td\b[^>]*>.*?</td>", re.DOTALL)
 _TAG = re.compile(r"<[^>]*>")
-_LONG_CELL = 40
+_LONG_CELL = 30
 """Characters of a cell of a table."""
 _FIGURE = re.compile(r"(<img\b[^>]*\bsrc=\"(?!data:)([^\"]+)\"[^>]*>)")
 _MEMBER = re.compile(

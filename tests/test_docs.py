@@ -75,6 +75,14 @@ def test_links_between_pages_lead_somewhere(path):
     assert not broken
 
 
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_what_belongs_to_an_item_is_indented_by_four_spaces(path):
+    # With fewer, the site ends the list there, and shows the next numbers within a paragraph.
+    text = path.read_text(encoding="utf-8")
+    blocks = re.sub(r"^( *)```.*?^\1```$", r"\1block", text, flags=re.DOTALL | re.MULTILINE)
+    assert not re.findall(r"\n\n {1,3}\S.*", blocks)
+
+
 def test_the_readme_lists_all_models_and_its_two_commands():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     table = readme[readme.index("| models (`--model`)") : readme.index("## Documentation")]

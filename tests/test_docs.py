@@ -81,6 +81,8 @@ def test_what_belongs_to_an_item_is_indented_by_four_spaces(path):
     text = path.read_text(encoding="utf-8")
     blocks = re.sub(r"^( *)```.*?^\1```$", r"\1block", text, flags=re.DOTALL | re.MULTILINE)
     assert not re.findall(r"\n\n {1,3}\S.*", blocks)
+    # Nor is a number an item that follows a paragraph without a blank line.
+    assert not re.findall(r"\n\n {4}\S.*\n(?:\d+\.|-) .*", blocks)
 
 
 def test_the_readme_lists_all_models_and_its_two_commands():

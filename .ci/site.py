@@ -7,13 +7,16 @@ Home is the README; the changelog and the page for contributors are the files in
 
 from __future__ import annotations
 
+import ast
 import base64
 import contextlib
 import io
 import json
+import logging
 import posixpath
 import re
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping
 from html import unescape
 from pathlib import Path
@@ -24,6 +27,7 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "reproductions" / "results"
+LOG = logging.getLogger("mkdocs.hooks")
 sys.path.insert(0, str(ROOT))
 
 PAGES = {
@@ -82,6 +86,7 @@ _FORMULA = re.compile(
     r"<(?P<tag>span|div) class=\"arithmatex\">\s*\\(?P<open>[(\[])(?P<formula>.*?)\\[)\]]\s*</(?P=tag)>", re.DOTALL
 )
 _COMMENT_BESIDE = re.compile(r"(?P<indent> *)(?P<command>\S.*?) +# +(?P<comment>.*)")
+_COLUMNS = re.compile(r" {3}|─")
 _LONGEST_LINE = 100
 """Characters of a line of code that are beside each other on a wide screen."""
 _NUMBER_AND_SPREAD = re.compile(r"(?<=\d) ([±–]) (?=\d)")
@@ -90,7 +95,16 @@ _TOGETHER = "\N{NO-BREAK SPACE}\\1\N{WORD JOINER}\N{NO-BREAK SPACE}"
 _CODE = re.compile(r"<code\b[^>]*>.*?</code>", re.DOTALL)
 _OPTION = re.compile(r"(?<![\w<!-])--[A-Za-z][\w.-]*")
 _CELL = re.compile(r"<td\b[^>]*>.*?</td>", re.DOTALL)
+_TAG = re.compile(r"<[^>]*>")
+_LONG_CELL = 30
+"""Characters of a cell of a table."""
 _FIGURE = re.compile(r"(<img\b[^>]*\bsrc=\"(?!data:)([^\"]+)\"[^>]*>)")
+_MEMBER = re.compile(
+    r"<h2 id=\"(?P<anchor>keras_emotion\.\w+\.(?P<name>\w+))\"(?P<heading>.*?)</h2>.*?<p>(?P<text>.*?)</p>", re.DOTALL
+)
+_SENTENCE = re.compile(r".*?\.(?= [A-Z<])|.*", re.DOTALL)
+_FIRST_MEMBER = '<div class="doc doc-children">'
+_PACKAGE_IN_TABLE = re.compile(r"^\| `\w+`.*? \|", re.MULTILINE)
 _FENCE = re.compile(r"^( *)(```|~~~).*?^\1\2", re.MULTILINE | re.DOTALL)
 
 
@@ -159,20 +173,25 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
 
     def outside_of_code(text: str) -> str:
         text = _PAGE_IN_TEXT.sub(linked, text)
+        if here == "python_api.md":
+            text = _PACKAGE_IN_TABLE.sub(lambda cell: re.sub(r"`(\w+)`", r"[`\1`](api/\1.md)", cell[0]), text)
         return _LINK.sub(moved, text) if (ROOT / source).is_file() else text
 
     parts, end = [], 0
     for fence in _FENCE.finditer(markdown):
-        parts += [outside_of_code(markdown[end : fence.start()]), _with_comments_above(fence[0])]
+        parts += [outside_of_code(markdown[end : fence.start()]), _code_block(fence[0])]
         end = fence.end()
     return "".join([*parts, outside_of_code(markdown[end:])])
 
 
-def _with_comments_above(block: str) -> str:
-    """Put comments above their commands if a line is too long for the page, where it would be broken."""
+def _code_block(block: str) -> str:
+    """Break lines that are too long for the page: comments are put above their commands, and sentences are wrapped."""
     lines = block.split("\n")
-    if not lines[0].strip().endswith("bash") or max(map(len, lines)) <= _LONGEST_LINE:
+    language = lines[0].strip(" `~")
+    if language not in ("bash", "text") or max(map(len, lines)) <= _LONGEST_LINE:
         return block
+    if language == "text":
+        return "\n".join(map(_wrapped, lines))
     moved: list[str] = []
     for line in lines:
         match = _COMMENT_BESIDE.fullmatch(line)
@@ -181,16 +200,63 @@ def _with_comments_above(block: str) -> str:
     return "\n".join(moved)
 
 
+def _wrapped(line: str) -> str:
+    """Break a long line of words; a row of a table, where several spaces are between columns, stays as it is."""
+    if len(line) <= _LONGEST_LINE or _COLUMNS.search(line.strip()):
+        return line
+    indent = line[: len(line) - len(line.lstrip())]
+    return textwrap.fill(
+        line, _LONGEST_LINE, subsequent_indent=f"{indent}    ", break_long_words=False, break_on_hyphens=False
+    )
+
+
 def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:
     """Turn formulas into MathML, which browsers draw without a script; returned values have no name before a dash.
 
-    Options are marked, so that lines are not broken after their hyphens. A click on a figure opens it in full size.
+    Options are marked, so that lines are not broken after their hyphens, and so are long cells of tables, which narrow
+    screens would make a word wide. A click on a figure opens it in full size.
     """
     html = re.sub(r'(<li class="doc-section-item field-body">)\s*–', r"\1", html)
     html = _CODE.sub(lambda code: _OPTION.sub(r"<span class='option'>\g<0></span>", code[0]), html)
     html = _FIGURE.sub(r"<a href='\2'>\1</a>", html)
-    html = _CELL.sub(lambda cell: _NUMBER_AND_SPREAD.sub(_TOGETHER, cell[0]), html)
+    html = _CELL.sub(_cell, html)
+    if page.file.src_uri.startswith("api/"):
+        html = _with_overview(html, Path(page.file.src_uri).stem)
     return _FORMULA.sub(_mathml, html)
+
+
+def _cell(match: re.Match) -> str:
+    text = unescape(_TAG.sub("", match[0])).strip()
+    cell = f"<td data-long{match[0].removeprefix('<td')}" if len(text) > _LONG_CELL else match[0]
+    return _NUMBER_AND_SPREAD.sub(_TOGETHER, cell)
+
+
+def _with_overview(html: str, package: str) -> str:
+    """List the classes and functions of a package, with their first sentences, before the first of them.
+
+    A public name without a docstring is not on the page: it is a warning, which is an error of a strict build.
+    """
+    members = list(_MEMBER.finditer(html))
+    missing = _public_names(package) - {member["name"] for member in members}
+    if missing:
+        LOG.warning("api/%s.md: without a docstring: %s", package, ", ".join(sorted(missing)))
+    rows = "".join(
+        f"<tr><td><a href='#{member['anchor']}'><code>{member['name']}</code></a></td>"
+        f"<td>{_SENTENCE.match(member['text'])[0]}</td></tr>\n"
+        for member in members
+        if "module-attribute" not in member["heading"]
+    )
+    return html.replace(_FIRST_MEMBER, f"<table class='options members'>\n{rows}</table>\n{_FIRST_MEMBER}", 1)
+
+
+def _public_names(package: str) -> set[str]:
+    path = ROOT / "keras_emotion" / package / "__init__.py"
+    if not path.is_file():
+        return set()
+    for statement in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "__all__":
+            return set(ast.literal_eval(statement.value))
+    return set()
 
 
 def on_post_template(html: str, template_name: str, config: Any) -> str:
@@ -236,6 +302,8 @@ def _tutorials() -> str:
     for path in notebooks():
         title, _, text = "".join(_cells(path)[0]["source"]).removeprefix("# ").partition("\n")
         first = text.strip().split("\n\n")[0].replace("\n", " ").removesuffix(" This notebook shows")
+        # What follows the colon is not on this page.
+        first = re.sub(r":$", ".", first)
         lines.append(f"**[{title}]({path.stem}.md)**: {first}")
     return "\n\n".join(lines) + "\n"
 

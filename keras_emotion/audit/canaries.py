@@ -33,9 +33,9 @@ RANDOM, SHUFFLED = "random test labels", "shuffled labels"
 """The canaries."""
 
 CANARY_COLUMNS = ("protocol", "target", "canary", "n_folds", "n_trials", "n_right", "chance", "p_value", "can_alarm")
-"""Columns of `Audit.canaries`: of the test trials of the folds, how many are correct; the probability that one is
-correct by chance (the share of the most frequent class); that of at least so many; and whether the trials suffice for a
-finding if all of them were correct."""
+"""Columns of `Audit.canaries`: `n_right` is the number of test trials in all folds that are classified correctly,
+`chance` the probability that one is correct by chance (the share of the most frequent class), `p_value` that of at
+least `n_right` correct ones, and `can_alarm` whether the trials suffice for a finding if all of them were correct."""
 
 _ENOUGH_TRIALS = 40
 """Number of test trials after which no further fold of an estimator is trained."""

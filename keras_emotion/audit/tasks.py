@@ -33,11 +33,17 @@ from keras_emotion.systems.experiment import Experiment
 from keras_emotion.systems.logistic_regression import LightModel
 from keras_emotion.visible_text import visible_console
 
-LIGHT, NETWORK = "logistic regression", "network"
-"""Models: logistic regression on the network's features, and the system itself."""
+LIGHT = "logistic regression"
+"""Model in tables of an audit: logistic regression on the features of the system."""
 
-ORDER, STIMULUS = "order of presentation", "stimulus"
-"""Predictions without any signal: from the time within the session, and from the stimulus."""
+NETWORK = "network"
+"""Model in tables of an audit: the system itself."""
+
+ORDER = "order of presentation"
+"""Model in tables of an audit: prediction without any signal, from the time within the session."""
+
+STIMULUS = "stimulus"
+"""Model in tables of an audit: prediction without any signal, from the stimulus."""
 
 _CHUNK = 20
 """Number of permutations of one task of the light model: minutes at most, also with all subjects in one model."""

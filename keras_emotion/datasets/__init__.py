@@ -47,6 +47,7 @@ READERS: dict[str, type[Reader]] = {
         Recordings,
     )
 }
+"""Readers by the names that `--dataset` takes: `deap`, `sam40`, ..., and `recordings` for your own files."""
 
 ReaderType = TypeVar("ReaderType", bound=type[Reader])
 

@@ -91,7 +91,8 @@ def check_matlab_file(path: Path, names: Collection[str] | None = None) -> None:
     found = find_variables(path)
     with refusing_unreadable(path, DAMAGED), path.open("rb") as file:
         header = file.read(_HEADER_BYTES)
-        if found is None:
+        order = _byte_order(header)
+        if found is None or order is None:
             # As SciPy tells version 4, which has no header.
             if b"\0" in header[:4]:
                 _check_version_4(path, file)
@@ -99,7 +100,7 @@ def check_matlab_file(path: Path, names: Collection[str] | None = None) -> None:
         declared = 0
         for variable in found:
             if names is None or variable.name in names:
-                declared = _check_variable(path, file, variable, _byte_order(header), declared)
+                declared = _check_variable(path, file, variable, order, declared)
 
 
 class OneVariable:

@@ -1,4 +1,4 @@
-"""Splitters, protocols, metrics, leakage checks and statistics. Free of Keras."""
+"""Splitters, protocols, metrics, leakage checks and statistics. Keras is not imported."""
 
 from keras_emotion.evaluation.comparison import TRAINING_WINDOWS, Comparison, compare, holm_correction
 from keras_emotion.evaluation.continuous import BASELINES, PREDICTION, RATING, continuous_scores, continuous_summary

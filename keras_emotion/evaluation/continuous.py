@@ -12,8 +12,11 @@ from keras_emotion.evaluation.metrics import rating_metrics
 from keras_emotion.evaluation.statistics import paired_subject_test
 from keras_emotion.schema import TRIAL_KEY
 
-RATING, PREDICTION = "rating", "prediction"
-"""Columns of tables of time steps, in addition to those that name a window (`keras_emotion.schema.WINDOW_COLUMNS`)."""
+RATING = "rating"
+"""Column of tables of time steps: the rating; `keras_emotion.schema.WINDOW_COLUMNS` name the window."""
+
+PREDICTION = "prediction"
+"""Column of tables of time steps: the predicted rating."""
 
 _ROUNDED_TO = 6
 

@@ -23,7 +23,7 @@ from keras_emotion.schema import SPLIT_PARTS, TRIAL_KEY, InputError, is_part_of_
 
 SMALLEST_NUMBER_OF_FOLDS = 3
 
-"""Training, validation and test set each need a fold."""
+"""Smallest number of folds: training, validation and test set each need one."""
 
 # Far below one sample of any signal here, far above the rounding of `start + length`: adjacent windows do not
 # overlap.

@@ -33,7 +33,7 @@ PREDICTION_COLUMNS = (
 """Columns of a predictions table, one row per test window; `probability_0`, `probability_1`, ... follow."""
 
 REQUIRED_COLUMNS = tuple(name for name in PREDICTION_COLUMNS if name not in ("dataset", "session"))
-"""Required columns; tables of runs before version 0.2.0 have neither dataset nor session."""
+"""Columns that a predictions table must have; tables of runs before version 0.2.0 have neither dataset nor session."""
 
 MAJORITY_COLUMNS = ("protocol", "subject", "target", "repetition", "fold", "majority_class")
 """Columns of the training-majority table, one row per training set; `subject` is `POOL` across subjects."""

@@ -263,7 +263,7 @@ class RunFolder:
 
     @property
     def config(self) -> dict[str, Any]:
-        """`{"identity": hash, "science": fields, "data": as `data`}` as written at the start."""
+        """Configuration as written at the start: `identity` (a hash), `science` (the fields) and `data`."""
         config = self._read(_CONFIG_FILE, "restore it from a copy, or run again with another --output")
         if problem := schema_problem(_Config, config):
             raise DamagedFile(self._file(_CONFIG_FILE), problem, "restore it from a copy, or give another --output")

@@ -1,6 +1,7 @@
 """Registry of papers, read by commands, scripts and documentation.
 
-A new paper needs its own files (a system, a module like those in this package, its printed numbers) and one line below.
+A new paper needs its own files (a system, a module like those in this package, its printed numbers) and one line in
+`keras_emotion/papers/__init__.py`; a paper of another package is registered by `register_paper`.
 """
 
 from keras_emotion.papers import comparison, deepvanet, facrnn, hlstm, mercl, prior_dfcn

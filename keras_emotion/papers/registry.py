@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from keras_emotion.reports import Drawing
 
 PRESETS = ("paper", "converged", "reduced", "demo")
+"""Names of the presets, from the full size of a paper to minutes on synthetic data."""
 
 Presets = Mapping[str, Experiment]
 """The experiment for each of `PRESETS`; the others are reduced versions of `paper`."""

@@ -31,6 +31,9 @@ from keras_emotion.schema import InputError
 COLOURS = ("#D55E00", "#CC79A7", "#0072B2", "#E69F00", "#009E73", "#56B4E9")
 MARKERS = ("o", "D", "s", "v", "^", "P")
 _WARNING = "#8A3C00"
+_CHARACTERS_PER_INCH = 12
+"""Of a title: longer ones are broken."""
+
 
 STYLE = {
     "figure.dpi": 150,
@@ -525,6 +528,7 @@ def _comparison_panel(axes, runs: Sequence[RunNumbers], target: str, protocol: s
 
 
 def _set_title(figure: Figure, title: str, mark: str) -> None:
+    title = textwrap.fill(title, max(20, int(_CHARACTERS_PER_INCH * figure.get_figwidth())))
     figure.suptitle(f"{title}\n{mark}" if mark else title, fontsize=10.5, color=_WARNING if mark else "black")
 
 

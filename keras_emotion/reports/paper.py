@@ -13,10 +13,12 @@ from keras_emotion.schema import InputError
 from keras_emotion.tables import read_text_table, reading_csv
 
 PAPER_COLUMNS = ("table", "dataset", "variant", "target", "metric", "value", "standard_deviation", "note")
-"""`value` and `standard_deviation` in percent; `note` marks printed values that are garbled or contradictory."""
+"""Columns of a file of the numbers that a paper prints. `value` and `standard_deviation` are in percent; `note` marks
+printed values that are garbled or contradictory."""
 
 CLASSES_COLUMN = "n_classes"
-"""Optional last column, the number of classes, for papers that print a target with different label rules."""
+"""Optional last column of such a file (see `PAPER_COLUMNS`): number of classes, for papers that print a target with
+different label rules."""
 
 _KEYS = list(PAPER_COLUMNS[:5])
 

@@ -28,13 +28,14 @@ REFERENCE_COLUMNS = (
     "source",
     "remark",
 )
-"""`disjoint` and `scope` are the fields of `Protocol` that define the kind of protocol; `value` and `spread` (standard
-deviation over subjects) are in percent."""
+"""Columns of a file of published accuracies. `disjoint` and `scope` are the fields of `Protocol` that define the kind
+of protocol; `value` and `spread` (standard deviation over subjects) are in percent."""
 
 PUBLISHED = "published elsewhere, real data"
-"""Label of these numbers."""
+"""Label of accuracies from the literature in tables and figures; see `read_references`."""
 
 NO_COMPARISON = "this run is on synthetic data: no comparison"
+"""Remark on `PUBLISHED` accuracies in tables and figures of a run on synthetic data."""
 
 _KEYS = ["dataset", "target", "n_classes", "disjoint", "scope", "method", "metric", "source"]
 _SCOPES = ("within_subject", "across_subjects")

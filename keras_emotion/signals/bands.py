@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 Bands = Mapping[str, tuple[float, float]]
-"""`{name: (low_hz, high_hz)}`; the order of the mapping is the order of the bands axis."""
+"""Frequency bands, `{name: (low_hz, high_hz)}`; the order of the mapping is the order of the bands axis."""
 
 THREE_FACRNN_BANDS: Bands = {"theta": (4.0, 7.0), "alpha": (8.0, 13.0), "beta": (14.0, 30.0), "gamma": (31.0, 50.0)}
 """Bands of 3FACRNN [1], section 2.2.1.

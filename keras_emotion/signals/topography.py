@@ -31,7 +31,7 @@ import scipy.optimize
 from keras_emotion.schema import InputError
 
 GRID_SHAPES: Mapping[str, tuple[int, int]] = {"9x9": (9, 9), "8x9": (8, 9)}
-"""Rows and columns of each layout."""
+"""Numbers of rows and columns of each electrode grid, by its name."""
 
 FARTHEST_DEGREES = 25.0
 """Angle from the nearest electrode of a grid beyond which a channel has no cell; four centimetres on a head."""

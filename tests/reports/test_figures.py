@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from sklearn.metrics import silhouette_score
 
 from keras_emotion.reports import MethodTable, draw_features, draw_methods, draw_scalp_maps
+from keras_emotion.reports.figures import picture
 from keras_emotion.schema import InputError
 
 
@@ -110,6 +112,17 @@ def test_long_names_of_methods_leave_place_for_the_bars(renamed):
         assert height > 1.4
     first, second = (tick.get_window_extent() for tick in figure.axes[-1].get_xticklabels())
     assert first.x1 < second.x0
+
+
+def test_a_long_title_is_within_the_figure():
+    figure = Figure(figsize=(4.6, 3))
+    title = "Dynamic brain networks, figure 1: functional connectivity, cross-modal prior and 3D convolutions"
+    picture("long", title, "", "", figure)
+    figure.draw_without_rendering()
+    box = figure._suptitle.get_window_extent()
+    assert figure.bbox.x0 <= box.x0
+    assert box.x1 <= figure.bbox.x1
+    assert figure.get_suptitle().replace("\n", " ") == title
 
 
 def test_maps_of_the_scalp_have_one_scale_and_stand_below_what_was_seen():

@@ -149,7 +149,9 @@ class AFEWVA(Reader):
             for clip in self._index[0][subject]:
                 trial, problems = self._read(subject, clip)
                 raise_problems(problems)
-                yield trial
+                # It is there: what is missing is a problem.
+                if trial is not None:
+                    yield trial
 
     def inspect(self, subject: str) -> SubjectReport:
         """Check the json files, and the beginning and end of each image, of one actor's clips; see `Reader.inspect`."""

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from typing_extensions import override
 
 from keras_emotion.datasets.acted_clips import ActedClips, FileFormat, MediaFile, Medium, Utterance
-from keras_emotion.datasets.reader import Gender, Problem
+from keras_emotion.datasets.reader import GENDERS, Gender, Problem
 from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import InputError
 
@@ -100,7 +100,7 @@ class CREMAD(ActedClips):
             return {}
         rows = _rows(self.demographics_file, ("ActorID", "Sex"))
         genders = {int(row["ActorID"]): row["Sex"].lower() for row in rows if row["ActorID"].isdigit()}
-        return {subject: genders[subject] for subject in self.subjects if genders.get(subject) in ("female", "male")}
+        return {subject: GENDERS[genders[subject]] for subject in self.subjects if genders.get(subject) in GENDERS}
 
     @override
     def notes(self, subjects: Sequence[int] | None = None) -> list[str]:

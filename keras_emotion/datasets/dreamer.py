@@ -23,6 +23,7 @@ from keras_emotion.datasets.dreamer_files import (
     read_contents,
 )
 from keras_emotion.datasets.reader import (
+    GENDERS,
     Gender,
     Problem,
     Reader,
@@ -119,7 +120,7 @@ class DREAMER(Reader):
     @override
     def genders(self) -> Mapping[int, Gender]:
         people = dict(enumerate(self._contents.people, 1))
-        return {subject: one.gender for subject, one in people.items() if one.gender in ("female", "male")}
+        return {subject: GENDERS[one.gender] for subject, one in people.items() if one.gender in GENDERS}
 
     @override
     def notes(self, subjects: Sequence[int] | None = None) -> list[str]:

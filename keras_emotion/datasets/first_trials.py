@@ -6,6 +6,7 @@ import bisect
 import collections
 import dataclasses
 import fnmatch
+import functools
 import itertools
 import math
 import re
@@ -419,6 +420,10 @@ def _from_marks(
     return sorted(trials, key=lambda trial: trial.start_seconds), left_out
 
 
+def _begins_after(seconds: float, group: tuple[list[RecordingEvent], float | None]) -> bool:
+    return group[0][0].start_seconds > seconds
+
+
 def _moments(
     events: Sequence[RecordingEvent], seconds: float | None, tolerance: float
 ) -> list[tuple[list[RecordingEvent], float | None]]:
@@ -427,7 +432,7 @@ def _moments(
     for event in events:
         duration = event.duration_seconds if seconds is None else seconds
         since = event.start_seconds - tolerance
-        of_now = itertools.takewhile(lambda other, since=since: other[0][0].start_seconds > since, reversed(groups))
+        of_now = itertools.takewhile(functools.partial(_begins_after, since), reversed(groups))
         same = next((group for group, other in of_now if other == duration), None)
         if same is None:
             groups.append(([event], duration))

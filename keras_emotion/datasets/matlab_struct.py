@@ -235,11 +235,15 @@ def _hdf5_parts(path: Path, variable: str, cell_field: str) -> Iterator[Part]:
         # HDF5 does not preserve the order of fields.
         for name in (cell_field, *(name for name in fields if name != cell_field)):
             if name != cell_field:
-                yield Part(name, -1, 1, lambda name=name: _plain_hdf5(file, fields[name]))
+                yield Part(name, -1, 1, functools.partial(_read_hdf5, file, fields, name))
                 continue
             references = fields[name][()].ravel()
             for index, reference in enumerate(references):
-                yield Part(name, index, len(references), lambda one=reference: _plain_hdf5(file, file[one]))
+                yield Part(name, index, len(references), functools.partial(_read_hdf5, file, file, reference))
+
+
+def _read_hdf5(file: Any, holder: Any, key: Any) -> Any:
+    return _plain_hdf5(file, holder[key])
 
 
 def _plain_hdf5(file: Any, item: Any) -> Any:

@@ -21,6 +21,7 @@ SYNTHETIC_MARKER = "synthetic.json"
 SubjectId: TypeAlias = Any
 
 Gender = Literal["female", "male"]
+GENDERS: Mapping[str, Gender] = {"female": "female", "male": "male"}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -264,13 +264,13 @@ class SEEDSeries(Reader):
         is_signal = self.file_format in self.signal_formats
         if not (needs_signals and not is_signal) and not (needs_features and is_signal):
             return self
-        error = None
+        errors = []
         for file_format in self.signal_formats if needs_signals else ("features",):
             try:
                 return type(self)(self._home, file_format=file_format, **self.options)
-            except InputError as one:
-                error = error or one
-        raise error
+            except InputError as error:
+                errors.append(error)
+        raise errors[0]
 
     @override
     def genders(self) -> Mapping[int, Gender]:

@@ -306,7 +306,11 @@ def _check_inputs(model: keras.Model, reading: Reading) -> None:
     import keras
 
     block = reading.block
-    parts = {reading.signals_name: reading.signals, reading.video_name: reading.video, **reading.media}
+    parts: dict[Any, Any] = {
+        reading.signals_name: reading.signals,
+        reading.video_name: reading.video,
+        **reading.media,
+    }
     if not hasattr(model, "input"):
         return
     tensors = {tensor.name: tensor for tensor in keras.tree.flatten(model.input)}

@@ -234,12 +234,12 @@ class FeatureStore:
         """
         folder = self.path(key)
         if not self.holds(key):
-            arrays, table, *channels = compute()
+            arrays, table, *rest = compute()
             lengths = {name: len(array) for name, array in arrays.items()}
             if set(lengths.values()) != {len(table)}:
                 raise ValueError(f"features have {lengths} windows but the window table has {len(table)} rows")
             try:
-                self._write(folder, _text(key), arrays, table, *channels, shared=shared)
+                self._write(folder, _text(key), arrays, table, rest[0] if rest else None, shared)
             except OSError as error:
                 reason = error.strerror or error
                 raise InputError(f"{self.root}: the feature store cannot be written: {reason}") from error

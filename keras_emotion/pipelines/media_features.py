@@ -63,14 +63,14 @@ class MediaPart(FeaturePart):
 
     @property
     @override
-    def sources(self) -> tuple[Source, ...]:
+    def sources(self) -> tuple[Source, ...]:  # type: ignore[override]  # Of all instances elsewhere, of the fields here.
         if self.stream == "stimulus":
             return ("media", self.track)
         return ("video",) if self.track == "picture" else ("voice",)
 
     @property
     @override
-    def shared_by_stimulus(self) -> bool:
+    def shared_by_stimulus(self) -> bool:  # type: ignore[override]  # Of all instances elsewhere, of the fields here.
         return self.stream == "stimulus"
 
     @property

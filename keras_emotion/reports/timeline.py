@@ -54,7 +54,8 @@ def draw_timeline(
         figure = Figure(figsize=(_WIDTH_INCHES, whole_inches + below_inches), layout="constrained")
         timeline: FigureBase = figure
         if below is not None:
-            timeline, rest = figure.subfigures(2, 1, height_ratios=[whole_inches, below_inches])
+            ratios = [whole_inches, below_inches]
+            timeline, rest = figure.subfigures(2, 1, squeeze=False, height_ratios=ratios)[:, 0]
             below.fill(rest)
         panels = timeline.subplots(len(parts), 1, squeeze=False, sharex=True, height_ratios=heights)[:, 0]
         for axes, (part, _) in zip(panels, parts, strict=True):
@@ -90,7 +91,7 @@ def draw_timeline(
                 )
                 axes.set_yticks(np.arange(len(bands)) + 0.5, bands)
                 timeline.colorbar(image, ax=axes, label="band attention", pad=0.01)
-            else:
+            elif faces is not None:
                 for time, face in zip(*faces, strict=True):
                     zoom = _FACE_INCHES * 72 / len(face)
                     axes.add_artist(AnnotationBbox(OffsetImage(face, zoom=zoom), (time, 0.5), frameon=False, pad=0))

@@ -519,10 +519,8 @@ def pose_course(rng: np.random.Generator, times_seconds: np.ndarray, size: float
     )
     return [
         HeadPose(*angles, shift=shift, scale=factor)
-        for *angles, shift, factor in zip(
-            roll.tolist(),
-            yaw.tolist(),
-            pitch.tolist(),
+        for angles, shift, factor in zip(
+            zip(roll.tolist(), yaw.tolist(), pitch.tolist(), strict=True),
             zip(right.tolist(), down.tolist(), strict=True),
             np.exp(scale).tolist(),
             strict=True,

@@ -137,7 +137,7 @@ def check_layer(
 # --- shared functions
 
 
-def own_arguments(layer_class: type) -> dict[str, inspect.Parameter]:
+def own_arguments(layer_class: Any) -> dict[str, inspect.Parameter]:
     """Return the constructor's parameters, except those of every Keras layer."""
     parameters = inspect.signature(layer_class.__init__).parameters
     return {name: parameter for name, parameter in parameters.items() if name not in KERAS_ARGUMENTS}

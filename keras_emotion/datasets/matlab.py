@@ -67,10 +67,10 @@ def variable_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     if is_matlab73(path):
         return array_shapes(path)
     _refuse_other_than_hdf5(path)
-    check_matlab_file(path, ())
     found = find_variables(path)
     if found is not None:
         return {variable.name: variable.shape for variable in found if variable.name}
+    check_matlab_file(path)
     with refusing_unreadable(path, DAMAGED):
         return {name: tuple(map(int, shape)) for name, shape, _ in scipy.io.whosmat(path, appendmat=False)}
 

@@ -66,12 +66,12 @@ def find_variables(path: Path) -> tuple[Variable, ...] | None:
     """
     with refusing_unreadable(path, DAMAGED):
         stamp = path.stat()
-    return _found_variables(path.absolute(), path, stamp.st_size, stamp.st_mtime_ns)
+        return _found_variables(path.absolute(), stamp.st_size, stamp.st_mtime_ns)
 
 
 @functools.lru_cache(maxsize=64)
-def _found_variables(place: Path, path: Path, size: int, time_ns: int) -> tuple[Variable, ...] | None:
-    with refusing_unreadable(path, DAMAGED), path.open("rb") as file:
+def _found_variables(path: Path, size: int, time_ns: int) -> tuple[Variable, ...] | None:
+    with path.open("rb") as file:
         order = _byte_order(file.read(_HEADER_BYTES))
         return None if order is None else tuple(_variables(file, order))
 

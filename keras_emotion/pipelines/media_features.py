@@ -103,8 +103,9 @@ class MediaPart(FeaturePart):
 
     def _of_stimulus(self, trial: Trial) -> Features:
         clip = clip_of(trial)
-        seconds = trial.duration_seconds if clip.duration_seconds is None else clip.duration_seconds
-        starts = self._starts(seconds, str(clip.path))
+        # `clip_of` gives each clip an end.
+        assert clip.duration_seconds is not None
+        starts = self._starts(clip.duration_seconds, str(clip.path))
         return self._of_clip(clip, starts), trial.window_table(starts, self.window_seconds)
 
     def _of_person(self, trial: Trial) -> Features:

@@ -258,10 +258,10 @@ def _methods(table: MethodTable, metric: str) -> Figure:
     rows = table.rows[table.rows["metric"] == metric]
     targets, protocols, methods = (list(dict.fromkeys(rows[name])) for name in ("target", "protocol", "method"))
     figure_width = max(6.5, 1.1 * len(methods) + 1.5)
-    # A letter is about 0.08 inches wide, a line 0.16 inches high.
-    labels = [textwrap.fill(method, max(9, int((figure_width - 1) / len(methods) / 0.08) - 1)) for method in methods]
-    n_lines = max(label.count("\n") for label in labels)
-    height = 0.9 + 2.4 * len(targets) + 0.16 * n_lines
+    column_inches = (figure_width - 1) / len(methods)
+    labels = [textwrap.fill(method, max(9, int(_CHARACTERS_PER_INCH * column_inches))) for method in methods]
+    # A further line is 0.16 inches high.
+    height = 0.9 + 2.4 * len(targets) + 0.16 * max(label.count("\n") for label in labels)
     figure = Figure(figsize=(figure_width, height), layout="constrained")
     width = 0.8 / len(protocols)
     panels = figure.subplots(len(targets), 1, sharex=True, squeeze=False)[:, 0]

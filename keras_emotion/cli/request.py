@@ -127,7 +127,8 @@ class Request:
         options: options of the run.
         experiment: the experiment, with its options applied.
         dataset: the reader; `None` for a figure that needs none.
-        reader_changes: arguments of the reader that differ from those of the reproduction.
+        data_changes: what changes the data and not the experiment: arguments of the reader that differ from those of
+            the reproduction, and the key of demo data.
         command: the command line, if the request is part of a larger one.
     """
 
@@ -135,7 +136,7 @@ class Request:
     options: RunOptions
     experiment: Experiment
     dataset: Reader | None
-    reader_changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    data_changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     command: str = ""
 
     @property
@@ -170,11 +171,11 @@ class Request:
         return f"{self.experiment.name}-{self.options.preset}"
 
     def _key(self, wanted: Experiment) -> str:
-        """Hash of an experiment and of the arguments of the reader, which change the data and not the experiment."""
-        if not self.reader_changes:
+        """Hash of an experiment and of what changes the data and not the experiment."""
+        if not self.data_changes:
             return wanted.identity()
-        text = json.dumps(self.reader_changes, sort_keys=True)
-        return f"{wanted.identity()}-{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}"
+        text = json.dumps([wanted.identity(), self.data_changes], sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
     @property
     def item_output(self) -> Path:
@@ -355,9 +356,12 @@ def parse_request(choice: Choice, words: Sequence[str]) -> Request:
         raise InputError("--data-root: give the folder of the dataset; there are no demo data")
     stimuli = _stimulus_folder(options.stimuli, root, wanted)
     given_of_reader = {one.name: given.get(one.name, one.default) for one in of_reader}
-    reader_changes = {
+    data_changes = {
         one.name: given_of_reader[one.name] for one in of_reader if given_of_reader[one.name] != one.default
     }
+    if root == folder:
+        # Another version of this package can write other data: they get another run folder.
+        data_changes["demo"] = folder.name
     dataset = open_dataset(
         wanted.dataset,
         root,
@@ -375,7 +379,7 @@ def parse_request(choice: Choice, words: Sequence[str]) -> Request:
     console = make_console()
     for note in dataset.notes(wanted.subjects or None):
         console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
-    return Request(reproduction, options, wanted, dataset, reader_changes)
+    return Request(reproduction, options, wanted, dataset, data_changes)
 
 
 def _stimulus_folder(given: Path | None, root: Path, wanted: Experiment) -> Path | None:

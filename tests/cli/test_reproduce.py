@@ -208,6 +208,18 @@ def test_demos_of_one_dataset_have_data_of_their_own(tmp_path, monkeypatch, caps
     assert len(list((tmp_path / "runs" / "data").iterdir())) == 2
 
 
+def test_other_data_of_a_demo_have_another_run_folder(tmp_path, monkeypatch):
+    # As after an upgrade that changes a writer: the folder of the earlier run holds other data, and would be refused.
+    monkeypatch.chdir(tmp_path)
+    earlier, later = (_regression_demo("test", n_subjects) for n_subjects in (1, 2))
+    folders = []
+    for one in (earlier, later, earlier):
+        request = parse_request(Choice(one, "test"), [])
+        folders.append((request.output, request.method_output(request.experiment.changed({"seed": 1}))))
+    assert folders[0] == folders[2]
+    assert not set(folders[0]) & set(folders[1])
+
+
 def test_what_is_asked_for_goes_before_the_files_of_the_demo(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     paper = FACRNNExperiment(name="test", dataset="deap", targets=("valence",), system=FACRNN(teacher="fold"))

@@ -26,6 +26,7 @@ from keras_emotion.experiment.fit import TrainingDiverged
 from keras_emotion.experiment.fold import make_fold
 from keras_emotion.experiment.jobs import Job, Plan, Replacement, WindowSet
 from keras_emotion.experiment.training import train_fold
+from keras_emotion.progress import reported
 from keras_emotion.schema import TRIAL_KEY
 from keras_emotion.systems.base import EstimatorSystem
 
@@ -65,7 +66,8 @@ def run_canaries(plan: Plan) -> list[dict[str, Any]]:
         job, folds = max(units, key=lambda unit: _n_test_trials(plan, *unit)[0])
         units = [(job, folds[:1])]
     tasks = [(_of_unit, (plan, job, folds)) for job, folds in units]
-    return sorted(in_workers(plan.experiment.runtime, tasks, trains=True), key=lambda one: one["protocol"])
+    found = reported(in_workers(plan.experiment.runtime, tasks, trains=True), "canaries", len(tasks))
+    return sorted(found, key=lambda one: one["protocol"])
 
 
 def _n_test_trials(plan: Plan, job: Job, folds: Sequence[Rows]) -> np.ndarray:

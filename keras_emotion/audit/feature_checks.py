@@ -22,6 +22,7 @@ from keras_emotion.evaluation.leaks import Finding
 from keras_emotion.experiment.engine import in_workers
 from keras_emotion.experiment.jobs import Plan, rating_columns
 from keras_emotion.pipelines import StoredFeatures, extract_features, prepare_backend, trials_without_signals
+from keras_emotion.progress import reported
 from keras_emotion.schema import TRIAL_KEY, Recording, Trial
 from keras_emotion.systems.base import DerivedPart, System
 
@@ -76,7 +77,7 @@ def feature_findings(plan: Plan, dataset: Reader) -> Iterator[Finding]:
     if type(system).join is not System.join:
         tasks += [(_join_findings, (plan, subject)) for subject in subjects]
     found: dict[tuple, Finding] = {}
-    for findings in in_workers(plan.experiment.runtime, tasks, trains=True):
+    for findings in reported(in_workers(plan.experiment.runtime, tasks, trains=True), "checks of features", len(tasks)):
         for place, finding in findings:
             # One subject is a sufficient example.
             found.setdefault((place, finding.kind, finding.severity), finding)

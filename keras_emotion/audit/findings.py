@@ -24,6 +24,7 @@ from keras_emotion.experiment.jobs import Job, Plan
 from keras_emotion.experiment.origin import Origin, trained_files
 from keras_emotion.experiment.scope import OutsideTrainingPart
 from keras_emotion.experiment.training import fit_on_training_part
+from keras_emotion.progress import reported
 from keras_emotion.systems.base import System
 
 _SIGNIFICANT = 0.05
@@ -70,7 +71,9 @@ def scope_findings(plan: Plan, has_run: bool) -> Iterator[Finding]:
     """Check whether something is fitted outside the training windows. A finished run has already proved it is not."""
     jobs = {} if has_run else {job.protocol: job for job, _ in reversed(plan.jobs()[0])}
     tasks = [(_scope_message, (plan, job)) for job in jobs.values()]
-    for message in in_workers(plan.experiment.runtime, tasks, trains=True):
+    for message in reported(
+        in_workers(plan.experiment.runtime, tasks, trains=True), "checks of what is fitted", len(tasks)
+    ):
         if message:
             yield Finding("fitted on test rows", "leak", message)
 

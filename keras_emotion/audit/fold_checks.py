@@ -24,6 +24,7 @@ from keras_emotion.experiment.fold import Fold, fitted_arrays, make_fold
 from keras_emotion.experiment.jobs import Job, Plan, Replacement, Rows, WindowSet, clear_cached_windows
 from keras_emotion.experiment.training import fold_training, train_fold, without_files
 from keras_emotion.pipelines import JoinedArrays
+from keras_emotion.progress import reported
 from keras_emotion.schema import TRIAL_KEY
 from keras_emotion.systems.base import EstimatorSystem, NetworkSystem, System
 from keras_emotion.systems.experiment import Experiment
@@ -95,7 +96,7 @@ def fold_findings(plan: Plan) -> Iterator[Finding]:
     trained = units if isinstance(plan.experiment.system, EstimatorSystem) else units[:1]
     tasks += [(_training_findings, (plan, job, folds[0])) for job, folds in trained]
     found: dict[tuple[str, str], Finding] = {}
-    for findings in in_workers(plan.experiment.runtime, tasks, trains=True):
+    for findings in reported(in_workers(plan.experiment.runtime, tasks, trains=True), "checks of folds", len(tasks)):
         for finding in findings:
             found.setdefault((finding.kind, finding.protocol), finding)
     yield from found.values()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import collections
 import dataclasses
 import itertools
-import sys
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,18 +18,16 @@ from keras_emotion.experiment.engine import in_workers
 from keras_emotion.experiment.fit import TrainingDiverged
 from keras_emotion.experiment.fold import Fold, make_fold
 from keras_emotion.experiment.jobs import Job, Plan
-from keras_emotion.experiment.progress import format_duration
 from keras_emotion.experiment.record_schema import earlier_name, record_name
 from keras_emotion.experiment.records import RunFolder, disk_full_as_input_error
 from keras_emotion.experiment.training import run_job, train_estimator, train_fold
 from keras_emotion.experiment.vectorized import group_jobs, run_jobs
-from keras_emotion.logs import log_to_file, start_log
-from keras_emotion.messages import is_quiet
+from keras_emotion.logs import start_log
+from keras_emotion.progress import reported
 from keras_emotion.schema import TRIAL_KEY
 from keras_emotion.systems.base import EstimatorSystem
 from keras_emotion.systems.experiment import Experiment
 from keras_emotion.systems.logistic_regression import LightModel
-from keras_emotion.visible_text import visible_console
 
 LIGHT = "logistic regression"
 """Model in tables of an audit: logistic regression on the features of the system."""
@@ -47,8 +43,6 @@ STIMULUS = "stimulus"
 
 _CHUNK = 20
 """Number of permutations of one task of the light model: minutes at most, also with all subjects in one model."""
-
-_SECONDS_BETWEEN_LINES = 10
 
 _NEIGHBOURS = 5
 """Number of windows of each subject, nearest in time, whose most frequent label is the prediction from the order."""
@@ -220,17 +214,8 @@ def run_tasks(folder: RunFolder, plan: Plan, tasks: Iterable[Task], trains: bool
         work = [(_recorded_at_once, (plan, group, shared)) for group in groups]
     else:
         work = [(_recorded, (plan, task, shared)) for task in left]
-    console = visible_console(sys.stderr)
-    started = said = time.perf_counter()
-    for number in itertools.accumulate(in_workers(runtime, work, trains=trains)):
-        now = time.perf_counter()
-        if now - said > _SECONDS_BETWEEN_LINES or number == len(left):
-            said = now
-            seconds = (now - started) / number * (len(left) - number)
-            line = f"audit: {number} of {len(left)} tasks, {format_duration(seconds)} left"
-            log_to_file(line)
-            if not is_quiet():
-                console.print(line, markup=False, highlight=False, soft_wrap=True)
+    for _ in reported(in_workers(runtime, work, trains=trains), "audit", len(left), count=int):
+        pass
 
 
 def _recorded(plan: Plan, task: Task, folder: RunFolder) -> int:

@@ -74,8 +74,8 @@ class Continuous:
         from keras_emotion.cli.readers import open_dataset
         from keras_emotion.evaluation import continuous_scores, continuous_summary
         from keras_emotion.experiment.continuous import run_continuous
-        from keras_emotion.experiment.progress import print_progress
         from keras_emotion.files import write_whole
+        from keras_emotion.progress import print_progress
         from keras_emotion.reports.continuous import BRIEF_LEGEND, LEGEND, continuous_page, draw_traces
         from keras_emotion.systems.settings import Runtime
         from keras_emotion.tables import csv_bytes

@@ -205,8 +205,10 @@ def _state(work: _Work) -> str:
     kind, _, number = work.option.removeprefix("--").partition(" ")
     suffix = f"-{kind}{number}" if kind else ""
     preset = work.preset if work.needs_data else "paper"
-    identity = "[0-9a-f]" * 16
-    folders = list(_RUNS.glob(f"{work.reproduction.name}-{preset}-{identity}{suffix}"))
+    # The second key is that of other data, see `Request.data_changes`.
+    digit = "[0-9a-f]"
+    keys = (digit * 16, f"{digit * 16}-{digit * 8}")
+    folders = [found for key in keys for found in _RUNS.glob(f"{work.reproduction.name}-{preset}-{key}{suffix}")]
     page = f"{kind}{number}.html" if kind else RESULTS[work.reproduction.command]
     found = [folder / page for folder in folders if (folder / page).exists()]
     if found:

@@ -174,8 +174,8 @@ class Request:
         """Hash of an experiment and of what changes the data and not the experiment."""
         if not self.data_changes:
             return wanted.identity()
-        text = json.dumps([wanted.identity(), self.data_changes], sort_keys=True)
-        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+        text = json.dumps(self.data_changes, sort_keys=True)
+        return f"{wanted.identity()}-{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}"
 
     @property
     def item_output(self) -> Path:

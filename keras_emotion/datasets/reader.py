@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 
+from keras_emotion.progress import reported
 from keras_emotion.refusals import refusing_unreadable
 from keras_emotion.schema import InputError, Recording, Trial
 
@@ -309,8 +310,8 @@ class Reader(abc.ABC):
         return [problem for subject in subjects for problem in self.inspect(subject).problems]
 
     def describe(self) -> dict[str, Any]:
-        """Describe the copy, subject by subject, with all problems, as JSON-able values."""
-        reports = [self.inspect(subject) for subject in self.subjects]
+        """Describe the copy, subject by subject, with all problems, as JSON-able values; report progress."""
+        reports = list(reported(map(self.inspect, self.subjects), "subjects", len(self.subjects)))
         problems = dict.fromkeys(
             [*self.missing_files(), *(problem for report in reports for problem in report.problems)]
         )

@@ -203,6 +203,11 @@ def rating_columns(table: pd.DataFrame) -> list[str]:
     ]
 
 
+def not_a_rating(name: str, dataset: str, names: Iterable[str]) -> str:
+    """Return the message that a dataset has other ratings."""
+    return f"target {name!r} is not a rating of dataset {dataset}; it has {', '.join(names)}"
+
+
 @dataclasses.dataclass(frozen=True)
 class Plan:
     """Everything that a worker needs to do any job of a run; small enough to be sent to worker processes.
@@ -268,9 +273,7 @@ class Plan:
             )
         for column in columns:
             if column not in named:
-                raise InputError(
-                    f"target {column!r} is not a rating of dataset {self.experiment.dataset}; it has {', '.join(named)}"
-                )
+                raise InputError(not_a_rating(column, self.experiment.dataset, named))
         chosen = table[list(columns)].notna().all(axis=1).to_numpy()
         if self.experiment.sessions:
             chosen = chosen & self._is_of_the_sessions(table)

@@ -20,6 +20,7 @@ from keras_emotion.experiment.records import RunFolder
 from keras_emotion.experiment.runner import prepare
 from keras_emotion.experiment.training import fit_or_refuse
 from keras_emotion.pipelines import prepare_backend
+from keras_emotion.progress import reported
 from keras_emotion.schema import TRIAL_KEY, InputError
 from keras_emotion.systems.experiment import Experiment
 from keras_emotion.systems.stages import Stage
@@ -61,7 +62,8 @@ def pretrain(
     if not (scores.is_file() and network.is_file()):
         plan, _ = prepare(experiment, dataset, verify=verify)
         try:
-            for table in in_workers(experiment.runtime, [(_pretrain, (plan, network.absolute()))], trains=True):
+            work = [(_pretrain, (plan, network.absolute()))]
+            for table in reported(in_workers(experiment.runtime, work, trains=True), "networks", len(work)):
                 origin = Origin.read(network)
                 if origin is not None:
                     RunFolder(folder).write_json(TRAINED_ON, origin.as_dict())

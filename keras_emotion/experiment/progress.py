@@ -1,4 +1,4 @@
-"""Progress output of a run."""
+"""Progress of the jobs of a run."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import rich.progress
 
 from keras_emotion.logs import LOGGER, log_to_file
 from keras_emotion.messages import is_quiet
+from keras_emotion.progress import format_duration
 from keras_emotion.visible_text import visible_console
 
 
@@ -37,13 +38,6 @@ def print_lines(lines: Iterable[str]) -> None:
     """Log lines as one message, printed to standard error and shortened unless `--verbose` is given."""
     if text := "\n".join(lines):
         LOGGER.info(text)
-
-
-def print_progress(line: str) -> None:
-    """Print a line of progress to standard error, unless `--quiet` is given."""
-    if not is_quiet() and sys.stderr is not None:
-        sys.stderr.write(f"{line}\n")
-        sys.stderr.flush()
 
 
 def show_progress(done: Iterable[JobDone], total: int, before: int, mark: str) -> None:
@@ -73,9 +67,3 @@ def show_progress(done: Iterable[JobDone], total: int, before: int, mark: str) -
             if not is_quiet():
                 line = f"{line}, {format_duration(left)} left"
                 bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def format_duration(seconds: float) -> str:
-    """Format seconds as `1:02:03`."""
-    hours, rest = divmod(round(seconds), 3600)
-    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}"

@@ -19,6 +19,7 @@ from keras_emotion.experiment.jobs import Job, Plan
 from keras_emotion.experiment.runner import prepare
 from keras_emotion.experiment.training import Trained, train_network, without_files
 from keras_emotion.pipelines import prepare_backend
+from keras_emotion.progress import reported
 from keras_emotion.sampling import evenly_spread
 from keras_emotion.schema import InputError
 from keras_emotion.systems.experiment import Experiment
@@ -162,7 +163,7 @@ def _of_first_folds(function: Callable[..., Any], experiment: Experiment, datase
     for job, _ in plan.jobs()[0]:
         firsts.setdefault((job.protocol, job.target), job)
     tasks = [(_of_test_windows, (function, plan, job)) for job in firsts.values()]
-    found = dict(in_workers(experiment.runtime, tasks, trains=True))
+    found = dict(reported(in_workers(experiment.runtime, tasks, trains=True), "networks of first folds", len(tasks)))
     # Workers finish in any order; results are in the order of the experiment.
     return {
         protocol: {target: found[protocol, target] for target in experiment.targets if (protocol, target) in found}

@@ -21,9 +21,9 @@ from keras_emotion.evaluation import POOL, NotEvaluable, joint_ratings
 from keras_emotion.experiment import vectorized
 from keras_emotion.experiment.description import DESCRIPTION, describe_experiment
 from keras_emotion.experiment.engine import check, in_workers
-from keras_emotion.experiment.jobs import Job, Plan
+from keras_emotion.experiment.jobs import Job, Plan, not_a_rating
 from keras_emotion.experiment.origin import TRAINED_ON, Origin
-from keras_emotion.experiment.progress import JobDone, format_duration, print_lines, show_progress
+from keras_emotion.experiment.progress import JobDone, print_lines, show_progress
 from keras_emotion.experiment.record_tables import count_by_reason, dropped_lines
 from keras_emotion.experiment.records import INFERENCE, STORED_FEATURES, Jobs, RunFolder, disk_full_as_input_error
 from keras_emotion.experiment.rule_checks import require_rule_on_scale, single_class_lines
@@ -46,6 +46,7 @@ from keras_emotion.pipelines import (
     prepare_backend,
     trials_without_signals,
 )
+from keras_emotion.progress import format_duration, reported
 from keras_emotion.schema import InputError, Trial
 from keras_emotion.systems.base import DerivedPart, System
 from keras_emotion.systems.experiment import Experiment
@@ -123,6 +124,7 @@ def inspect_data(experiment: Experiment, dataset: Reader, *, verify: bool = Fals
         raise InputError(f"subject {POOL!r}: this name is reserved for all subjects together; rename the subject")
     parts = experiment.system.parts().values()
     found = Data(dataset, read_source_files(dataset, subjects, sources, experiment.runtime, verify, parts), {})
+    _refuse_unknown_targets(experiment, found)
     description = {
         "dataset": experiment.dataset,
         "synthetic": dataset.synthetic,
@@ -135,6 +137,18 @@ def inspect_data(experiment: Experiment, dataset: Reader, *, verify: bool = Fals
         **_options(dataset),
     }
     return dataclasses.replace(found, description=description)
+
+
+def _refuse_unknown_targets(experiment: Experiment, data: Data) -> None:
+    """Refuse targets that no trial has a rating of: before hours of feature extraction."""
+    described = [files.trials.ratings for files in data.files.values()]
+    if None in described:
+        return
+    names = list(dict.fromkeys(name for own in described if own is not None for name in own))
+    for target in experiment.targets:
+        for rating in joint_ratings(target) or (target,):
+            if rating not in names:
+                raise InputError(not_a_rating(rating, experiment.dataset, names))
 
 
 def _feature_flags(system: System, dataset: Reader, subjects: Sequence[int | str]) -> dict[str, Any]:
@@ -247,7 +261,7 @@ def _compute_features(experiment: Experiment, data: Data, verify: bool) -> dict[
         for subject, name in missing
         for folder in [store.path(keys[subject, derived[name].replaces])]
     ]
-    for _ in in_workers(runtime, made, trains=True):
+    for _ in reported(in_workers(runtime, made, trains=True), "features of frozen networks", len(made)):
         pass
     replaced = {part.replaces for part in derived.values()}
     trained_on = {place: key for place, key in {**keys, **derived_keys}.items() if place[1] not in replaced}
@@ -419,7 +433,8 @@ def _compute_all(runtime: Runtime, tasks: Sequence[tuple[FeaturePart, tuple]]) -
     found: set[str] = set()
     for trains in (False, True):
         own = [task for part, task in tasks if part.needs_backend == trains]
-        found.update(line for fault in in_workers(runtime, own, trains=trains) for line in fault.splitlines())
+        faults = reported(in_workers(runtime, own, trains=trains), "features", len(own))
+        found.update(line for fault in faults for line in fault.splitlines())
     if found:
         raise InputError("\n".join(sorted(found)))
 
@@ -620,7 +635,7 @@ def train_teachers(
     files = {target: folder / f"{word_file_name(target)}.keras" for target in experiment.targets}
     try:
         tasks = [(train_on_all, (plan, target, file.absolute(), validation_subjects)) for target, file in files.items()]
-        for _ in in_workers(experiment.runtime, tasks, trains=True):
+        for _ in reported(in_workers(experiment.runtime, tasks, trains=True), "teachers", len(tasks)):
             pass
     except NotEvaluable as reason:
         raise InputError(f"{dataset.root}: no subjects can be held out to choose the epoch: {reason}") from None

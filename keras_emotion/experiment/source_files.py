@@ -16,6 +16,7 @@ from keras_emotion.experiment.engine import in_workers
 from keras_emotion.files import remove_leftovers, write_whole
 from keras_emotion.json_files import json_bytes, read_json
 from keras_emotion.pipelines import FeaturePart, content_hash, file_hash
+from keras_emotion.progress import reported
 from keras_emotion.systems.settings import Runtime
 
 _FOLDER = "sources"
@@ -27,25 +28,32 @@ If a note is damaged, or from a version without checksums, the files are read ag
 
 @dataclasses.dataclass(frozen=True)
 class _Trials:
-    """Durations of the trials of a subject.
+    """Durations and ratings of the trials of a subject.
 
     Args:
         place: the file that contains them, or the folder of the dataset if there are several.
         durations: seconds, and the numbers of the trials with that duration.
+        ratings: names of all ratings of a trial; `None` if the reader does not describe them.
     """
 
     place: Path
     durations: tuple[tuple[float, tuple[int, ...]], ...]
+    ratings: tuple[str, ...] | None
 
     @classmethod
     def of(cls, description: Mapping[str, Any], root: Path) -> Self:
         durations: dict[float, list[int]] = {}
-        for trial in description.get("trials", ()):
-            # A reader not tested with `check_reader` may describe less.
+        trials = description.get("trials", ())
+        # A reader not tested with `check_reader` may describe less.
+        ratings = None
+        if all("ratings" in trial for trial in trials):
+            ratings = tuple(dict.fromkeys(name for trial in trials for name in trial["ratings"]))
+        for trial in trials:
             if {"trial", "duration_seconds"} <= trial.keys():
                 durations.setdefault(float(trial["duration_seconds"]), []).append(int(trial["trial"]))
         place = Path(description.get("file", root))
-        return cls(place, tuple((seconds, tuple(dict.fromkeys(own))) for seconds, own in durations.items()))
+        by_duration = tuple((seconds, tuple(dict.fromkeys(own))) for seconds, own in durations.items())
+        return cls(place, by_duration, ratings)
 
     def problems(self, parts: Iterable[FeaturePart], subject: SubjectId) -> Iterator[Problem]:
         """Yield the trials that a part refuses because of their length."""
@@ -115,7 +123,8 @@ def read_source_files(
             if known is not None:
                 files[subject] = known
         tasks = [(_read, (dataset, subject, tuple(sources))) for subject in chosen if subject not in files]
-        read = {one.subject: one for one in in_workers(runtime, tasks, trains=False)}
+        found_now = reported(in_workers(runtime, tasks, trains=False), "files of subjects", len(tasks))
+        read = {one.subject: one for one in found_now}
         for subject in chosen:
             if subject not in read:
                 yield from files[subject].trials.problems(parts, subject)
@@ -179,10 +188,11 @@ def _known(note: Path, paths: Sequence[Path]) -> SourceFiles | None:
         }:
             return None
         durations = tuple((float(seconds), tuple(numbers)) for seconds, numbers in record["durations"])
-        trials = _Trials(Path(record["place"]), durations)
+        ratings = record["ratings"]
+        trials = _Trials(Path(record["place"]), durations, None if ratings is None else tuple(map(str, ratings)))
         return SourceFiles({path: str(own) for path, (_, own) in files.items()}, trials)
     except (OSError, ValueError, KeyError):
-        # Earlier versions did not store durations.
+        # Earlier versions did not store durations or ratings.
         return None
 
 
@@ -190,6 +200,7 @@ def _keep(note: Path, read: _Read) -> None:
     # A store without write permission costs time at the next start; writing features there is refused.
     with contextlib.suppress(OSError):
         note.parent.mkdir(parents=True, exist_ok=True)
-        trials = {"place": str(read.trials.place), "durations": read.trials.durations}
+        own = read.trials
+        trials = {"place": str(own.place), "durations": own.durations, "ratings": own.ratings}
         record = {"subject": str(read.subject), "files": read.files, **trials}
         write_whole(note, json_bytes(record))

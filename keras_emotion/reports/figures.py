@@ -6,7 +6,7 @@ import base64
 import dataclasses
 import io
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import matplotlib.style
@@ -24,7 +24,7 @@ from keras_emotion.reports.methods import METRIC_NAMES, MethodTable
 from keras_emotion.reports.numbers import ENOUGH_SUBJECTS, RunNumbers, band_order
 from keras_emotion.reports.references import draw_references, reference_caption, reference_handles
 from keras_emotion.reports.summary_text import attention_in_words, recalls_in_words
-from keras_emotion.reports.tables import printed_numbers, shown_p_value
+from keras_emotion.reports.tables import join, printed_numbers, shown_p_value
 from keras_emotion.schema import InputError
 
 # Colours of Okabe and Ito, distinct for all kinds of colour vision; markers differ too, for print in grey.
@@ -123,7 +123,7 @@ def draw_methods(table: MethodTable, metric: str, of: str) -> Picture:
             table.mark,
             "Bar: mean over subjects, with the standard deviation over subjects. Black line: the printed number, "
             "if there is one. Dashed: chance, the upper end of the 95 % band of the accuracies of "
-            f"{table.reference}.",
+            f"{_references(table, table.rows['protocol'])}.",
             _methods(table, metric),
         )
 
@@ -263,41 +263,56 @@ def _methods(table: MethodTable, metric: str) -> Figure:
     # A further line is 0.16 inches high.
     height = 0.9 + 2.4 * len(targets) + 0.16 * max(label.count("\n") for label in labels)
     figure = Figure(figsize=(figure_width, height), layout="constrained")
-    width = 0.8 / len(protocols)
     panels = figure.subplots(len(targets), 1, sharex=True, squeeze=False)[:, 0]
     for axes, target in zip(panels, targets, strict=True):
+        of_target = rows[rows["target"] == target]
+        # Not every method of a table has every protocol: bars of a method lie side by side.
+        own_protocols = {
+            name: [*dict.fromkeys(of_target.loc[of_target["method"] == name, "protocol"])] for name in methods
+        }
+        width = 0.8 / max(map(len, own_protocols.values()))
         for number, protocol in enumerate(protocols):
-            own = rows[(rows["target"] == target) & (rows["protocol"] == protocol)].set_index("method").reindex(methods)
-            places = np.arange(len(methods)) + (number - (len(protocols) - 1) / 2) * width
+            own = of_target[of_target["protocol"] == protocol].set_index("method")
+            if own.empty:
+                continue
+            slots = [
+                (methods.index(name), own_protocols[name].index(protocol), len(own_protocols[name]))
+                for name in own.index
+            ]
+            places = np.array([place + (slot - (count - 1) / 2) * width for place, slot, count in slots])
             colour = COLOURS[number % len(COLOURS)]
             # One subject has no standard deviation.
             spread = 100 * own["standard_deviation"].fillna(0)
             axes.bar(places, 100 * own["mean"], 0.9 * width, yerr=spread, capsize=2, color=colour, label=protocol)
             if metric == "accuracy":
-                axes.axhline(
-                    100 * own.loc[table.reference_of(protocol), "chance_high"],
-                    color=colour,
-                    linestyle="--",
-                    linewidth=0.8,
-                )
-        for place, value in enumerate(own["printed"]):
+                chance = 100 * own.loc[table.reference_of(protocol), "chance_high"]
+                ends = min(slots)[0] - 0.5, max(slots)[0] + 0.5
+                axes.plot(ends, (chance, chance), color=colour, linestyle="--", linewidth=0.8)
+        for name, value in of_target.groupby("method")["printed"].first().items():
             if np.isfinite(value):
+                place = methods.index(name)
                 axes.hlines(value, place - 0.45, place + 0.45, color="black", linewidth=1.5)
         axes.set_title(target, loc="left")
         axes.set(ylabel=f"{METRIC_NAMES.get(metric, metric)} (%)", ylim=(0, 105))
         axes.grid(axis="y")
     panels[-1].set_xticks(range(len(methods)), labels)
-    handles, names = panels[0].get_legend_handles_labels()
+    drawn = {name: bars for axes in panels for bars, name in zip(*axes.get_legend_handles_labels(), strict=True)}
+    names, handles = list(drawn), list(drawn.values())
     if np.isfinite(rows["printed"]).any():
         handles.append(Line2D([], [], color="black", linewidth=1.5))
         names.append("paper")
     if metric == "accuracy":
         handles.append(Line2D([], [], color="#555555", linestyle="--", linewidth=0.8))
-        names.append(f"chance, {table.reference}: upper end of the 95 % band")
+        names.append(f"chance, {_references(table, protocols)}: upper end of the 95 % band")
     # Two columns if the longest two entries fit side by side.
     inches = 0.07 * sum(sorted(map(len, names))[-2:]) + 1.2
     figure.legend(handles, names, loc="outside lower center", ncols=2 if inches < figure.get_figwidth() else 1)
     return figure
+
+
+def _references(table: MethodTable, protocols: Iterable[str]) -> str:
+    """Methods whose predictions give the chance bands of some protocols."""
+    return join(dict.fromkeys(map(table.reference_of, dict.fromkeys(protocols))))
 
 
 def _overview(numbers: RunNumbers, paper: pd.DataFrame | None, published: pd.DataFrame) -> Figure:

@@ -97,8 +97,11 @@ def _what_was_done(table: MethodTable | None, runs: Mapping[str, RunFolder]) -> 
     text = f"{len(methods)} method{'' if len(methods) == 1 else 's'} on {table.title} under {join(protocols)}"
     if len(methods) == 1:
         return f"{text}."
-    references = join(dict.fromkeys(table.reference_of(name) for name in protocols))
-    return f"{text}. Under each protocol they are compared on the same subjects, the others with {references}."
+    n_methods = table.rows.groupby("protocol")["method"].nunique()
+    references = dict.fromkeys(table.reference_of(name) for name in protocols if n_methods[name] > 1)
+    if not references:
+        return f"{text}. No two of them were run under the same protocol."
+    return f"{text}. Under each protocol they are compared on the same subjects, the others with {join(references)}."
 
 
 def method_main_table(table: MethodTable, title: str) -> MainTable:

@@ -145,7 +145,7 @@ def test_all_of_a_paper_is_made_and_a_failure_stops_nothing(small_paper, tmp_pat
     assert states[0] == ["made", "made", "failed", "made", "failed"]
     assert states[1] == ["done before", "done before", "failed", "done before", "failed"]
     # Without its page, a table is unfinished; its run is that of the reproduction.
-    (run,) = tmp_path.glob(f"runs/small_sam40-demo-{'[0-9a-f]' * 16}")
+    (run,) = tmp_path.glob(f"runs/small_sam40-demo-{'[0-9a-f]' * 16}-{'[0-9a-f]' * 8}")
     n_jobs = len(RunFolder(run).finished_jobs())
     assert n_jobs > 1
     (run.with_name(f"{run.name}-table1") / "table1.html").unlink()

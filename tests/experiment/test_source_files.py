@@ -146,6 +146,21 @@ def test_what_is_wrong_with_any_file_is_listed_before_features_are_made(tmp_path
     assert not list((tmp_path / "store").rglob("*.npy"))
 
 
+@pytest.mark.parametrize("target", ["joy", "valence+joy"])
+def test_a_target_that_is_no_rating_is_refused_before_features_are_made(tmp_path, root, opened, target):
+    one = experiment(tmp_path).changed({"targets": (target,)})
+    for _ in range(2):
+        with pytest.raises(InputError, match="target 'joy' is not a rating of dataset recordings; it has valence, aro"):
+            run(one, Recordings(root), tmp_path / "run")
+    assert not list((tmp_path / "store").rglob("*.npy"))
+    # The names are noted: files are not read again for them.
+    assert len([name for name in opened if name.endswith(".edf")]) > 0
+    opened.clear()
+    with pytest.raises(InputError, match="'joy' is not a rating"):
+        run(one, Recordings(root), tmp_path / "run")
+    assert of_data(opened, root, tmp_path) == []
+
+
 def test_fingerprints_are_those_of_the_content(tmp_path, root):
     first = run(experiment(tmp_path), Recordings(root), tmp_path / "first").data["fingerprints"]
     again = run(experiment(tmp_path), Recordings(root), tmp_path / "again").data["fingerprints"]

@@ -92,6 +92,31 @@ def test_methods_are_bars_beside_what_is_printed(metric, offset, n_chance):
     assert [text.get_text() for text in without.legends[0].get_texts()] == [*names[:2], *chance]
 
 
+def test_methods_of_different_protocols_keep_their_printed_numbers_and_their_chance():
+    # As Table 2 of DeepVANet: networks per subject under two protocols, one for all subjects under two others.
+    table = scores_of(np.nan)
+    rows = table.rows[table.rows["metric"] == "accuracy"].copy()
+    others = {"as_published_hlstm": "as_published_mercl", "trial_disjoint": "subject_disjoint"}
+    of_second = rows["method"] == "Less"
+    rows.loc[of_second, "protocol"] = rows.loc[of_second, "protocol"].map(others)
+    rows["printed"] = np.where(of_second, 85.9, 95.1)
+    table = dataclasses.replace(table, rows=rows, reference="Ours")
+    picture = draw_methods(table, "accuracy", "table 2 of the paper")
+    assert picture.caption.endswith("of the accuracies of Ours and Less.")
+    for axes in picture.figure.axes:
+        printed = [lines.get_segments()[0] for lines in axes.collections if len(lines.get_segments()) == 1][-2:]
+        assert sorted((one[0][0], one[0][1]) for one in printed) == [(-0.45, 95.1), (0.55, 85.9)]
+        # The bars of a method lie side by side above its name.
+        centres = [bar.get_x() + bar.get_width() / 2 for bar in axes.patches]
+        np.testing.assert_allclose(sorted(centres), [-0.2, 0.2, 0.8, 1.2])
+        chance = [(line.get_xdata()[0], line.get_ydata()[0]) for line in axes.lines if line.get_linestyle() == "--"]
+        np.testing.assert_allclose(sorted(chance), [(-0.5, 60), (-0.5, 60), (0.5, 70), (0.5, 70)])
+    (legend,) = picture.figure.legends
+    names = [text.get_text() for text in legend.get_texts()]
+    assert names[:4] == ["as_published_hlstm", "as_published_mercl", "trial_disjoint", "subject_disjoint"]
+    assert names[-1] == "chance, Ours and Less: upper end of the 95 % band"
+
+
 LONG_NAMES = {
     "Ours": "Proposed method (all samples)",
     "Less": "Proposed method (audio energy-based selection), without contrastive learning",

@@ -19,7 +19,7 @@ from keras_emotion.messages import dataset_title
 from keras_emotion.reports.figures import Picture, draw_audit, page_picture
 from keras_emotion.reports.numbers import SYNTHETIC_MARK
 from keras_emotion.reports.report import page_templates
-from keras_emotion.reports.tables import join
+from keras_emotion.reports.tables import join, shown_points
 from keras_emotion.reports.terminal import WIDTH, block_table, marked, print_texts
 from keras_emotion.visible_text import visible_console
 
@@ -157,7 +157,7 @@ def print_rescored(scores: pd.DataFrame, console: rich.console.Console) -> None:
             f"{row.best_constant_accuracy:.1%}",
             f"{row.chance_low:.1%} – {row.chance_high:.1%}",
             "–" if pd.isna(row.chance_p_value) else f"{row.chance_p_value:.3f}",
-            "–" if pd.isna(row.detectable_difference) else f"{100 * row.detectable_difference:.1f} points",
+            "–" if pd.isna(row.detectable_difference) else shown_points(row.detectable_difference),
         )
         for row in scores.itertuples()
     ]

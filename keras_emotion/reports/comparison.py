@@ -37,6 +37,7 @@ from keras_emotion.reports.tables import (
     percent,
     reading_notes,
     shown_p_value,
+    shown_points,
     stimulus_notes,
     target_section,
 )
@@ -410,7 +411,7 @@ def _over_subjects(found: Comparison) -> str:
         else "no t-test (all differences are equal)"
     )
     shown = (
-        f"; this t-test detects a difference of {percent(found.detectable_difference)} points with 80 % power"
+        f"; this t-test detects a difference of {shown_points(found.detectable_difference)} with 80 % power"
         if not math.isnan(found.detectable_difference)
         else ""
     )
@@ -427,7 +428,7 @@ def _within_subjects(found: Comparison, ahead: ComparedRun, behind: ComparedRun,
     name = "Within a subject, over folds (Nadeau and Bengio)"
     if len(tested) == 1:
         points = tested["detectable_difference"].iloc[0]
-        shown = "" if math.isnan(points) else f"; it detects a difference of {percent(points)} points with 80 % power"
+        shown = "" if math.isnan(points) else f"; it detects a difference of {shown_points(points)} with 80 % power"
         return f"{name}: {shown_p_value(tested['p_value'].iloc[0])}{shown}."
     below = tested[tested["p_value_holm"] < 0.05]
     n_ahead = int((below["fold_difference"] > 0).sum())

@@ -173,7 +173,7 @@ def gap_sentence(numbers: RunNumbers) -> str:
         tested = "" if np.isnan(p_value) else f", paired t-test {shown_p_value(p_value)}"
         points = detectable_difference(after - before)
         if p_value >= 0.05 and not np.isnan(points):
-            tested += f", 80 % power for {percent(points)} points"
+            tested += f", 80 % power for {shown_points(points)}"
         changes.append(
             f"from {percent(before.mean())} to {percent(after.mean())} % for {target} "
             f"(lower in {int((after < before).sum())} of {count_of_subjects(len(after))}{tested})"
@@ -207,6 +207,16 @@ def shown_p_value(p_value: float) -> str:
 def percent(value: float) -> str:
     """Format a share in percent with one digit."""
     return f"{100 * value:.1f}"
+
+
+def shown_points(difference: float) -> str:
+    """Format a detectable difference of shares; with two or three subjects it can be larger than any that is possible.
+
+    Example:
+        >>> shown_points(0.125), shown_points(1.838)
+        ('12.5 points', 'more than 100 points')
+    """
+    return f"{percent(difference)} points" if difference <= 1 else "more than 100 points"
 
 
 def numbered_flags(protocols: Mapping[K, Mapping[str, Any]]) -> tuple[dict[K, str], list[str]]:
@@ -332,10 +342,10 @@ def _chance_p_value(row: pd.Series) -> str:
 def _detectable_cell(row: pd.Series) -> Cell:
     """Detectable difference over subjects, and below it over their trials."""
     shown = [
-        (row["detectable_over_subjects"], "{} points"),
+        (row["detectable_over_subjects"], "{}"),
         (row["detectable_over_trials"], "{} over trials"),
     ]
-    value, detail = ("" if np.isnan(points) else text.format(percent(points)) for points, text in shown)
+    value, detail = ("" if np.isnan(points) else text.format(shown_points(points)) for points, text in shown)
     return Cell(value or EMPTY.value, detail)
 
 
@@ -482,7 +492,7 @@ def _level(numbers: RunNumbers, protocol: str, target: str) -> str:
 def _shown_by_these_data(row: pd.Series) -> str:
     """The differences from chance that these data would have detected."""
     shown = [
-        f"{percent(row[f'detectable_over_{sample}'])} points over {sample}"
+        f"{shown_points(row[f'detectable_over_{sample}'])} over {sample}"
         for sample in ("subjects", "trials")
         if not np.isnan(row[f"detectable_over_{sample}"])
     ]

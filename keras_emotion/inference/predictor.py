@@ -45,6 +45,7 @@ from keras_emotion.inference.signal_windows import (
 from keras_emotion.inference.subtracted import Subtracted
 from keras_emotion.pipelines import FeaturePart
 from keras_emotion.pipelines.study_channels import ChannelSet
+from keras_emotion.progress import reported
 from keras_emotion.sampling import evenly_spread
 from keras_emotion.schema import InputError, Recording, Trial
 
@@ -317,7 +318,8 @@ class Predictor:
         wanted = set(usable[evenly_spread(len(usable), n_shown)].tolist())
         outputs, distances, places = [], [], []
         shown: dict[int, Any] = {}
-        for some, inputs in self._usable(recording, block_seconds, paired, windows, problems):
+        blocks = self._usable(recording, block_seconds, paired, windows, problems)
+        for some, inputs in reported(blocks, "windows", len(usable), count=lambda block: len(block[0])):
             of_block = self.apply(inputs)
             is_number = np.isfinite(of_block["probabilities"]).all(axis=1)
             problems[some[~is_number]] = NO_NUMBERS_OUT

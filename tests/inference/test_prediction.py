@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_emotion import cli, models, signals
+from keras_emotion import cli, models, progress, signals
 from keras_emotion.datasets.continuous import ContinuousRecording
 from keras_emotion.datasets.electrodes import ChannelTable
 from keras_emotion.inference.prediction import notes_of
@@ -235,6 +235,14 @@ def test_command(saved, file, tmp_path, capsys):
     assert summary["target"] == "valence"
     assert "synthetic" in summary["warning"]
     assert (summary["absolute_path"], summary["windows"]) == (str(file), len(table))
+
+
+def test_a_long_recording_says_how_far_it_is(saved, file, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 0)
+    assert cli.main(["predict", str(saved), str(file), "--output", str(tmp_path / "out"), "--block-seconds", "30"]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    counts = [line.partition(" done, ")[0] for line in lines if line.startswith("windows: ") and line.endswith(" left")]
+    assert counts == ["windows: 15 of 34", "windows: 30 of 34", "windows: 34 of 34"]
 
 
 def test_another_prediction_is_not_overwritten(tmp_path, monkeypatch):

@@ -33,7 +33,7 @@ class _Trials:
     Args:
         place: the file that contains them, or the folder of the dataset if there are several.
         durations: seconds, and the numbers of the trials with that duration.
-        ratings: names of all ratings of a trial; `None` if the reader does not describe them.
+        ratings: names of all ratings of a trial; `None` if the reader does not describe trials or their ratings.
     """
 
     place: Path
@@ -46,7 +46,7 @@ class _Trials:
         trials = description.get("trials", ())
         # A reader not tested with `check_reader` may describe less.
         ratings = None
-        if all("ratings" in trial for trial in trials):
+        if trials and all("ratings" in trial for trial in trials):
             ratings = tuple(dict.fromkeys(name for trial in trials for name in trial["ratings"]))
         for trial in trials:
             if {"trial", "duration_seconds"} <= trial.keys():

@@ -1,20 +1,50 @@
-"""Checks for label rules that leave a class empty: refused before computing, or reported afterwards."""
+"""Checks of targets and label rules that leave a class empty: refused before computing, or reported afterwards."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from keras_emotion.datasets import Reader
 from keras_emotion.evaluation import POOL, joint_ratings
-from keras_emotion.experiment.jobs import Plan
+from keras_emotion.experiment.jobs import Plan, not_a_rating
 from keras_emotion.schema import InputError
 from keras_emotion.systems.experiment import Experiment
 
 
-def require_rule_on_scale(experiment: Experiment, dataset: Reader, rating: str) -> None:
-    """Refuse a label rule with a limit that no rating of the scale, or every one, exceeds.
+def require_rated_targets(experiment: Experiment, described: Sequence[tuple[str, ...] | None]) -> None:
+    """Refuse targets that no trial has a rating of, before hours of feature extraction.
+
+    Args:
+        experiment: the experiment.
+        described: names of the ratings of each subject's trials; with a `None`, which a reader does not describe,
+            nothing is refused here.
 
     Raises:
-        InputError: there is such a limit.
+        InputError: there is such a target.
     """
+    known = [names for names in described if names is not None]
+    if len(known) < len(described):
+        return
+    names = list(dict.fromkeys(name for own in known for name in own))
+    for target in experiment.targets:
+        for rating in joint_ratings(target) or (target,):
+            if rating not in names:
+                raise InputError(not_a_rating(rating, experiment.dataset, names))
+
+
+def require_fitting_rules(experiment: Experiment, dataset: Reader) -> None:
+    """Refuse a label rule that does not fit its target, or whose limit no rating of the scale, or every one, exceeds.
+
+    Raises:
+        InputError: there is such a rule.
+    """
+    for target in experiment.targets:
+        experiment.rule(target, dataset.class_names)
+        for rating in joint_ratings(target) or (target,):
+            _require_rule_on_scale(experiment, dataset, rating)
+
+
+def _require_rule_on_scale(experiment: Experiment, dataset: Reader, rating: str) -> None:
     if rating in dataset.class_names or rating not in dataset.rating_scales:
         return
     low, high = dataset.rating_scales[rating]

@@ -17,16 +17,16 @@ import pandas as pd
 
 from keras_emotion.datasets import Reader
 from keras_emotion.environment import environment
-from keras_emotion.evaluation import POOL, NotEvaluable, joint_ratings
+from keras_emotion.evaluation import POOL, NotEvaluable
 from keras_emotion.experiment import vectorized
 from keras_emotion.experiment.description import DESCRIPTION, describe_experiment
 from keras_emotion.experiment.engine import check, in_workers
-from keras_emotion.experiment.jobs import Job, Plan, not_a_rating
+from keras_emotion.experiment.jobs import Job, Plan
 from keras_emotion.experiment.origin import TRAINED_ON, Origin
 from keras_emotion.experiment.progress import JobDone, print_lines, show_progress
 from keras_emotion.experiment.record_tables import count_by_reason, dropped_lines
 from keras_emotion.experiment.records import INFERENCE, STORED_FEATURES, Jobs, RunFolder, disk_full_as_input_error
-from keras_emotion.experiment.rule_checks import require_rule_on_scale, single_class_lines
+from keras_emotion.experiment.rule_checks import require_fitting_rules, require_rated_targets, single_class_lines
 from keras_emotion.experiment.source_files import SourceFiles, read_source_files
 from keras_emotion.experiment.training import remove_stages, run_job, seconds_per_step, train_on_all
 from keras_emotion.experiment.vectorized import group_jobs, run_jobs
@@ -114,17 +114,14 @@ def inspect_data(experiment: Experiment, dataset: Reader, *, verify: bool = Fals
     dataset = dataset.for_sources(sources)
     subjects = experiment.subjects or tuple(dataset.subjects)
     refuse_unusable_words("target", experiment.targets)
-    for target in experiment.targets:
-        # Before hours of feature extraction: a rule that does not fit its target.
-        experiment.rule(target, dataset.class_names)
-        for rating in joint_ratings(target) or (target,):
-            require_rule_on_scale(experiment, dataset, rating)
+    # Before hours of feature extraction.
+    require_fitting_rules(experiment, dataset)
     refuse_unusable_words("subject", subjects)
     if POOL in subjects:
         raise InputError(f"subject {POOL!r}: this name is reserved for all subjects together; rename the subject")
     parts = experiment.system.parts().values()
     found = Data(dataset, read_source_files(dataset, subjects, sources, experiment.runtime, verify, parts), {})
-    _refuse_unknown_targets(experiment, found)
+    require_rated_targets(experiment, [files.trials.ratings for files in found.files.values()])
     description = {
         "dataset": experiment.dataset,
         "synthetic": dataset.synthetic,
@@ -137,18 +134,6 @@ def inspect_data(experiment: Experiment, dataset: Reader, *, verify: bool = Fals
         **_options(dataset),
     }
     return dataclasses.replace(found, description=description)
-
-
-def _refuse_unknown_targets(experiment: Experiment, data: Data) -> None:
-    """Refuse targets that no trial has a rating of: before hours of feature extraction."""
-    described = [files.trials.ratings for files in data.files.values()]
-    if None in described:
-        return
-    names = list(dict.fromkeys(name for own in described if own is not None for name in own))
-    for target in experiment.targets:
-        for rating in joint_ratings(target) or (target,):
-            if rating not in names:
-                raise InputError(not_a_rating(rating, experiment.dataset, names))
 
 
 def _feature_flags(system: System, dataset: Reader, subjects: Sequence[int | str]) -> dict[str, Any]:
